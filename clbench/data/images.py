@@ -1,0 +1,75 @@
+"""Where pixels come from: an array in memory, or files that are decoded when they are read."""
+
+import hashlib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torchvision.io import ImageReadMode, decode_image, read_file
+from torchvision.transforms.v2 import InterpolationMode
+from torchvision.transforms.v2.functional import resize
+
+from clbench.errors import DataError
+
+IntArray = npt.NDArray[np.int64]
+
+
+class ArrayImages:
+    """Images held in memory: uint8 (N, 3, S, S)."""
+
+    def __init__(self, pixels: npt.NDArray[np.uint8]) -> None:
+        if pixels.ndim != 4 or pixels.shape[1] != 3 or pixels.shape[2] != pixels.shape[3] or pixels.dtype != np.uint8:
+            raise ValueError(f"expected uint8 images (N, 3, S, S) but got {pixels.dtype} {pixels.shape}")
+        self._pixels = torch.from_numpy(pixels)
+        self._fingerprint = "sha256 " + hashlib.sha256(np.ascontiguousarray(pixels)).hexdigest()
+
+    @property
+    def size(self) -> int:
+        return int(self._pixels.shape[2])
+
+    @property
+    def fingerprint(self) -> str:
+        return self._fingerprint
+
+    def read(self, indices: IntArray) -> Tensor:
+        # index_select is 14 times as fast as fancy indexing here (measured: 10 of 2,000 images at 224 px)
+        return torch.index_select(self._pixels, 0, torch.from_numpy(np.ascontiguousarray(indices)))
+
+
+class FileImages:
+    """Image files decoded on the fly by torchvision and resized straight to a square (aspect not kept, as in PRS).
+
+    Grey images get three equal channels; bicubic with antialiasing, which is what PRS's pinned Pillow did.
+    """
+
+    def __init__(self, root: Path, paths: Sequence[str], size: int, threads: int = 2) -> None:
+        self._files = [root / path for path in paths]
+        self._size = size
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="clbench-decode")
+
+    @property
+    def size(self) -> int:
+        return self._size
+
+    @property
+    def fingerprint(self) -> str:
+        return f"files, decoded and resized to {self._size} x {self._size}, bicubic"
+
+    def read(self, indices: IntArray) -> Tensor:
+        return torch.stack(list(self._pool.map(self._one, indices.tolist())))
+
+    def _one(self, index: int) -> Tensor:
+        file = self._files[index]
+        try:
+            image = decode_image(read_file(str(file)), ImageReadMode.RGB)
+        except RuntimeError as error:
+            reason = str(error).splitlines()[0]
+            raise DataError(
+                f"Expected {file} to be a readable JPEG or PNG image but got: {reason}. "
+                "Restore the file, or leave it out with --allow-missing once it is deleted."
+            ) from error
+        return resize(image, [self._size, self._size], InterpolationMode.BICUBIC, antialias=True)

@@ -1,0 +1,114 @@
+"""Options of strategies, memories, scenarios, models and training: frozen dataclasses whose fields explain themselves.
+
+    @dataclass(frozen=True)
+    class Options(MemoryOptions):
+        rho: float = option(0.0, "exponent of the stream counts (0 = equal shares); Kim et al., ECCV 2020")
+
+The same declaration gives the default, the check, ``clbench show`` and ``--set rho=-0.03``.
+"""
+
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from typing import Any, TypeVar, get_type_hints
+
+from clbench.errors import UsageError, unknown
+
+T = TypeVar("T")
+
+_TRUE, _FALSE = {"true", "yes", "on", "1"}, {"false", "no", "off", "0"}
+
+
+def option(
+    default: Any,
+    help: str,
+    *,
+    choices: tuple[str, ...] = (),
+    at_least: float | None = None,
+    above: float | None = None,
+) -> Any:
+    """A dataclass field with its explanation (unit and source) and its bounds."""
+    metadata = {"help": help, "choices": choices, "at_least": at_least, "above": above}
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True)
+class OptionInfo:
+    """What ``clbench show`` prints of one option."""
+
+    name: str
+    type: str
+    default: Any
+    help: str
+    choices: tuple[str, ...]
+
+
+def describe(cls: type) -> list[OptionInfo]:
+    """Every option of a dataclass, in the order of declaration."""
+    hints = get_type_hints(cls)
+    return [
+        OptionInfo(
+            f.name,
+            getattr(hints[f.name], "__name__", str(hints[f.name])),
+            None if f.default is MISSING else f.default,
+            f.metadata.get("help", ""),
+            f.metadata.get("choices", ()),
+        )
+        for f in fields(cls)
+    ]
+
+
+def names(cls: type) -> list[str]:
+    """The option names of a dataclass."""
+    return [f.name for f in fields(cls)]
+
+
+def build(cls: type[T], values: Mapping[str, Any]) -> T:
+    """An instance of an options dataclass from text or typed values.
+
+    Raises:
+        UsageError: an unknown option, a value of another type, or one outside its choices or bounds.
+    """
+    hints = get_type_hints(cls)
+    known = {f.name: f for f in fields(cls)}  # type: ignore[arg-type]
+    typed = {}
+    for name, value in values.items():
+        if name not in known:
+            raise UsageError(unknown("option", name, known))
+        typed[name] = _checked(name, _coerce(name, value, hints[name]), known[name].metadata)
+    return cls(**typed)
+
+
+def _coerce(name: str, value: Any, kind: type) -> Any:
+    try:
+        if kind is bool:
+            return value if isinstance(value, bool) else _to_bool(value)
+        if kind in (int, float):
+            if isinstance(value, bool):
+                raise ValueError(value)
+            if kind is int and isinstance(value, float) and not value.is_integer():
+                raise ValueError(value)
+            return kind(value)
+        if kind is str and isinstance(value, str):
+            return value
+        raise ValueError(value)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"Expected option {name} to be of type {kind.__name__} but got {value!r}.") from error
+
+
+def _to_bool(value: Any) -> bool:
+    text = str(value).lower()
+    if text not in _TRUE | _FALSE:
+        raise ValueError(value)
+    return text in _TRUE
+
+
+def _checked(name: str, value: Any, metadata: Mapping[str, Any]) -> Any:
+    choices, at_least, above = metadata.get("choices"), metadata.get("at_least"), metadata.get("above")
+    if choices and value not in choices:
+        raise UsageError(f"Expected option {name} to be one of {', '.join(choices)} but got {value!r}.")
+    # `not (value >= bound)` also refuses NaN.
+    if at_least is not None and not value >= at_least:
+        raise UsageError(f"Expected option {name} to be at least {at_least} but got {value}.")
+    if above is not None and not value > above:
+        raise UsageError(f"Expected option {name} to be above {above} but got {value}.")
+    return value
