@@ -1,0 +1,59 @@
+"""clbench: a benchmark suite for continual multi-label image classification."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Batch",
+    "ClbenchError",
+    "Memory",
+    "MemoryOptions",
+    "Scenario",
+    "ScenarioBuilder",
+    "Setup",
+    "Strategy",
+    "Task",
+    "Values",
+    "load_runs",
+    "option",
+    "run",
+]
+
+# Names are imported when they are first used: torch takes seconds, and `clbench --help` must not.
+_HOMES = {
+    "Batch": "clbench.batch",
+    "ClbenchError": "clbench.errors",
+    "Memory": "clbench.memory",
+    "MemoryOptions": "clbench.memory",
+    "Scenario": "clbench.scenario",
+    "ScenarioBuilder": "clbench.scenario",
+    "Setup": "clbench.strategy",
+    "Strategy": "clbench.strategy",
+    "Task": "clbench.scenario",
+    "Values": "clbench.strategy",
+    "load_runs": "clbench.report.frame",
+    "option": "clbench.options",
+    "run": "clbench.runner",
+}
+
+if TYPE_CHECKING:
+    from clbench.batch import Batch
+    from clbench.errors import ClbenchError
+    from clbench.memory import Memory, MemoryOptions
+    from clbench.options import option
+    from clbench.report.frame import load_runs
+    from clbench.runner import run
+    from clbench.scenario import Scenario, ScenarioBuilder, Task
+    from clbench.strategy import Setup, Strategy, Values
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'clbench' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

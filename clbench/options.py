@@ -25,9 +25,13 @@ def option(
     choices: tuple[str, ...] = (),
     at_least: float | None = None,
     above: float | None = None,
+    path: bool = False,
 ) -> Any:
-    """A dataclass field with its explanation (unit and source) and its bounds."""
-    metadata = {"help": help, "choices": choices, "at_least": at_least, "above": above}
+    """A dataclass field with its explanation (unit and source) and its bounds.
+
+    path: the value may name a file or folder, so it is no part of a run's identity; what stands there is.
+    """
+    metadata = {"help": help, "choices": choices, "at_least": at_least, "above": above, "path": path}
     return field(default=default, metadata=metadata)
 
 

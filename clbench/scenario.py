@@ -165,7 +165,7 @@ class Scenario(Sequence[Task]):
         return replace(self, tasks=tuple(tasks), notes=(*self.notes, note))
 
     def manifest(self) -> dict[str, Any]:
-        """What the data are: sizes, class names, notes, and a SHA-256 over ids, labels, masks, order and pixels' origin.
+        """What the data are: sizes, class names, notes, and a SHA-256 over ids, labels, masks, order and pixels.
 
         Two runs with the same hash saw the same data.
         """

@@ -25,7 +25,7 @@ class ArrayImages:
         if pixels.ndim != 4 or pixels.shape[1] != 3 or pixels.shape[2] != pixels.shape[3] or pixels.dtype != np.uint8:
             raise ValueError(f"expected uint8 images (N, 3, S, S) but got {pixels.dtype} {pixels.shape}")
         self._pixels = torch.from_numpy(pixels)
-        self._fingerprint = "sha256 " + hashlib.sha256(np.ascontiguousarray(pixels)).hexdigest()
+        self._fingerprint = "sha256 " + hashlib.sha256(pixels.tobytes()).hexdigest()
 
     @property
     def size(self) -> int:
@@ -72,4 +72,5 @@ class FileImages:
                 f"Expected {file} to be a readable JPEG or PNG image but got: {reason}. "
                 "Restore the file, or leave it out with --allow-missing once it is deleted."
             ) from error
-        return resize(image, [self._size, self._size], InterpolationMode.BICUBIC, antialias=True)
+        square: Tensor = resize(image, [self._size, self._size], InterpolationMode.BICUBIC, antialias=True)
+        return square

@@ -1,0 +1,44 @@
+# Two commands on a fresh machine: `make demo` and `make test`. Each makes .venv by itself.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+
+.PHONY: demo test fast lint types wheel clean help
+
+help:
+	@echo "make demo    finetune, er and dlfl on digits-seq, then the report (about 3 minutes on 2 cores)"
+	@echo "make test    the whole test suite"
+	@echo "make fast    the tests that are not slow"
+	@echo "make lint    ruff: check and format"
+	@echo "make types   mypy, strict"
+	@echo "make wheel   build the wheel, install it elsewhere, run it from another folder"
+	@echo "make clean   remove the environments and caches"
+
+# The stamp says that what pyproject.toml asks for is installed.
+$(VENV)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@
+
+demo: $(VENV)/.installed
+	$(BIN)/clbench run --scenario digits-seq --strategy finetune --strategy er --strategy dlfl
+	$(BIN)/clbench report
+
+test: $(VENV)/.installed
+	$(BIN)/python -m pytest
+
+fast: $(VENV)/.installed
+	$(BIN)/python -m pytest -m 'not slow'
+
+lint: $(VENV)/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed
+	$(BIN)/mypy
+
+wheel: $(VENV)/.installed
+	sh .ci/wheel $(BIN)/python
+
+clean:
+	rm -rf $(VENV) .venv-wheel dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,41 @@
+"""The command line: one module for each verb. It parses, calls and prints; verbs that need torch import it late."""
+
+import sys
+import traceback
+
+import typer
+
+from clbench.cli import common, inspect, report, run
+from clbench.errors import ClbenchError
+
+app = typer.Typer(
+    name="clbench",
+    help="Benchmark suite for continual multi-label image classification.",
+    epilog="Exit codes: 0 ok, 1 a run failed, 2 usage or configuration, 3 data missing or damaged, 4 plugin, "
+    "5 results store, 130 and 143 stopped by a signal.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("run")(run.run)
+app.command("report")(report.report)
+app.command("list")(inspect.list_plugins)
+app.command("show")(inspect.show)
+
+
+@app.callback()
+def clbench(version: bool = typer.Option(False, "--version", callback=common.print_version, is_eager=True)) -> None:
+    """Benchmark suite for continual multi-label image classification."""
+
+
+def main() -> None:
+    """Run the command line; an error that clbench raises on purpose becomes one sentence and its exit code."""
+    try:
+        app()
+    except ClbenchError as error:
+        if common.debugging():
+            traceback.print_exc()
+        else:
+            print(f"clbench: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)

@@ -1,0 +1,67 @@
+"""What several verbs share: their options, and how values are parsed."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from clbench.errors import UsageError
+
+_debug = False
+
+
+def debugging() -> bool:
+    """Whether --debug was given."""
+    return _debug
+
+
+def _set_debug(value: bool) -> bool:
+    global _debug
+    _debug = value
+    return value
+
+
+def print_version(value: bool) -> None:
+    """Print the version and stop."""
+    if value:
+        from clbench import __version__
+
+        print(__version__)
+        raise typer.Exit
+
+
+Debug = Annotated[bool, typer.Option("--debug", callback=_set_debug, help="Show the traceback of an error.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Out = Annotated[Path, typer.Option("--out", envvar="CLBENCH_OUT", help="Folder of run folders.")]
+DataRoot = Annotated[
+    Path | None, typer.Option("--data-root", envvar="CLBENCH_DATA_ROOT", help="Folder of the dataset's own files.")
+]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="An option of `clbench show NAME`; repeatable.")
+]
+
+
+def parse_settings(pairs: list[str] | None) -> dict[str, str]:
+    """`["lr=1e-3"]` -> `{"lr": "1e-3"}`. Raises UsageError."""
+    settings = {}
+    for pair in pairs or []:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise UsageError(f"Expected --set KEY=VALUE but got {pair!r}, e.g. --set lr=0.001.")
+        settings[key.strip()] = value.strip()
+    return settings
+
+
+def parse_seeds(text: str) -> list[int]:
+    """`3` -> [3]; `0..2` -> [0, 1, 2]; `0,4` -> [0, 4]. Raises UsageError."""
+    seeds: list[int] = []
+    try:
+        for part in text.split(","):
+            first, dots, last = part.partition("..")
+            found = list(range(int(first), int(last) + 1)) if dots else [int(part)]
+            if not found or found[0] < 0:
+                raise ValueError(part)
+            seeds += found
+    except ValueError as error:
+        raise UsageError(f"Expected --seed like 0, 0..4 or 0,2,5 but got {text!r}.") from error
+    return list(dict.fromkeys(seeds))

@@ -1,0 +1,119 @@
+"""`clbench list` and `clbench show`: what there is, and what it is."""
+
+import json as json_
+import textwrap
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+
+from clbench import plugins
+from clbench.cli.common import Debug, Json
+from clbench.errors import UsageError, unknown
+from clbench.options import describe
+
+PLURALS: dict[plugins.Kind, str] = {"scenario": "scenarios", "strategy": "strategies", "memory": "memories"}
+
+
+def list_plugins(
+    kind: Annotated[str | None, typer.Argument(help="scenarios, strategies or memories.")] = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """List scenarios, strategies and memories."""
+    if kind is not None and kind not in PLURALS.values():
+        raise UsageError(unknown("kind", kind, PLURALS.values()))
+    found = {
+        plural: [
+            {"name": plugin.name, "summary": plugin.summary(), "module": plugin.module}
+            for plugin in plugins.available(singular).values()
+        ]
+        for singular, plural in PLURALS.items()
+        if kind in (None, plural)
+    }
+    if json:
+        print(json_.dumps(found, indent=2))
+        return
+    width = max((len(entry["name"]) for entries in found.values() for entry in entries), default=0)
+    for plural, entries in found.items():
+        print(f"{plural.upper()}")
+        for entry in entries:
+            indent = " " * (width + 4)
+            print(
+                textwrap.fill(
+                    entry["summary"], 80, initial_indent=f"  {entry['name']:{width}}  ", subsequent_indent=indent
+                )
+            )
+
+
+def show(
+    name: Annotated[str, typer.Argument(help="A scenario, strategy or memory.")],
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Tell what a scenario, strategy or memory is: its source, its protocol, its options with defaults."""
+    homes = [kind for kind in PLURALS if name in plugins.available(kind, hidden=True)]
+    if not homes:
+        names = [known for kind in PLURALS for known in plugins.available(kind)]
+        raise UsageError(unknown("plugin", name, names, "See `clbench list`."))
+    shown = [_describe(kind, name) for kind in homes]
+    if json:
+        print(json_.dumps(shown[0] if len(shown) == 1 else shown, indent=2))
+    else:
+        print("\n\n".join(_card(card) for card in shown))
+
+
+def _describe(kind: plugins.Kind, name: str) -> dict[str, Any]:
+    plugin, cls = plugins.find(kind, name), plugins.load(kind, name)
+    card: dict[str, Any] = {
+        "name": name,
+        "kind": kind,
+        "module": plugin.module,
+        "summary": plugin.summary(),
+        "description": plugin.docstring(),
+        "options": [asdict(info) for info in describe(cls.Options)],
+    }
+    if kind == "scenario":
+        builder = cls()
+        card |= {"tasks": builder.tasks(), "protocol": builder.protocol(), "defaults": dict(cls.defaults)}
+    elif kind == "strategy":
+        card |= {"head": cls.head, "memory": cls.memory_policy, "joint": cls.joint, "defaults": dict(cls.defaults)}
+        card["scenario_defaults"] = dict(cls.scenario_defaults)
+    else:
+        card["scenario_defaults"] = dict(cls.scenario_defaults)
+    return card
+
+
+def _card(card: dict[str, Any]) -> str:
+    lines = [f"{card['name']} ({card['kind']}, {card['module']})", "", card["description"]]
+    if card["kind"] == "scenario":
+        lines += ["", "Tasks"]
+        if card["tasks"] is None:
+            lines.append("  only the data can tell which class is in which task")
+        for number, classes in enumerate(card["tasks"] or ()):
+            lines.append(_wrapped(f"{number}", ", ".join(classes)))
+        lines += ["", "Protocol", *(_wrapped(axis, value) for axis, value in card["protocol"].items())]
+    if card["kind"] == "strategy":
+        lines += ["", f"Head {card['head']}, memory {card['memory'] or 'none'} by default."]
+    if card["options"]:
+        lines += ["", "Options (--set KEY=VALUE)"]
+        for info in card["options"]:
+            choices = f" ({', '.join(info['choices'])})" if info["choices"] else ""
+            lines.append(_wrapped(f"{info['name']}={info['default']}", f"{info['help']}{choices}"))
+    for scope, sections in _defaults(card):
+        values = ", ".join(f"{name}={value}" for name, value in sections.items())
+        lines.append(_wrapped(f"defaults, {scope}", values) if values else "")
+    return "\n".join(lines).rstrip()
+
+
+def _defaults(card: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """Where defaults differ: (section or scenario, options)."""
+    found = [(section, dict(values)) for section, values in card.get("defaults", {}).items()]
+    for scenario, values in card.get("scenario_defaults", {}).items():
+        flat = values if card["kind"] == "memory" else {k: v for options in values.values() for k, v in options.items()}
+        found.append((f"on {scenario}", flat))
+    return found
+
+
+def _wrapped(key: str, value: str) -> str:
+    return textwrap.fill(f"{key}: {value}", 80, initial_indent="  ", subsequent_indent="      ")

@@ -1,0 +1,85 @@
+"""Scenes of handwritten digits on photographs, made from what scikit-learn ships.
+
+Each scene is a square crop of one of scikit-learn's two sample photographs with one to four digits in a light or a dark
+ink, each in its own cell of a 3 x 3 grid. Digits: "Optical Recognition of Handwritten Digits", E. Alpaydin and
+C. Kaynak, UCI Machine Learning Repository, 1998 (`sklearn.datasets.load_digits`, 1,797 images of 8 x 8 px).
+"""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.datasets import load_digits, load_sample_images
+
+FloatArray = npt.NDArray[np.float64]
+
+SCENE = 64
+"""Edge of a scene in pixels."""
+DIGIT = 16
+"""Edge of a drawn digit in pixels: the 8 x 8 px original, doubled."""
+GRID = 3
+"""Cells along each edge; 9 cells hold up to 9 objects."""
+
+INKS = {"light": (0.95, 0.85, 0.2), "dark": (0.05, 0.1, 0.5)}
+"""Name -> RGB in 0 to 1, in the order of the label columns."""
+CONTRAST = (0.2, 0.6)
+"""Offset and scale of the photographs, so that both inks stand out: values from 0.2 to 0.8."""
+
+
+class SceneMaker:
+    """Draws scenes with given labels.
+
+    digits: rows of `load_digits` that may be drawn, so that train and test scenes share none.
+    """
+
+    def __init__(self, digits: npt.NDArray[np.int64]) -> None:
+        raw = load_digits()
+        images = raw.images[digits] / 16.0  # 0 to 16 in the source
+        self._alpha = _doubled(images)
+        self._by_value = [np.flatnonzero(raw.target[digits] == value) for value in range(10)]
+        self._photos = [CONTRAST[0] + CONTRAST[1] * (photo / 255.0) for photo in load_sample_images().images]
+
+    def draw(self, labels: npt.NDArray[np.int64], rng: np.random.Generator) -> npt.NDArray[np.uint8]:
+        """One scene, uint8 (3, SCENE, SCENE), that shows each label column of `labels` (k,) once.
+
+        Column = 2 x digit + (0 light, 1 dark).
+        """
+        scene = self._background(rng)
+        cells = rng.permutation(GRID * GRID)[: len(labels)]
+        for column, cell in zip(labels.tolist(), cells.tolist(), strict=True):
+            value, ink = divmod(column, len(INKS))
+            alpha = self._alpha[rng.choice(self._by_value[value])]
+            top, left = _corner(cell // GRID, rng), _corner(cell % GRID, rng)
+            window = scene[top : top + DIGIT, left : left + DIGIT]
+            window += alpha[..., None] * (np.array(list(INKS.values())[ink]) - window)
+        return np.ascontiguousarray(np.rint(scene * 255).astype(np.uint8).transpose(2, 0, 1))
+
+    def _background(self, rng: np.random.Generator) -> FloatArray:
+        photo = self._photos[rng.integers(len(self._photos))]
+        top = rng.integers(photo.shape[0] - SCENE + 1)
+        left = rng.integers(photo.shape[1] - SCENE + 1)
+        crop: FloatArray = photo[top : top + SCENE, left : left + SCENE].copy()
+        return crop
+
+
+def _corner(cell: int, rng: np.random.Generator) -> int:
+    """Where a digit starts within its row or column of cells (21 px wide): up to 5 px of jitter."""
+    pitch = SCENE // GRID
+    return cell * pitch + int(rng.integers(pitch - DIGIT + 1))
+
+
+def _doubled(images: FloatArray) -> FloatArray:
+    """Bilinear upsampling by two of (n, 8, 8), edges held: output pixels lie a quarter pixel off the input's."""
+
+    def along(axis: int, a: FloatArray) -> FloatArray:
+        first, last = np.take(a, [0], axis), np.take(a, [-1], axis)
+        size = a.shape[axis]
+        before = np.concatenate([first, np.take(a, range(size - 1), axis)], axis)
+        after = np.concatenate([np.take(a, range(1, size), axis), last], axis)
+        pair: Any = np.stack([0.75 * a + 0.25 * before, 0.75 * a + 0.25 * after], axis + 1)
+        shape = list(a.shape)
+        shape[axis] *= 2
+        doubled: FloatArray = pair.reshape(shape)
+        return doubled
+
+    return along(2, along(1, images))

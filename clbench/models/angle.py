@@ -1,0 +1,83 @@
+"""The angle between a label's feature and its classifier: what one shared feature costs an image with many labels.
+
+A logit is |w| |f| cos(angle). Classifiers of different labels come out nearly orthogonal; the best that one feature
+shared by M positive labels can do is to stand at the same angle to all M classifiers, arccos(1 / sqrt(M)): 45 degrees
+for two, 54.7 for three, towards 90 for many. A feature per label can reach 0.
+
+Jia et al., DAFL, AAAI 2022, doi 10.1609/aaai.v36i1.19991, and DLFL, arXiv 2212.01461; we derived the formula in M.
+"""
+
+from types import TracebackType
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from clbench.models.heads import Head
+
+
+def positive_angle(features: Tensor, weight: Tensor, labels: Tensor) -> Tensor:
+    """Mean angle in degrees, over the positives, between the feature that a label is scored by and its classifier.
+
+    features: (B, 1, d), shared by all labels, or (B, C, d). weight: (C, d). labels: (B, C) in {0, 1}.
+    Returns a float64 scalar on their device, NaN without a positive. A feature of length zero counts as 90 degrees.
+    """
+    total, count = _sums(features, weight, labels)
+    return total / count
+
+
+def _sums(features: Tensor, weight: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Sum of the positives' angles in degrees, and their number: float64 scalars."""
+    features, weight = F.normalize(features, dim=-1), F.normalize(weight, dim=-1)
+    if features.shape[1] == 1:
+        cosine = features[:, 0] @ weight.T  # (B, C), without a copy of the feature for each label
+    else:
+        cosine = (features * weight).sum(-1)
+    degrees = torch.rad2deg(torch.arccos(cosine.double().clamp(-1, 1)))
+    positive = labels > 0.5
+    return torch.where(positive, degrees, 0).sum(), positive.sum(dtype=torch.float64)
+
+
+class AngleMeter:
+    """The mean positive angle over a pass, from the same forward calls that give the logits.
+
+        with AngleMeter(network.head) as meter:
+            for images, labels in batches:
+                logits = network(images)
+                meter.update(labels)
+        meter.mean()
+
+    It listens to the head's `classifier`. A forward call that does not go through it counts for nothing.
+    """
+
+    def __init__(self, head: Head) -> None:
+        self._classifier = head.classifier
+        self._features: Tensor | None = None
+        device = self._classifier.weight.device
+        self._total = torch.zeros((), dtype=torch.float64, device=device)
+        self._count = torch.zeros((), dtype=torch.float64, device=device)
+
+    def __enter__(self) -> "AngleMeter":
+        self._hook = self._classifier.register_forward_hook(self._listen)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._hook.remove()
+
+    def _listen(self, module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
+        self._features = inputs[0].detach()
+
+    def update(self, labels: Tensor) -> None:
+        """Count the last forward call, with its labels (B, C) in {0, 1}: the positives to count. Does not wait."""
+        if self._features is not None:
+            total, count = _sums(self._features, self._classifier.weight.detach(), labels)
+            self._total, self._count = self._total + total, self._count + count
+        self._features = None
+
+    def mean(self) -> float | None:
+        """Degrees; None where no positive was counted. Waits for the device."""
+        count = self._count.item()
+        return self._total.item() / count if count else None

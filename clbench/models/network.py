@@ -1,0 +1,78 @@
+"""The model of a run: images -> backbone -> feature map -> head -> logits."""
+
+import torch
+from torch import Tensor, nn
+
+from clbench.models.backbones import Backbone, build_backbone, load_weights, weights_record
+from clbench.models.heads import DLFLHead, Head, LinearHead
+from clbench.models.options import ModelOptions
+from clbench.randomness import derive
+
+__all__ = ["Network", "build_model", "weights_record"]
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Per channel (red, green, blue), of pixels in [0, 1]: what torchvision's weights expect; used with every backbone."""
+
+
+class Network(nn.Module):
+    """Logits of images as they are stored; normalises them on their device."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, backbone: Backbone, head: Head) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = head
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(3, 1, 1), persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (B, C) float32 of images, uint8 (B, 3, S, S)."""
+        logits: Tensor = self.head(self.feature_map(images))
+        return logits
+
+    def feature_map(self, images: Tensor) -> Tensor:
+        """The backbone's map (B, D, H, W) float32 of images, uint8 (B, 3, S, S)."""
+        features: Tensor = self.backbone((images.float() / 255 - self.mean) / self.std)
+        return features
+
+    @property
+    def parameter_count(self) -> int:
+        """Trainable numbers, backbone and head together."""
+        return sum(p.numel() for p in self.parameters() if p.requires_grad)
+
+
+def build_model(options: ModelOptions, num_classes: int, seed: int) -> Network:
+    """A network with initial weights, on the CPU.
+
+    Backbone and head are drawn from generators of their own, so the backbone begins the same under every head. The
+    global generator is left as it was.
+
+    Raises:
+        UsageError: a number of heads that does not divide the width, or weights that there cannot be.
+        DataError: weights that are missing, damaged, or do not fit the backbone.
+    """
+    with torch.random.fork_rng(devices=[]):
+        # Not torch.manual_seed: that would seed the CUDA generators too, which this fork does not restore.
+        torch.default_generator.manual_seed(derive(seed, "init", "backbone"))
+        backbone = build_backbone(options.backbone)
+        torch.default_generator.manual_seed(derive(seed, "init", "head"))
+        head = build_head(options, backbone.channels, num_classes)
+    load_weights(backbone, options)
+    return Network(backbone, head)
+
+
+def build_head(options: ModelOptions, channels: int, num_classes: int) -> Head:
+    """The configured head for a map with so many channels, drawn from PyTorch's global generator."""
+    if options.head == "linear":
+        return LinearHead(channels, num_classes)
+    return DLFLHead(
+        channels,
+        num_classes,
+        width=options.dlfl_width or channels,
+        heads=options.dlfl_heads,
+        steps=options.dlfl_steps,
+        residual=options.dlfl_residual,
+        norm=options.dlfl_norm,
+    )

@@ -1,0 +1,188 @@
+"""The run folder: what a run leaves behind, how it is written and read back. Needs no torch.
+
+    <out>/<scenario>/<strategy>/<config hash>/seed<k>/
+        config.json    the resolved configuration
+        env.json       versions, machine, data manifest, initial weights
+        events.jsonl   every step's numbers
+        logits/        task<t>.npy (N_test, C) float32 after each task; labels.npy (N_test, C) uint8
+        metrics.json   what `clbench.metrics.evaluate` gives, and costs
+        status.json    running, done, failed, diverged or interrupted, with the reason
+        traceback.txt  of a run that failed
+        SHA256SUMS     of all the others, written last
+
+No file is ever read as code: JSON, text, and `.npy` without objects.
+"""
+
+import io
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from clbench.errors import StoreError
+from clbench.files import sha256, write_bytes, write_json
+
+SCHEMA = 1
+"""Version of the run folder's files and of the report's JSON."""
+
+DONE, RUNNING, FAILED, DIVERGED, INTERRUPTED = "done", "running", "failed", "diverged", "interrupted"
+STATES = (DONE, RUNNING, FAILED, DIVERGED, INTERRUPTED)
+SUMS = "SHA256SUMS"
+
+
+def run_folder(out: Path, scenario: str, strategy: str, config_hash: str, seed: int) -> Path:
+    """Where a run's folder is."""
+    return out / scenario / strategy / config_hash / f"seed{seed}"
+
+
+class RunWriter:
+    """Writes one run folder from its start to its end.
+
+    Raises:
+        StoreError: the folder cannot be written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        try:
+            if folder.exists():
+                shutil.rmtree(folder)
+            (folder / "logits").mkdir(parents=True)
+            self._events = open(folder / "events.jsonl", "w", encoding="utf-8")  # noqa: SIM115 (lives as long as the run)
+        except OSError as error:
+            raise StoreError(
+                f"Expected to write results to {folder} but got: {error.strerror}; choose another folder with --out."
+            ) from error
+
+    def json(self, name: str, value: Mapping[str, Any]) -> None:
+        """Write one of the folder's JSON files."""
+        write_json(self.folder / name, value)
+
+    def text(self, name: str, value: str) -> None:
+        """Write one of the folder's text files."""
+        write_bytes(self.folder / name, value.encode())
+
+    def array(self, name: str, value: npt.NDArray[Any]) -> None:
+        """Write an array below `logits/`."""
+        buffer = io.BytesIO()
+        np.save(buffer, value, allow_pickle=False)
+        write_bytes(self.folder / "logits" / f"{name}.npy", buffer.getvalue())
+
+    def events(self, events: list[dict[str, Any]]) -> None:
+        """Append to events.jsonl."""
+        self._events.writelines(json.dumps(event) + "\n" for event in events)
+        self._events.flush()
+
+    def status(self, state: str, reason: str | None = None) -> None:
+        """Write status.json."""
+        self.json(
+            "status.json", {"state": state, "reason": reason, "time": datetime.now(UTC).isoformat("T", "seconds")}
+        )
+
+    def close(self, state: str, reason: str | None = None) -> None:
+        """Write the final status, then the checksums."""
+        self._events.close()
+        self.status(state, reason)
+        files = sorted(path for path in self.folder.rglob("*") if path.is_file())
+        lines = [f"{sha256(path)}  {path.relative_to(self.folder).as_posix()}\n" for path in files]
+        self.text(SUMS, "".join(lines))
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder, read; files are opened when asked for."""
+
+    folder: Path
+
+    @property
+    def seed(self) -> int:
+        return int(self.folder.name.removeprefix("seed"))
+
+    @property
+    def config_hash(self) -> str:
+        return self.folder.parent.name
+
+    @property
+    def strategy(self) -> str:
+        return self.folder.parent.parent.name
+
+    @property
+    def scenario(self) -> str:
+        return self.folder.parent.parent.parent.name
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        return self._json("config.json")
+
+    @cached_property
+    def env(self) -> dict[str, Any]:
+        return self._json("env.json")
+
+    @cached_property
+    def status(self) -> dict[str, Any]:
+        status = self._json("status.json")
+        if status.get("state") not in STATES:
+            raise StoreError(
+                f"Expected state in {self.folder / 'status.json'} to be one of {', '.join(STATES)} "
+                f"but got {status.get('state')!r}; run it again with --rerun."
+            )
+        return status
+
+    @property
+    def state(self) -> str:
+        """The run's state; a run that died without a word still says `running`."""
+        return str(self.status["state"])
+
+    @cached_property
+    def metrics(self) -> dict[str, Any]:
+        """metrics.json of a run that is done."""
+        return self._json("metrics.json")
+
+    @cached_property
+    def _sums(self) -> dict[str, str]:
+        file = self.folder / SUMS
+        if not file.exists():
+            return {}
+        lines = (line.split("  ", 1) for line in file.read_text(encoding="utf-8").splitlines())
+        return {parts[1]: parts[0] for parts in lines if len(parts) == 2}
+
+    def _json(self, name: str) -> dict[str, Any]:
+        file = self.folder / name
+        again = "run it again with --rerun, or remove the folder"
+        try:
+            value = json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise StoreError(f"Expected {file} to be a JSON file but got: {error}; {again}.") from error
+        if name in self._sums and self._sums[name] != sha256(file):
+            raise StoreError(f"Expected {file} to be as the run wrote it but its checksum differs; {again}.")
+        if not isinstance(value, dict):
+            raise StoreError(f"Expected {file} to hold a JSON object but got {type(value).__name__}; {again}.")
+        return value
+
+
+def find_runs(out: Path) -> Iterator[Run]:
+    """Every run below a results folder, in a fixed order.
+
+    Raises:
+        StoreError: the folder does not exist.
+    """
+    if not out.is_dir():
+        raise StoreError(
+            f"Expected a results folder at {out} but there is none; make one with `clbench run`, or name another with "
+            "--out."
+        )
+    for folder in sorted(out.glob("*/*/*/seed*"), key=_order):
+        if folder.name.removeprefix("seed").isdigit() and (folder / "status.json").exists():
+            yield Run(folder)
+
+
+def _order(folder: Path) -> tuple[tuple[str, ...], int, str]:
+    number = folder.name.removeprefix("seed")
+    return folder.parts[-4:-1], int(number) if number.isdigit() else -1, folder.name

@@ -1,0 +1,87 @@
+"""Tables and rows as text, Markdown, CSV and JSON; the same rows give the same bytes."""
+
+import csv
+import io
+import json
+import textwrap
+from collections.abc import Sequence
+
+from tabulate import tabulate
+
+from clbench.records import SCHEMA, Run
+from clbench.report.rows import Row, collect
+from clbench.report.tables import COSTS, Table, percent
+
+WIDTH = 80
+"""Columns of a terminal that a printed table should fit into."""
+
+
+def text(tables: Sequence[Table]) -> str:
+    """Aligned plain text, footnotes wrapped."""
+    blocks = []
+    for table in tables:
+        body = tabulate(table.cells, table.headings, "simple", colalign=_align(table), disable_numparse=True)
+        notes = (textwrap.fill(note, WIDTH, subsequent_indent="  ") for note in table.notes)
+        blocks.append("\n".join([table.title, body, *notes]))
+    return "\n\n".join(blocks)
+
+
+def markdown(tables: Sequence[Table]) -> str:
+    """GitHub's tables, footnotes as a list."""
+    blocks = []
+    for table in tables:
+        body = tabulate(table.cells, table.headings, "github", colalign=_align(table), disable_numparse=True)
+        notes = "\n".join(f"- {note}" for note in table.notes)
+        blocks.append("\n\n".join(part for part in (f"**{table.title}**", body, notes) if part))
+    return "\n\n".join(blocks)
+
+
+def summary(runs: Sequence[Run]) -> str:
+    """What `clbench run` prints at its end: one line for each run, percent."""
+    names = ("mAP", "average_mAP", "CF1", "OF1", "forgetting_mAP")
+    rows = collect(runs)
+    cells = [
+        [row.label, str(run.seed), *(percent(value[i]) for value in (row.values(name) for name in names))]
+        for row in rows
+        for i, run in enumerate(row.done)
+    ]
+    headings = ("strategy", "seed", "mAP %", "avg mAP", "CF1", "OF1", "forgetting")
+    return tabulate(cells, headings, "simple", colalign=("left", *["right"] * 6), disable_numparse=True)
+
+
+def as_csv(rows: Sequence[Row]) -> str:
+    """One line for each row, fractions as in the files: every metric's mean, sd and n."""
+    lines = []
+    for row in rows:
+        line: dict[str, object] = {
+            "scenario": row.first.scenario,
+            "strategy": row.first.strategy,
+            "config_hash": row.first.config_hash,
+            "options": json.dumps(row.changed),
+            "status": row.status,
+            "limited": row.limited,
+            "n": len(row.done),
+        }
+        for name in row.metric_names:
+            value = row.metric(name)
+            line |= {name: value["mean"], f"{name}_sd": value["sd"]}
+        for group in row.group_names:
+            value = row.metric("mAP", group)
+            line |= {f"mAP_{group}": value["mean"], f"mAP_{group}_sd": value["sd"]}
+        line |= {name: row.cost(name)["mean"] for name in COSTS if row.done}
+        lines.append(line)
+    fields = list(dict.fromkeys(name for line in lines for name in line))
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, fields, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
+    return buffer.getvalue().rstrip("\n")
+
+
+def as_json(rows: Sequence[Row]) -> str:
+    """`{"schema": 1, "rows": [...]}`; see `Row.as_json`."""
+    return json.dumps({"schema": SCHEMA, "rows": [row.as_json() for row in rows]}, indent=2, allow_nan=False)
+
+
+def _align(table: Table) -> tuple[str, ...]:
+    return ("left", *["right"] * (len(table.headings) - 1))

@@ -1,0 +1,146 @@
+"""Runs of one configuration on one data set become one row: mean, spread and count over its seeds."""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from clbench.randomness import generator
+from clbench.records import DONE, Run
+
+RESAMPLES = 2000
+"""Bootstrap resamples behind the 95 % interval."""
+
+ANGLE = "positive_angle"
+"""The one metric that is no fraction: degrees, after the last task."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """All runs of one configuration, in the order of their seeds."""
+
+    runs: tuple[Run, ...]
+
+    @property
+    def first(self) -> Run:
+        return self.runs[0]
+
+    @cached_property
+    def done(self) -> tuple[Run, ...]:
+        return tuple(run for run in self.runs if run.state == DONE)
+
+    @property
+    def changed(self) -> dict[str, Any]:
+        """Options that the user chose otherwise than the defaults."""
+        return dict(self.first.config["changed"])
+
+    @property
+    def label(self) -> str:
+        """Strategy and changed options: `er (head=dlfl)`."""
+        changed = ", ".join(f"{name}={value}" for name, value in self.changed.items())
+        return f"{self.first.strategy} ({changed})" if changed else self.first.strategy
+
+    @property
+    def limited(self) -> bool:
+        return self.first.config["limit"] is not None
+
+    @cached_property
+    def states(self) -> Counter[str]:
+        """State -> number of seeds."""
+        return Counter(run.state for run in self.runs)
+
+    @property
+    def status(self) -> str:
+        """`done`, or what the other seeds are: `2 done, 1 failed`."""
+        if set(self.states) == {DONE}:
+            return DONE
+        return ", ".join(f"{count} {state}" for state, count in sorted(self.states.items()))
+
+    def values(self, metric: str, group: str | None = None) -> list[float]:
+        """One number for each seed that is done; NaN where the metric is not defined."""
+        return [_number(_metrics(run, group).get(metric)) for run in self.done]
+
+    def metric(self, metric: str, group: str | None = None) -> dict[str, Any]:
+        """`{"mean", "sd", "ci95", "n"}` over the seeds; see `spread`."""
+        return spread(self.values(metric, group))
+
+    @cached_property
+    def metric_names(self) -> list[str]:
+        return list(_metrics(self.done[0], None)) if self.done else []
+
+    @cached_property
+    def group_names(self) -> list[str]:
+        return list(self.done[0].metrics["groups"]) if self.done else []
+
+    def cost(self, name: str) -> dict[str, Any]:
+        """`{"mean", "sd", "ci95", "n"}` of a cost; seconds are summed over tasks."""
+        costs = (run.metrics["cost"][name] for run in self.done)
+        return spread([float(sum(cost) if isinstance(cost, list) else cost) for cost in costs])
+
+    def matrix(self, metric: str) -> np.ndarray[Any, np.dtype[np.float64]]:
+        """Mean over seeds of the task-by-task matrix (evaluations, T); NaN above the diagonal."""
+        matrices = [np.array(run.metrics["matrix"][metric], np.float64) for run in self.done]
+        mean: np.ndarray[Any, np.dtype[np.float64]] = np.mean(matrices, axis=0)
+        return mean
+
+    def as_json(self) -> dict[str, Any]:
+        """The row as `clbench report --json` prints it."""
+        run = self.first
+        return {
+            "scenario": run.scenario,
+            "strategy": run.strategy,
+            "config_hash": run.config_hash,
+            "options": self.changed,
+            "status": self.status,
+            "limited": self.limited,
+            "protocol": run.config["protocol"],
+            "notes": run.env["manifest"]["notes"],
+            "seeds": [done.seed for done in self.done],
+            "metrics": {name: self.metric(name) for name in self.metric_names},
+            "groups": {
+                group: {name: self.metric(name, group) for name in _metrics(self.done[0], group)}
+                for group in self.group_names
+            },
+            "cost": {name: self.cost(name) for name in self.done[0].metrics["cost"]} if self.done else {},
+            "reasons": {str(r.seed): r.status["reason"] for r in self.runs if r.state != DONE},
+        }
+
+
+def collect(runs: Iterable[Run]) -> list[Row]:
+    """Rows in the order of the runs: one for each configuration (its hash holds the data's too)."""
+    by_config: dict[tuple[str, str, str], list[Run]] = {}
+    for run in runs:
+        by_config.setdefault((run.scenario, run.strategy, run.config_hash), []).append(run)
+    return [Row(tuple(members)) for members in by_config.values()]
+
+
+def spread(values: Sequence[float]) -> dict[str, Any]:
+    """Mean, sample standard deviation (ddof 1), 95 % bootstrap interval of the mean, and n.
+
+    Any value that is not defined makes the mean undefined: nothing is averaged over the seeds that happen to have one.
+    """
+    n = len(values)
+    if n == 0 or not all(math.isfinite(value) for value in values):
+        return {"mean": None, "sd": None, "ci95": None, "n": n}
+    data = np.array(values, np.float64)
+    mean = float(data.mean())
+    if n == 1:
+        return {"mean": mean, "sd": None, "ci95": None, "n": 1}
+    picks = generator(0, "bootstrap", n).integers(n, size=(RESAMPLES, n))
+    low, high = np.quantile(data[picks].mean(axis=1), [0.025, 0.975])
+    return {"mean": mean, "sd": float(data.std(ddof=1)), "ci95": [float(low), float(high)], "n": n}
+
+
+def _metrics(run: Run, group: str | None) -> Mapping[str, Any]:
+    if group is not None:
+        groups: Mapping[str, Mapping[str, Any]] = run.metrics["groups"]
+        return groups.get(group, {})
+    return {**run.metrics["final"], ANGLE: run.metrics["positive_angle"][-1]}
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else float(value)

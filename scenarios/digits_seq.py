@@ -1,0 +1,132 @@
+"""Handwritten digits on photographs, 20 labels in 5 tasks: the embedded default, nothing to download.
+
+Built like COCOseq (Kim, Jeong, Kim, ECCV 2020, arXiv 2009.03632): a scene holds labels of one task only, the training
+stream is long-tailed with majority, moderate and minority labels in every task, and the test set is class-balanced.
+Differs from it in everything else: made scenes of 64 px, 20 labels = 10 digits x light or dark ink, 5,000 training and
+1,000 test scenes. Digits of training and test scenes are disjoint.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+from clbench.data.digits import INKS, SCENE, SceneMaker
+from clbench.randomness import generator
+from clbench.scenario import GROUPS, Scenario, ScenarioBuilder, Task
+
+IntArray = npt.NDArray[np.int64]
+
+SEED = 20
+"""Everything random in this scenario comes from it; changing it makes another scenario."""
+TASKS = 5
+PER_TASK = 4
+CLASSES = tuple(f"{value} {ink}" for value in range(10) for ink in INKS)
+TRAIN_SCENES, TEST_SCENES = 1000, 200
+"""Scenes of each task."""
+TRAIN_DIGITS = 1300
+"""Of the 1,797 digits; the other 497 are drawn in test scenes only."""
+MAX_OBJECTS = 4
+
+
+class DigitsSeq(ScenarioBuilder):
+    """Five tasks of four labels; see the module's docstring."""
+
+    defaults = {
+        "train": {"lr": 1e-3},
+        "model": {"backbone": "small", "dlfl_heads": 4, "dlfl_width": 96},
+        "memory": {"size": 400},
+    }
+
+    def tasks(self) -> tuple[tuple[str, ...], ...]:
+        return tuple(tuple(CLASSES[c] for c in columns) for columns in class_tasks())
+
+    def protocol(self) -> dict[str, str]:
+        return {
+            "images": "exclusive",
+            "missing": "none (exclusive images)",
+            "replay_labels": "frozen",
+            "eval_images": "all",
+            "threshold": "0.5",
+            "class order": f"random, fixed seed {SEED}",
+            "head": "all classes from the start",
+            "image size": f"{SCENE} px, no augmentation",
+        }
+
+    def build(self) -> Scenario:
+        from clbench.data.images import ArrayImages  # torch: late, so that listing stays quick
+
+        digits = generator(SEED, "digits").permutation(1797)
+        makers = {"train": SceneMaker(digits[:TRAIN_DIGITS]), "test": SceneMaker(digits[TRAIN_DIGITS:])}
+        weights = {"train": training_frequencies(), "test": np.ones(len(CLASSES))}
+        scenes = {"train": TRAIN_SCENES, "test": TEST_SCENES}
+        pixels, labels, rows = [], [], {}
+        ids: list[int | str] = []
+        for number, columns in enumerate(class_tasks()):
+            for part, maker in makers.items():
+                rng = generator(SEED, part, number)
+                start = len(ids)
+                for scene in range(scenes[part]):
+                    drawn = draw_labels(columns, weights[part], rng)
+                    pixels.append(maker.draw(drawn, rng))
+                    labels.append(np.isin(np.arange(len(CLASSES)), drawn).astype(np.uint8))
+                    ids.append(f"{part}-{number}-{scene}")
+                rows[part, number] = np.arange(start, len(ids))
+        truth = np.stack(labels)
+        return Scenario(
+            name=self.name,
+            ids=tuple(ids),
+            classes=CLASSES,
+            labels=truth,
+            images=ArrayImages(np.stack(pixels)),
+            tasks=tuple(
+                Task(
+                    name=str(number),
+                    classes=columns,
+                    train=rows["train", number],
+                    labels=truth[rows["train", number]],
+                    known=np.ones((TRAIN_SCENES, len(CLASSES)), np.bool_),
+                    test=rows["test", number],
+                )
+                for number, columns in enumerate(class_tasks())
+            ),
+            groups=frequency_groups(),
+            protocol=self.protocol(),
+        )
+
+
+def class_tasks() -> tuple[tuple[int, ...], ...]:
+    """Label columns of each task: a fixed random order cut into fives."""
+    order = generator(SEED, "classes").permutation(len(CLASSES))
+    return tuple(tuple(sorted(int(c) for c in order[t::TASKS])) for t in range(TASKS))
+
+
+def training_frequencies() -> npt.NDArray[np.float64]:
+    """Relative weight of each label column in the stream: exp(-3 rank / 19), a factor of 20 from head to tail.
+
+    Ranks go round the tasks, so every task has labels of the head, the middle and the tail.
+    """
+    weights = np.empty(len(CLASSES))
+    weights[_by_rank()] = np.exp(-3 * np.arange(len(CLASSES)) / (len(CLASSES) - 1))
+    return weights
+
+
+def frequency_groups() -> dict[str, tuple[int, ...]]:
+    """Majority (5 labels), moderate (10) and minority (5): ranks 0 to 4, 5 to 14 and 15 to 19, all tasks in each."""
+    columns = _by_rank()
+    parts = columns[:TASKS], columns[TASKS:-TASKS], columns[-TASKS:]
+    return {name: tuple(sorted(int(c) for c in part)) for name, part in zip(GROUPS, parts, strict=True)}
+
+
+def _by_rank() -> IntArray:
+    """Columns from the most to the least frequent."""
+    rounds = []
+    for place in range(PER_TASK):
+        order = generator(SEED, "ranks", place).permutation(TASKS)
+        rounds.append([class_tasks()[t][(place + t) % PER_TASK] for t in order])
+    return np.array(rounds).ravel()
+
+
+def draw_labels(columns: tuple[int, ...], weights: npt.NDArray[np.float64], rng: np.random.Generator) -> IntArray:
+    """One to four draws with replacement from a task's columns; equal draws become one label."""
+    shares = weights[list(columns)] / weights[list(columns)].sum()
+    drawn = rng.choice(columns, size=rng.integers(1, MAX_OBJECTS + 1), p=shares)
+    return np.unique(drawn).astype(np.int64)

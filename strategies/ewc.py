@@ -1,0 +1,90 @@
+"""Elastic weight consolidation: weights that mattered for old tasks are held near their old values.
+
+Kirkpatrick et al., "Overcoming catastrophic forgetting in neural networks", PNAS 2017, arXiv 1612.00796; the online
+variant: Schwarz et al., "Progress & Compress", ICML 2018, arXiv 1805.06370.
+Differs from the papers: multi-label targets, so a sample's log-likelihood is the sum over its known labels; the Fisher
+information is the empirical one (at the given labels, not at labels drawn from the model). It is the mean of squared
+gradients of *single samples*; the square of a batch's mean gradient, as some frameworks have it, is something else.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from clbench.batch import Batch, Samples
+from clbench.models.losses import bce
+from clbench.options import option
+from clbench.scenario import Task
+from clbench.strategy import Setup, Strategy, Values
+
+
+@dataclass(frozen=True)
+class EWCOptions:
+    """Options of the penalty."""
+
+    strength: float = option(100.0, "weight lambda of the penalty lambda/2 * sum F (w - w_old)^2", at_least=0.0)
+    variant: str = option(
+        "sum", "sum: one penalty per old task; online: one for all, its Fisher decaying", choices=("sum", "online")
+    )
+    decay: float = option(1.0, "what the online Fisher is multiplied by at each task (gamma, 0 to 1)", at_least=0.0)
+    fisher_samples: int = option(200, "training images of a task that its Fisher is taken over", at_least=1)
+    replay_batch: int = option(10, "images drawn at each step, where there is a memory", at_least=1)
+
+
+class EWC(Strategy):
+    """The batch's loss plus a quadratic penalty for each anchor (Fisher information, weights) kept so far."""
+
+    Options = EWCOptions
+
+    def __init__(self, setup: Setup) -> None:
+        super().__init__(setup)
+        self.weights = [p for p in self.model.parameters() if p.requires_grad]
+        self.anchors: list[tuple[list[Tensor], list[Tensor]]] = []
+
+    def observe(self, batch: Batch) -> Values:
+        loss = self.loss(batch.join(self.recall(self.options.replay_batch)))
+        penalty = self.penalty()
+        self.step(loss + penalty)
+        self.remember(batch)
+        return {"loss": loss.detach(), "penalty": penalty.detach()}
+
+    def penalty(self) -> Tensor:
+        """strength / 2 * sum over anchors of F (w - w_old)^2."""
+        total = torch.zeros((), device=self.device)
+        for fisher, old in self.anchors:
+            for f, w, w_old in zip(fisher, self.weights, old, strict=True):
+                total = total + (f * (w - w_old) ** 2).sum()
+        half: Tensor = self.options.strength / 2 * total
+        return half
+
+    def after_task(self, task: Task) -> None:
+        super().after_task(task)
+        fisher = self.fisher(task)
+        if self.options.variant == "online" and self.anchors:
+            before, _ = self.anchors.pop()
+            fisher = [self.options.decay * b + f for b, f in zip(before, fisher, strict=True)]
+        self.anchors.append((fisher, [w.detach().clone() for w in self.weights]))
+
+    def fisher(self, task: Task) -> list[Tensor]:
+        """Mean over single samples of the squared gradient of the log-likelihood, one tensor for each weight."""
+        rows = self.generator("fisher", task.name).permutation(len(task.train))[: self.options.fisher_samples]
+        total = [torch.zeros_like(w) for w in self.weights]
+        self.model.eval()  # running batch statistics: a batch of one has none of its own
+        for row in rows:
+            sample = self.load(Samples(task.train[[row]], task.labels[[row]], task.known[[row]]))
+            nll = bce(self.model(sample.images), sample.labels, sample.known, reduction="sum")
+            for sum_, gradient in zip(total, torch.autograd.grad(nll, self.weights), strict=True):
+                sum_ += gradient**2
+        self.model.train()
+        return [sum_ / len(rows) for sum_ in total]
+
+    def state(self) -> dict[str, Any]:
+        anchors = [{"fisher": list(fisher), "weights": list(old)} for fisher, old in self.anchors]
+        return super().state() | {"anchors": anchors}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        super().load_state(state)
+        self.anchors = [(list(anchor["fisher"]), list(anchor["weights"])) for anchor in state["anchors"]]

@@ -1,0 +1,17 @@
+"""Plain training on the stream, with nothing against forgetting: the lower bound."""
+
+from clbench.batch import Batch
+from clbench.strategy import Strategy, Values
+
+
+class Finetune(Strategy):
+    """One gradient step on each batch."""
+
+    @classmethod
+    def incompatible(cls, *, scenario: str, head: str, memory: str | None) -> str | None:
+        return "finetune has no memory; use --strategy er to replay from one" if memory else None
+
+    def observe(self, batch: Batch) -> Values:
+        loss = self.loss(batch)
+        self.step(loss)
+        return {"loss": loss.detach()}

@@ -1,0 +1,78 @@
+"""Learning without Forgetting: old outputs are held to those of the model as it was before the present task.
+
+Li and Hoiem, "Learning without Forgetting", ECCV 2016, arXiv 1606.09282.
+Differs from the paper: sigmoid outputs, so the distillation loss is a binary cross-entropy per old label against the
+old model's probability, without temperature, and all weights train from the first step (no warm-up of a new head). As
+in the paper, new labels supervise the columns that are not old, and the old model the old ones. With a memory, replayed
+samples are supervised by their stored labels.
+"""
+
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from clbench.batch import Batch
+from clbench.models.network import Network
+from clbench.options import option
+from clbench.scenario import Task
+from clbench.strategy import Setup, Strategy, Values
+
+
+@dataclass(frozen=True)
+class LwFOptions:
+    """Options of the distillation."""
+
+    distill: float = option(1.0, "weight of the distillation loss; the paper's lambda_o is 1", at_least=0.0)
+    replay_batch: int = option(10, "images drawn at each step, where there is a memory", at_least=1)
+
+
+class LwF(Strategy):
+    """Cross-entropy on labels for new columns, on the old model's outputs for old ones."""
+
+    Options = LwFOptions
+
+    def __init__(self, setup: Setup) -> None:
+        super().__init__(setup)
+        self.teacher: Network | None = None
+
+    def observe(self, batch: Batch) -> Values:
+        if self.teacher is None:
+            supervised = self.loss(batch.join(self.recall(self.options.replay_batch)))
+            distilled = torch.zeros_like(supervised)
+        else:
+            supervised, distilled = self._losses(batch, self.teacher)
+        self.step(supervised + self.options.distill * distilled)
+        self.remember(batch)
+        return {"loss": supervised.detach(), "distilled": distilled.detach()}
+
+    def _losses(self, batch: Batch, teacher: Network) -> tuple[torch.Tensor, torch.Tensor]:
+        old = list(self.old_classes)
+        known = batch.known.clone()
+        known[:, old] = False
+        both = replace(batch, known=known).join(self.recall(self.options.replay_batch))
+        logits = self.model(both.images)
+        with torch.no_grad():
+            target = teacher(batch.images)[:, old].sigmoid()  # (B, old)
+        distilled = F.binary_cross_entropy_with_logits(logits[: len(batch), old], target)
+        return self.criterion(logits, both.labels, both.known), distilled
+
+    def after_task(self, task: Task) -> None:
+        super().after_task(task)
+        self.teacher = self._frozen_copy()
+
+    def _frozen_copy(self) -> Network:
+        return deepcopy(self.model).requires_grad_(False).eval()
+
+    def state(self) -> dict[str, Any]:
+        return super().state() | {"teacher": None if self.teacher is None else self.teacher.state_dict()}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        super().load_state(state)
+        self.teacher = None
+        if state["teacher"] is not None:
+            self.teacher = self._frozen_copy()
+            self.teacher.load_state_dict(state["teacher"])

@@ -1,0 +1,58 @@
+from dataclasses import dataclass
+
+import pytest
+
+from clbench.errors import UsageError
+from clbench.options import build, describe, names, option
+
+
+@dataclass(frozen=True)
+class Options:
+    size: int = option(10, "capacity in images", at_least=1)
+    rho: float = option(0.0, "exponent")
+    lr: float = option(0.1, "learning rate", above=0.0)
+    rule: str = option("one", "which rule", choices=("one", "two"))
+    quirk: bool = option(False, "as released")
+
+
+def test_text_becomes_typed_values() -> None:
+    built = build(Options, {"size": "7", "rho": "-0.03", "rule": "two", "quirk": "yes"})
+    assert built == Options(size=7, rho=-0.03, rule="two", quirk=True)
+
+
+def test_typed_values_are_taken_as_they_are() -> None:
+    assert build(Options, {"size": 7, "rho": 1, "quirk": True}) == Options(size=7, rho=1.0, quirk=True)
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"sise": "3"}, "Unknown option 'sise'; did you mean 'size'?"),
+        ({"size": "three"}, "Expected option size to be of type int but got 'three'."),
+        ({"size": 2.5}, "Expected option size to be of type int but got 2.5."),
+        ({"size": True}, "Expected option size to be of type int but got True."),
+        ({"size": 0}, "Expected option size to be at least 1 but got 0."),
+        ({"lr": "0"}, "Expected option lr to be above 0.0 but got 0.0."),
+        ({"lr": "nan"}, "Expected option lr to be above 0.0 but got nan."),
+        ({"rule": "three"}, "Expected option rule to be one of one, two but got 'three'."),
+        ({"quirk": "perhaps"}, "Expected option quirk to be of type bool but got 'perhaps'."),
+        ({"rule": 3}, "Expected option rule to be of type str but got 3."),
+    ],
+)
+def test_bad_values_give_one_sentence(values: dict[str, object], sentence: str) -> None:
+    with pytest.raises(UsageError) as error:
+        build(Options, values)
+    assert str(error.value).startswith(sentence)
+    assert error.value.exit_code == 2
+
+
+def test_description_has_default_help_and_choices() -> None:
+    assert names(Options) == ["size", "rho", "lr", "rule", "quirk"]
+    rule = describe(Options)[3]
+    assert (rule.name, rule.type, rule.default, rule.help, rule.choices) == (
+        "rule",
+        "str",
+        "one",
+        "which rule",
+        ("one", "two"),
+    )

@@ -1,0 +1,97 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from clbench.errors import StoreError
+from clbench.files import sha256
+from clbench.records import DONE, FAILED, Run, RunWriter, find_runs, run_folder
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return run_folder(tmp_path, "debug", "er", "0123456789ab", 3)
+
+
+def write(folder: Path, state: str = DONE) -> RunWriter:
+    writer = RunWriter(folder)
+    writer.json("config.json", {"strategy": "er"})
+    writer.events([{"event": "step", "loss": 1.5}])
+    writer.array("task0", np.zeros((2, 3), np.float32))
+    writer.close(state, None if state == DONE else "it broke")
+    return writer
+
+
+def test_a_run_is_read_back(folder: Path) -> None:
+    write(folder)
+    run = Run(folder)
+    assert (run.scenario, run.strategy, run.config_hash, run.seed) == ("debug", "er", "0123456789ab", 3)
+    assert run.state == DONE and run.status["reason"] is None
+    assert run.config == {"strategy": "er"}
+    assert np.load(folder / "logits" / "task0.npy", allow_pickle=False).shape == (2, 3)
+    assert json.loads((folder / "events.jsonl").read_text()) == {"event": "step", "loss": 1.5}
+
+
+def test_checksums_cover_every_other_file(folder: Path) -> None:
+    write(folder)
+    pairs = [line.split("  ") for line in (folder / "SHA256SUMS").read_text().splitlines()]
+    lines = {name: digest for digest, name in pairs}
+    files = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()} - {"SHA256SUMS"}
+    assert set(lines) == files == {"config.json", "status.json", "events.jsonl", "logits/task0.npy"}
+    assert all(sha256(folder / name) == digest for name, digest in lines.items())
+
+
+def test_a_changed_file_is_noticed(folder: Path) -> None:
+    write(folder)
+    (folder / "config.json").write_text('{"strategy": "dlfl"}')
+    with pytest.raises(StoreError, match=r"config.json to be as the run wrote it but its checksum differs"):
+        _ = Run(folder).config
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"), [("{", "to be a JSON file"), ("[1]", "to hold a JSON object but got list")]
+)
+def test_a_damaged_file_is_one_sentence(folder: Path, text: str, sentence: str) -> None:
+    write(folder)
+    (folder / "SHA256SUMS").unlink()
+    (folder / "config.json").write_text(text)
+    with pytest.raises(StoreError, match=sentence) as error:
+        _ = Run(folder).config
+    assert error.value.exit_code == 5
+
+
+def test_an_unknown_state_is_refused(folder: Path) -> None:
+    write(folder)
+    (folder / "SHA256SUMS").unlink()
+    (folder / "status.json").write_text('{"state": "splendid"}')
+    with pytest.raises(StoreError, match="to be one of done, .* but got 'splendid'"):
+        _ = Run(folder).state
+
+
+def test_writing_again_starts_from_nothing(folder: Path) -> None:
+    write(folder, FAILED)
+    (folder / "left.txt").write_text("over")
+    write(folder)
+    assert not (folder / "left.txt").exists() and Run(folder).state == DONE
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="choose another folder with --out"):
+        RunWriter(tmp_path / "file" / "seed0")
+
+
+def test_runs_are_found_in_a_fixed_order(tmp_path: Path) -> None:
+    for scenario, seed in (("b", 10), ("b", 9), ("a", 0)):
+        write(run_folder(tmp_path, scenario, "er", "0" * 12, seed))
+    (tmp_path / "a" / "er" / ("0" * 12) / "seedx").mkdir()
+    (tmp_path / "a" / "er" / ("0" * 12) / "seed7").mkdir()  # never started
+    assert [(run.scenario, run.seed) for run in find_runs(tmp_path)] == [("a", 0), ("b", 9), ("b", 10)]
+
+
+def test_no_results_folder(tmp_path: Path) -> None:
+    with pytest.raises(
+        StoreError, match="Expected a results folder at .* but there is none; make one with `clbench run`"
+    ):
+        list(find_runs(tmp_path / "none"))

@@ -1,0 +1,109 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from clbench import Scenario, Task, plugins
+from clbench.testing import check_scenario
+
+
+@pytest.fixture
+def scenario() -> Scenario:
+    built: Scenario = plugins.load("scenario", "debug")().build()
+    return built
+
+
+def test_debug_keeps_the_contract(scenario: Scenario) -> None:
+    check_scenario(scenario)
+
+
+def test_a_scenario_is_an_immutable_sequence(scenario: Scenario) -> None:
+    assert len(scenario) == 3
+    assert list(scenario) == [scenario[0], scenario[1], scenario[2]] == list(scenario[:])
+    assert [(a.name, b.name) for a in scenario for b in scenario][:4] == [
+        ("0", "0"),
+        ("0", "1"),
+        ("0", "2"),
+        ("1", "0"),
+    ]
+    for array in (scenario.labels, scenario[0].train, scenario[0].labels, scenario[0].known, scenario[0].test):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 1
+
+
+def test_test_indices_hold_every_test_image_once_in_task_order(scenario: Scenario) -> None:
+    shared = replace(scenario[1], test=np.concatenate([scenario[0].test[:1], scenario[1].test]))
+    overlapping = replace(scenario, tasks=(scenario[0], shared, scenario[2]))
+    assert overlapping.test_indices().tolist() == [7, 8, 9, 17, 18, 19, 27, 28, 29]
+
+
+def test_joined_is_one_task_with_full_labels(scenario: Scenario) -> None:
+    hidden = replace(scenario[0], labels=np.zeros_like(scenario[0].labels), known=np.zeros_like(scenario[0].known))
+    joined = replace(scenario, tasks=(hidden, *scenario[1:])).joined()
+    assert len(joined) == 1
+    assert joined[0].classes == (0, 1, 2, 3, 4, 5)
+    assert sorted(joined[0].train.tolist()) == sorted(i for task in scenario for i in task.train.tolist())
+    assert np.array_equal(joined[0].labels, scenario.labels[joined[0].train])
+    assert joined[0].known.all()
+
+
+def test_limited_takes_a_fixed_subset(scenario: Scenario) -> None:
+    few = scenario.limited(2)
+    for task, whole in zip(few, scenario, strict=True):
+        assert len(task.train) == len(task.labels) == len(task.known) == len(task.test) == 2
+        assert set(task.train) <= set(whole.train) and set(task.test) <= set(whole.test)
+        assert np.array_equal(task.labels, scenario.labels[task.train])
+    assert few.manifest()["hash"] == scenario.limited(2).manifest()["hash"] != scenario.manifest()["hash"]
+    assert few.notes == ("limited to 2 training and 2 test images of each task",)
+    assert [len(task.train) for task in scenario.limited(1000)] == [7, 7, 7]
+
+
+def test_the_manifest_hash_sees_every_part(scenario: Scenario) -> None:
+    first = scenario[0]
+    flipped = scenario.labels.copy()
+    flipped[first.test[0], 0] ^= 1
+    swapped = (first, *scenario[1:])[::-1]
+    changed: dict[str, Scenario] = {
+        "ids": replace(scenario, ids=("x", *scenario.ids[1:])),
+        "test labels": replace(scenario, labels=flipped),
+        "visible labels": _with_first(scenario, replace(first, labels=1 - first.labels)),
+        "masks": _with_first(scenario, replace(first, known=~first.known)),
+        "train order": _with_first(
+            scenario, replace(first, train=first.train[::-1].copy(), labels=first.labels[::-1].copy())
+        ),
+        "task order": replace(scenario, tasks=swapped),
+        "class names": replace(scenario, classes=("z", *scenario.classes[1:])),
+        "groups": replace(scenario, groups={}),
+    }
+    changed["ids"] = replace(
+        changed["ids"], tasks=(replace(first, train=np.array([0, *first.train[1:]])), *scenario[1:])
+    )
+    hashes = {name: other.manifest()["hash"] for name, other in changed.items()}
+    assert scenario.manifest()["hash"] not in hashes.values()
+    assert len(set(hashes.values())) == len(hashes)
+
+
+def _with_first(scenario: Scenario, task: Task) -> Scenario:
+    return replace(scenario, tasks=(task, *scenario[1:]))
+
+
+def test_shapes_must_agree(scenario: Scenario) -> None:
+    with pytest.raises(ValueError, match="labels and known of one shape with 7 rows"):
+        replace(scenario[0], labels=scenario[0].labels[:3])
+    with pytest.raises(ValueError, match=r"labels of shape \(32, 6\) but got \(31, 6\)"):
+        replace(scenario, labels=scenario.labels[:31])
+
+
+def test_check_scenario_finds_breaches(scenario: Scenario) -> None:
+    first = scenario[0]
+    labels = first.labels.copy()
+    labels[0, 5] = 1  # false: image 0 has no label of task 2
+    breaches = {
+        "no image may be in both": replace(first, test=first.train[:2]),
+        "visible label must be a true one": replace(first, labels=labels),
+        "must be the true one unless": replace(first, labels=np.zeros_like(first.labels)),
+        "introduced by one task only": replace(first, classes=(0, 1, 2)),
+    }
+    for sentence, task in breaches.items():
+        with pytest.raises(AssertionError, match=sentence):
+            check_scenario(_with_first(scenario, task))
