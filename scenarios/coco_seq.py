@@ -152,8 +152,8 @@ class CocoSeq(ScenarioBuilder):
                 few = ", ".join(path.get(image, str(image)) for image in images[:3])
                 parts = f" ({', '.join(absent)} is not there)" if absent else ""
                 raise DataError(
-                    f"Expected all {len(listed):,} listed images to be {where} below {root} but {len(images):,} are not, "
-                    f"e.g. {few}{parts}; complete COCO there, or leave these images out with --allow-missing."
+                    f"Expected all {len(listed):,} listed images to be {where} below {root} but {len(images):,} are "
+                    f"not, e.g. {few}{parts}; complete COCO there, or leave these images out with --allow-missing."
                 )
             if images:
                 notes.append(f"{len(images):,} of {len(listed):,} listed images are not {where}: left out")

@@ -17,9 +17,11 @@ def bce(logits: Tensor, labels: Tensor, known: Tensor, reduction: str = "mean") 
     """Binary cross-entropy of each label. Its mean with all labels known is PRS's MultiLabelSoftMarginLoss."""
     if reduction == "mean":
         # In this order value and gradient are, bit for bit, PyTorch's own mean where all labels are known:
-        # a mean over B x C with zero weights, then a factor that is 1 in that case.
+        # a mean over B x C with zero weights, then a factor that is exactly 1 in that case (a Python number divided by
+        # a tensor would be number * (1 / tensor), which need not be).
         mean = F.binary_cross_entropy_with_logits(logits, labels, weight=known.to(logits.dtype))
-        return mean * (known.numel() / known.sum().clamp(min=1))
+        count = known.sum().clamp(min=1)
+        return mean * (torch.full_like(count, known.numel()) / count)
     return _reduce(F.binary_cross_entropy_with_logits(logits, labels, reduction="none"), known, reduction)
 
 

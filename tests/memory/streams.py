@@ -1,0 +1,18 @@
+"""Made label streams for the memories' tests."""
+
+import numpy as np
+import numpy.typing as npt
+
+
+def long_tailed_tasks(items: int, classes: int = 12, tasks: int = 3, seed: int = 0) -> npt.NDArray[np.uint8]:
+    """Tasks one after another, each with labels of its own, 0 to 4 of them a sample, head labels often: (items, C)."""
+    rng = np.random.default_rng(seed)
+    labels = np.zeros((items, classes), np.uint8)
+    for rows, columns in zip(
+        np.array_split(np.arange(items), tasks), np.array_split(np.arange(classes), tasks), strict=True
+    ):
+        share = np.exp(-1.5 * np.arange(len(columns)))
+        for row in rows:
+            drawn = rng.choice(columns, size=rng.integers(0, 5), p=share / share.sum())
+            labels[row, drawn] = 1
+    return labels

@@ -1,0 +1,107 @@
+"""What holds for every memory, whatever its policy."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from clbench import Memory, plugins
+from clbench.memory import NOT_STORED
+from clbench.randomness import generator
+
+MEMORIES = pytest.mark.parametrize("name", sorted(plugins.available("memory")))
+CLASSES = 4
+
+streams = st.integers(0, 40).flatmap(lambda n: arrays(np.uint8, (n, CLASSES), elements=st.integers(0, 1)))
+sizes = st.integers(1, 12)
+
+
+def make(name: str, size: int, seed: int = 0) -> Memory:
+    policy: Any = plugins.load("memory", name)
+    memory: Memory = policy(policy.Options(size=size), CLASSES, generator(seed, "memory"))
+    return memory
+
+
+@MEMORIES
+@settings(deadline=None, max_examples=60)
+@given(labels=streams, size=sizes, batch=st.integers(1, 7))
+def test_rows_are_what_was_offered_and_batches_do_not_matter(
+    name: str, labels: npt.NDArray[np.uint8], size: int, batch: int
+) -> None:
+    known = labels[:, ::-1] > 0
+    whole, parts = make(name, size), make(name, size)
+    whole.update(np.arange(len(labels)), labels, known)
+    for start in range(0, len(labels), batch):
+        rows = np.arange(start, min(start + batch, len(labels)))
+        parts.update(rows, labels[rows], known[rows])
+        assert len(parts) == min(size, rows[-1] + 1)  # full as soon as it can be, and never more
+    assert whole.indices.tolist() == parts.indices.tolist()
+    assert len(set(whole.indices.tolist())) == len(whole)
+    assert np.array_equal(whole.labels, labels[whole.indices])
+    assert np.array_equal(whole.known, known[whole.indices])
+    assert whole.seen == len(labels)
+
+
+@MEMORIES
+@settings(deadline=None, max_examples=60)
+@given(labels=streams, size=sizes)
+def test_slots_say_where_each_sample_went(name: str, labels: npt.NDArray[np.uint8], size: int) -> None:
+    memory = make(name, size)
+    content: dict[int, int] = {}
+    for index, slot in enumerate(memory.update(np.arange(len(labels)), labels)):
+        if slot != NOT_STORED:
+            content[int(slot)] = index
+    assert [content[slot] for slot in range(len(memory))] == memory.indices.tolist()
+
+
+@MEMORIES
+@settings(deadline=None, max_examples=60)
+@given(first=streams, second=streams, size=sizes)
+def test_a_memory_goes_on_exactly_from_its_state(
+    name: str, first: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8], size: int
+) -> None:
+    memory, other = make(name, size), make(name, size, seed=5)
+    memory.update(np.arange(len(first)), first)
+    other.load_state(memory.state())
+    for each in (memory, other):
+        each.update(100 + np.arange(len(second)), second)
+    assert memory.indices.tolist() == other.indices.tolist()
+    assert np.array_equal(memory.labels, other.labels)
+
+
+@MEMORIES
+def test_a_state_is_a_copy(name: str) -> None:
+    memory = make(name, 5)
+    memory.update(np.arange(5), np.ones((5, CLASSES), np.uint8))
+    state = memory.state()
+    memory.update(np.arange(5, 100), np.eye(CLASSES, dtype=np.uint8)[np.arange(95) % CLASSES])
+    assert state["indices"].tolist() == [0, 1, 2, 3, 4] and state["seen"] == 5
+
+
+@MEMORIES
+def test_samples_are_distinct_uniform_and_leave_the_memory_alone(name: str) -> None:
+    memory = make(name, 10)
+    memory.update(np.arange(10), np.eye(CLASSES, dtype=np.uint8)[np.arange(10) % CLASSES])
+    before = str(memory.generator.bit_generator.state)
+    counts = np.zeros(10)
+    rng = generator(0, "replay")
+    for _ in range(2000):
+        slots = memory.sample(3, rng)
+        assert len(set(slots.tolist())) == 3
+        counts[slots] += 1
+    assert counts.min() > 500 and counts.max() < 700  # 600 each
+    assert sorted(memory.sample(99, rng).tolist()) == list(range(10))
+    assert str(memory.generator.bit_generator.state) == before
+
+
+def test_a_policy_that_leaves_a_gap_is_found_out() -> None:
+    class Gap(Memory):
+        def place(self, labels: npt.NDArray[np.uint8]) -> int:
+            return 3
+
+    with pytest.raises(ValueError, match="expected a slot from 0 to 0 but got 3"):
+        Gap(Memory.Options(size=5), CLASSES, generator(0)).update(np.array([0]), np.zeros((1, CLASSES), np.uint8))
