@@ -20,14 +20,14 @@ PLAIN_EVERY = 30.0
 class RunProgress(Listener):
     """Task, step, images per second, loss and time left of one run."""
 
-    def __init__(self, title: str, tasks: int, *, quiet: bool = False) -> None:
-        self._title, self._tasks, self._quiet = title, tasks, quiet
+    def __init__(self, title: str) -> None:
+        self._title = title
         self._console = Console(stderr=True)
         self._bar: Progress | None = None
         self._loss = float("nan")
 
     def __enter__(self) -> Self:
-        if self._console.is_terminal and not self._quiet:
+        if self._console.is_terminal:
             self._bar = Progress(
                 TextColumn("{task.description}"),
                 BarColumn(bar_width=None),
@@ -45,8 +45,8 @@ class RunProgress(Listener):
         if self._bar:
             self._bar.stop()
 
-    def task_started(self, task: int, steps: int) -> None:
-        self._steps, self._images, self._started = steps, 0, time.monotonic()
+    def task_started(self, task: int, tasks: int, steps: int) -> None:
+        self._tasks, self._steps, self._images, self._started = tasks, steps, 0, time.monotonic()
         self._plain_at = self._started + PLAIN_EVERY
         if self._bar:
             for known in self._bar.task_ids:
@@ -61,14 +61,14 @@ class RunProgress(Listener):
         rate = f"{self._images / max(now - self._started, 1e-9):.0f} img/s, loss {self._loss:.3f}"
         if self._bar:
             self._bar.update(self._row, completed=step + 1, rate=rate)
-        elif now >= self._plain_at and not self._quiet:
+        elif now >= self._plain_at:
             self._plain_at = now + PLAIN_EVERY
             left = (now - self._started) / (step + 1) * (self._steps - step - 1)
             message = f"{self._heading(task)}: step {step + 1}/{self._steps}, {rate}, {left:.0f} s left"
             print(message, file=sys.stderr, flush=True)
 
     def evaluated(self, task: int, evaluation: Evaluation) -> None:
-        if not self._quiet and not self._bar:
+        if not self._bar:
             seconds = f"trained {evaluation.train_seconds:.1f} s, evaluated {evaluation.eval_seconds:.1f} s"
             print(f"{self._heading(task)}: {seconds}", file=sys.stderr, flush=True)
 

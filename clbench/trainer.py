@@ -62,8 +62,8 @@ class Evaluation:
 class Listener:
     """Hears what happens in a run; every method may be left as it is."""
 
-    def task_started(self, task: int, steps: int) -> None:
-        """A task begins, with that many steps to come."""
+    def task_started(self, task: int, tasks: int, steps: int) -> None:
+        """One of so many tasks begins, with that many steps to come."""
 
     def stepped(self, task: int, step: int, values: Values, images: int) -> None:
         """A step is done; `images` counts the new images of its batch. Called at every step: must not block."""
@@ -117,9 +117,10 @@ def train(
     """
     test = scenario.test_indices()
     evaluations = []
-    for number, task in enumerate(scenario.joined() if strategy.joint else scenario):
+    tasks = scenario.joined() if strategy.joint else scenario
+    for number, task in enumerate(tasks):
         for listener in listeners:
-            listener.task_started(number, options.epochs * steps_per_epoch(len(task.train), options))
+            listener.task_started(number, len(tasks), options.epochs * steps_per_epoch(len(task.train), options))
         started = time.perf_counter()
         learn(strategy, task, number, stream(task, number, options, seed), load, listeners)
         trained = time.perf_counter()
@@ -155,13 +156,15 @@ def learn(
 def evaluate(
     strategy: Strategy, scenario: Scenario, indices: npt.NDArray[np.int64], batch_size: int, load: Loader
 ) -> tuple[npt.NDArray[np.float32], float | None]:
-    """Logits (N, C) float32 of test images, and the mean positive angle in degrees, from one pass.
+    """Logits (N, C) float32 of test images, and the mean positive angle of the classes learned, from one pass.
 
     Raises:
         Diverged: a logit is not finite.
         ClbenchError: logits of another shape than (B, C).
     """
     strategy.model.eval()
+    learned = torch.zeros(scenario.num_classes, device=strategy.device)
+    learned[list(strategy.old_classes)] = 1  # a class still to come has no angle worth its name
     parts = []
     with AngleMeter(strategy.model.head) as meter:
         for start in range(0, len(indices), batch_size):
@@ -170,7 +173,7 @@ def evaluate(
             batch = load(Samples(rows, labels, np.ones_like(labels, np.bool_)))
             logits = strategy.predict(batch.images)
             _check_shape(strategy, logits, batch)
-            meter.update(batch.labels)
+            meter.update(batch.labels * learned)
             parts.append(logits.float())
     strategy.model.train()
     every = torch.cat(parts).cpu().numpy()

@@ -65,7 +65,7 @@ class Options:
         "DIR, a folder of the official id lists from a clone of cdjkim/PRS (dataset/data_source), or rule; required",
         path=True,
     )
-    size: int = option(256, "height and width of the images in pixels; PRS: 256", at_least=1)
+    image_size: int = option(256, "height and width of the images in pixels; PRS: 256", at_least=1)
     allow_missing: bool = option(False, "leave out listed images that are not there, counted, instead of failing")
     crowd: str = option("include", "whether a crowd region counts as its class; PRS: include", choices=CROWD)
     class_tasks: str = option(
@@ -110,7 +110,7 @@ class CocoSeq(ScenarioBuilder):
             "head": "all classes from the start",
             "test images": held_out if self.by_rule else "the official balanced lists",
             "crowd regions": "count as their class" if options.crowd == "include" else "do not count",
-            "image size": f"{options.size} px, bicubic, no augmentation",
+            "image size": f"{options.image_size} px, bicubic, no augmentation",
         }
 
     def build(self) -> Scenario:
@@ -192,7 +192,7 @@ class CocoSeq(ScenarioBuilder):
             ids=tuple(table.ids[r] for r in rows),
             classes=classes,
             labels=labels,
-            images=FileImages(root, [table.paths[r] for r in rows], self.options.size),
+            images=FileImages(root, [table.paths[r] for r in rows], self.options.image_size),
             tasks=tuple(tasks),
             groups=frequency_groups(classes),
             protocol=self.protocol(),

@@ -13,7 +13,7 @@ class Joint(Strategy):
     """One gradient step on each batch of the shuffled union of the tasks."""
 
     joint = True
-    defaults = {"train": {"epochs": 10}}
+    defaults = {"train": {"epochs": 5}}
 
     @classmethod
     def incompatible(cls, *, scenario: str, head: str, memory: str | None) -> str | None:

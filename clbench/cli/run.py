@@ -145,7 +145,7 @@ def _run_cell(cell: Cell, out: Path, device: "torch.device", rerun: bool) -> "Ru
         _say(f"{cell}: done already in {folder}; --rerun runs it again")
         return existing
     started = time.monotonic()
-    with RunProgress(str(cell), len(cell.prepared.scenario)) as progress:
+    with RunProgress(str(cell)) as progress:
         run = execute(cell.prepared, cell.seed, out=out, device=device, listeners=[progress])
     _say(f"{cell}: done in {time.monotonic() - started:.0f} s, {folder}")
     return run

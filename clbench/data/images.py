@@ -37,7 +37,7 @@ class ArrayImages:
 
     def read(self, indices: IntArray) -> Tensor:
         # index_select is 14 times as fast as fancy indexing here (measured: 10 of 2,000 images at 224 px)
-        return torch.index_select(self._pixels, 0, torch.from_numpy(np.ascontiguousarray(indices)))
+        return torch.index_select(self._pixels, 0, torch.tensor(indices))
 
 
 class FileImages:

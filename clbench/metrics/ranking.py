@@ -1,14 +1,17 @@
-"""Average precision, by sorting values and counting.
+"""Average precision, by counting instead of ranking.
 
 AP = mean over positives of (positives with score >= s) / (all with score >= s), s being the positive's own score: this
 is scikit-learn's step-wise definition, with ties counted together. Both counts come from binary search in sorted
-*values*, which is an order of magnitude faster than ranking every sample (bench/ranking.py).
+*values*; no sample is ever ranked, which is an order of magnitude faster (bench/ranking.py).
 """
 
 import numpy as np
 import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
+
+BUCKETS = 1 << 15
+"""Equal steps of the score that `_at_least` counts by; of this order for 10^4 to 10^6 scores a class."""
 
 
 def average_precision(labels: npt.NDArray[np.generic], scores: npt.NDArray[np.floating]) -> FloatArray:
@@ -22,17 +25,38 @@ def average_precision(labels: npt.NDArray[np.generic], scores: npt.NDArray[np.fl
         ValueError: shapes that differ, labels other than 0 and 1, or NaN scores.
     """
     check(labels, scores)
-    return np.array([_one(labels[:, c] != 0, scores[:, c]) for c in range(labels.shape[1])], np.float64)
+    columns = zip(np.ascontiguousarray(labels.T) != 0, np.ascontiguousarray(scores.T), strict=True)
+    return np.array([_one(positive, values) for positive, values in columns], np.float64)
 
 
-def _one(positive: npt.NDArray[np.bool_], scores: npt.NDArray[np.floating]) -> float:
-    ranked = np.sort(scores)
-    hits = np.sort(scores[positive])
+def _one(positive: npt.NDArray[np.bool_], values: npt.NDArray[np.floating]) -> float:
+    hits = np.sort(values[positive])
     if not len(hits):
         return float("nan")
-    above = len(ranked) - np.searchsorted(ranked, hits, "left")
-    hits_above = len(hits) - np.searchsorted(hits, hits, "left")
-    return float(np.mean(hits_above / above))
+    differs = np.append(True, hits[1:] != hits[:-1])
+    first_of_ties = np.maximum.accumulate(np.where(differs, np.arange(len(hits)), 0))
+    return float(np.mean((len(hits) - first_of_ties) / _at_least(values, hits)))
+
+
+def _at_least(values: npt.NDArray[np.floating], hits: npt.NDArray[np.floating]) -> npt.NDArray[np.int64]:
+    """How many `values` (N,) are at least as large as each of `hits` (P,), sorted and taken from among them.
+
+    Sorting everything is what takes the time, so only values that share a bucket with a hit are sorted; of the others
+    the bucket tells. The bucket never falls as the value rises, rounding included, so the counts are exact.
+    """
+    low, high = values.min(), values.max()
+    with np.errstate(over="ignore", invalid="ignore"):  # infinite scores
+        scale = values.dtype.type(BUCKETS) / (high - low) if high > low else values.dtype.type(0)
+    if not 0 < scale < np.inf:
+        ranked = np.sort(values)
+        return len(ranked) - np.searchsorted(ranked, hits, "left")
+    bucket, hit_bucket = (((v - low) * scale).astype(np.int32) for v in (values, hits))
+    shared = np.zeros(BUCKETS + 2, np.bool_)
+    shared[hit_bucket] = True
+    close = shared[bucket]
+    ranked = np.sort(values[close])
+    up_to = np.cumsum(np.bincount(bucket[~close], minlength=BUCKETS + 2))
+    return len(ranked) - np.searchsorted(ranked, hits, "left") + up_to[-1] - up_to[hit_bucket]
 
 
 def mean_over_classes(values: FloatArray) -> tuple[float, int]:
@@ -45,7 +69,7 @@ def check(labels: npt.NDArray[np.generic], scores: npt.NDArray[np.floating]) -> 
     """Raises ValueError unless labels and scores are (N, C), labels in {0, 1}, and no score is NaN."""
     if labels.ndim != 2 or labels.shape != scores.shape:
         raise ValueError(f"expected labels and scores of one shape (N, C) but got {labels.shape} and {scores.shape}")
-    if not np.isin(labels, (0, 1)).all():
+    if not ((labels == 0) | (labels == 1)).all():
         raise ValueError("expected labels of 0 and 1 but got other values")
     bad = int(np.isnan(scores).sum())
     if bad:

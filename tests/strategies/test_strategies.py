@@ -206,14 +206,14 @@ def test_joint_sees_every_task_at_once() -> None:
 
     class Tasks(Listener):
         def __init__(self) -> None:
-            self.steps: list[tuple[int, int]] = []
+            self.steps: list[tuple[int, int, int]] = []
 
-        def task_started(self, task: int, steps: int) -> None:
-            self.steps.append((task, steps))
+        def task_started(self, task: int, tasks: int, steps: int) -> None:
+            self.steps.append((task, tasks, steps))
 
     strategy, prepared = make("joint", epochs=2)
     listener = Tasks()
     options = prepared.config.options["train"]
     evaluations = train(strategy, prepared.scenario, options, strategy.load, seed=0, listeners=[listener])
-    assert listener.steps == [(0, 2 * 7)] and len(evaluations) == 1  # 21 images in batches of 3, twice
+    assert listener.steps == [(0, 1, 2 * 7)] and len(evaluations) == 1  # 21 images in batches of 3, twice
     assert evaluations[0].logits.shape == (9, 6)
