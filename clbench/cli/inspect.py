@@ -85,7 +85,7 @@ def _describe(kind: plugins.Kind, name: str) -> dict[str, Any]:
 
 
 def _card(card: dict[str, Any]) -> str:
-    lines = [f"{card['name']} ({card['kind']}, {card['module']})", "", card["description"]]
+    lines = [f"{card['name']} ({card['kind']}, {card['module']})", "", _paragraphs(card["description"])]
     if card["kind"] == "scenario":
         lines += ["", "Tasks"]
         if card["tasks"] is None:
@@ -100,9 +100,12 @@ def _card(card: dict[str, Any]) -> str:
         for info in card["options"]:
             choices = f" ({', '.join(info['choices'])})" if info["choices"] else ""
             lines.append(_wrapped(f"{info['name']}={info['default']}", f"{info['help']}{choices}"))
-    for scope, sections in _defaults(card):
-        values = ", ".join(f"{name}={value}" for name, value in sections.items())
-        lines.append(_wrapped(f"defaults, {scope}", values) if values else "")
+    defaults = _defaults(card)
+    if defaults:
+        lines += ["", "Defaults here"]
+        lines += [
+            _wrapped(scope, ", ".join(f"{name}={value}" for name, value in set_.items())) for scope, set_ in defaults
+        ]
     return "\n".join(lines).rstrip()
 
 
@@ -113,6 +116,12 @@ def _defaults(card: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
         flat = values if card["kind"] == "memory" else {k: v for options in values.values() for k, v in options.items()}
         found.append((f"on {scenario}", flat))
     return found
+
+
+def _paragraphs(text: str) -> str:
+    """A docstring at the width of a terminal; indented blocks stay as they are."""
+    parts = text.split("\n\n")
+    return "\n\n".join(part if part.startswith(" ") else textwrap.fill(part, 80) for part in parts)
 
 
 def _wrapped(key: str, value: str) -> str:

@@ -92,7 +92,7 @@ class PRS(Memory):
             return 0
         excess = self.memory_counts[active] - self.shares[active] * self.memory_counts[active].sum()
         edges = np.cumsum(_softmax(excess))
-        drawn = active[min(np.searchsorted(edges, draw, "right"), len(active) - 1)]
+        drawn = active[min(int(np.searchsorted(edges, draw, "right")), len(active) - 1)]
         members = np.flatnonzero(self.labels[:, drawn])
         # Fewest labels below target = most of them absent, as the release counts it.
         wanted = self.labels[np.ix_(members, active[excess <= SAME])].sum(axis=1)

@@ -50,13 +50,15 @@ def _at_least(values: npt.NDArray[np.floating], hits: npt.NDArray[np.floating]) 
     if not 0 < scale < np.inf:
         ranked = np.sort(values)
         return len(ranked) - np.searchsorted(ranked, hits, "left")
-    bucket, hit_bucket = (((v - low) * scale).astype(np.int32) for v in (values, hits))
+    bucket, hit_bucket = (((v - low) * scale).astype(np.intp) for v in (values, hits))
     shared = np.zeros(BUCKETS + 2, np.bool_)
     shared[hit_bucket] = True
-    close = shared[bucket]
-    ranked = np.sort(values[close])
-    up_to = np.cumsum(np.bincount(bucket[~close], minlength=BUCKETS + 2))
-    return len(ranked) - np.searchsorted(ranked, hits, "left") + up_to[-1] - up_to[hit_bucket]
+    ranked = np.sort(values[shared[bucket]])
+    others = np.bincount(bucket, minlength=BUCKETS + 2)
+    others[hit_bucket] = 0
+    up_to = np.cumsum(others)
+    counts: npt.NDArray[np.int64] = len(ranked) - np.searchsorted(ranked, hits, "left") + up_to[-1] - up_to[hit_bucket]
+    return counts
 
 
 def mean_over_classes(values: FloatArray) -> tuple[float, int]:

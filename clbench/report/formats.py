@@ -14,13 +14,15 @@ from clbench.report.tables import COSTS, Table, percent
 
 WIDTH = 80
 """Columns of a terminal that a printed table should fit into."""
+GAP = 2
+"""Spaces between two columns."""
 
 
 def text(tables: Sequence[Table]) -> str:
     """Aligned plain text, footnotes wrapped."""
     blocks = []
     for table in tables:
-        body = tabulate(table.cells, table.headings, "simple", colalign=_align(table), disable_numparse=True)
+        body = _plain(table)
         notes = (textwrap.fill(note, WIDTH, subsequent_indent="  ") for note in table.notes)
         blocks.append("\n".join([table.title, body, *notes]))
     return "\n\n".join(blocks)
@@ -46,7 +48,7 @@ def summary(runs: Sequence[Run]) -> str:
         for i, run in enumerate(row.done)
     ]
     headings = ("strategy", "seed", "mAP %", "avg mAP", "CF1", "OF1", "forgetting")
-    return tabulate(cells, headings, "simple", colalign=("left", *["right"] * 6), disable_numparse=True)
+    return _plain(Table("", headings, tuple(tuple(line) for line in cells)))
 
 
 def as_csv(rows: Sequence[Row]) -> str:
@@ -81,6 +83,20 @@ def as_csv(rows: Sequence[Row]) -> str:
 def as_json(rows: Sequence[Row]) -> str:
     """`{"schema": 1, "rows": [...]}`; see `Row.as_json`."""
     return json.dumps({"schema": SCHEMA, "rows": [row.as_json() for row in rows]}, indent=2, allow_nan=False)
+
+
+def _plain(table: Table) -> str:
+    """A text table; labels are wrapped where it would be wider than a terminal."""
+    widest = [max(len(row[i]) for row in (table.headings, *table.cells)) for i in range(len(table.headings))]
+    label = max(16, WIDTH - sum(width + GAP for width in widest[1:]))
+    cells = [(textwrap.fill(row[0], label), *row[1:]) for row in table.cells]
+    rule = ["-" * min(widest[0], label), *("-" * width for width in widest[1:])]
+    return _columns([table.headings, rule, *cells])
+
+
+def _columns(lines: Sequence[Sequence[str]]) -> str:
+    """Aligned text without the padding that tabulate gives headings: two spaces between columns."""
+    return tabulate(lines, tablefmt="plain", colalign=("left", *["right"] * (len(lines[0]) - 1)), disable_numparse=True)
 
 
 def _align(table: Table) -> tuple[str, ...]:

@@ -126,7 +126,7 @@ def footnotes(rows: Sequence[Row]) -> tuple[str, ...]:
 
 
 def differences(rows: Sequence[Row]) -> dict[str, str]:
-    """Options of model and training that are not the same in all rows: name -> `joint 10, others 1`."""
+    """Options of model and training that are not the same in all rows: name -> `5 (joint), 1 (others)`."""
     settings: list[Mapping[str, Any]] = []
     for row in rows:
         config = row.first.config
@@ -141,8 +141,8 @@ def differences(rows: Sequence[Row]) -> dict[str, str]:
                 by_value.setdefault(setting[name], []).append(row.label)
         if len(by_value) > 1:
             most = max(by_value, key=lambda value: len(by_value[value]))
-            rest = [f"{', '.join(labels)} {value}" for value, labels in by_value.items() if value != most]
-            found[name] = "; ".join([*rest, f"others {most}"])
+            rest = [f"{value} ({', '.join(labels)})" for value, labels in by_value.items() if value != most]
+            found[name] = ", ".join([*rest, f"{most} (others)"])
     return found
 
 

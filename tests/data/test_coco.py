@@ -275,7 +275,24 @@ def test_a_missing_file_and_a_folder(tmp_path: Path) -> None:
         read_json(tmp_path)
 
 
-ODD = [None, True, -1, 0, 1.5, 10**30, "", "dog", "../x", [], [[]], {}, {"id": 9}, float("nan"), float("inf"), "\ud800"]
+ODD: list[Any] = [
+    None,
+    True,
+    -1,
+    0,
+    1.5,
+    10**30,
+    "",
+    "dog",
+    "../x",
+    [],
+    [[]],
+    {},
+    {"id": 9},
+    float("nan"),
+    float("inf"),
+    "\ud800",
+]
 
 
 def test_random_damage_gives_a_table_or_a_sentence(read: Callable[..., LabelTable], tmp_path: Path) -> None:
@@ -335,9 +352,14 @@ def test_missing_files_lists_each_folder_once(tmp_path: Path, monkeypatch: pytes
     for path in ("train2017/9.jpg", "train2017/25.jpg", "train2017/part/1.jpg"):
         (tmp_path / path).parent.mkdir(exist_ok=True)
         (tmp_path / path).touch()
-    listed = []
+    listed: list[Path] = []
     list_folder = os.listdir
-    monkeypatch.setattr(os, "listdir", lambda folder: listed.append(folder) or list_folder(folder))
+
+    def counted(folder: Path) -> list[str]:
+        listed.append(folder)
+        return list_folder(folder)
+
+    monkeypatch.setattr(os, "listdir", counted)
     paths = [
         "train2017/9.jpg",
         "train2017/30.jpg",

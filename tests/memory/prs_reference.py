@@ -10,7 +10,9 @@ SAME = 1e-9
 class SlowPRS:
     """Takes the same random numbers as `clbench.memory.prs.PRS`: one per sample once full, one more if accepted."""
 
-    def __init__(self, size: int, classes: int, rho: float, official_bound: bool, generator: np.random.Generator) -> None:
+    def __init__(
+        self, size: int, classes: int, rho: float, official_bound: bool, generator: np.random.Generator
+    ) -> None:
         self.m, self.rho, self.official_bound, self.generator = size, rho, official_bound, generator
         self.memory: list[tuple[int, list[int]]] = []  # (index, labels) in slot order
         self.n = [0] * classes  # stream counts
@@ -83,7 +85,4 @@ class SlowPRS:
             distances.append(sum(abs(without[i] - self.p[i] * total) for i in still))
         if self.official_bound and min(distances) >= self.m:
             return candidates[0]
-        for slot, distance in zip(candidates, distances, strict=True):
-            if distance <= min(distances) + SAME:
-                break
-        return slot
+        return next(s for s, distance in zip(candidates, distances, strict=True) if distance <= min(distances) + SAME)

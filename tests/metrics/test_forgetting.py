@@ -39,7 +39,9 @@ def test_only_square_matrices() -> None:
         forgetting_per_task(np.zeros((1, 3)))
 
 
-@given(st.integers(2, 6).flatmap(lambda t: arrays(np.float64, (t, t), elements=st.integers(0, 20).map(lambda n: n / 20))))
+@given(
+    st.integers(2, 6).flatmap(lambda t: arrays(np.float64, (t, t), elements=st.integers(0, 20).map(lambda n: n / 20)))
+)
 def test_equals_the_definition(matrix: npt.NDArray[np.float64]) -> None:
     tasks = len(matrix)
     absolute, relative = [], []

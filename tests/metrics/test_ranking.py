@@ -1,5 +1,6 @@
 import math
 import warnings
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -14,14 +15,16 @@ from clbench.metrics import average_precision, mean_over_classes
 Labels = npt.NDArray[np.uint8]
 Scores = npt.NDArray[np.floating]
 
-REGIMES = {
+REGIMES: dict[str, Callable[[Scores], Scores]] = {
     "no ties": lambda scores: scores,
     "two decimals": lambda scores: scores.round(2),
     "eight bits": lambda scores: scores.astype(np.float16).astype(np.float32).round(1),
     "all equal": np.zeros_like,
 }
 
-FLOATS = st.floats(-(2.0**127), 2.0**127, width=32) | st.sampled_from([0.0, -0.0, 1.0, 1.5, np.float32(1e-40).item(), -7.0])
+FLOATS = st.floats(-(2.0**127), 2.0**127, width=32) | st.sampled_from(
+    [0.0, -0.0, 1.0, 1.5, np.float32(1e-40).item(), -7.0]
+)
 CASES = st.integers(1, 30).flatmap(
     lambda n: st.tuples(
         arrays(np.uint8, (n, 3), elements=st.integers(0, 1)), arrays(np.float32, (n, 3), elements=FLOATS)
@@ -48,8 +51,8 @@ def agrees(labels: Labels, scores: Scores) -> None:
 def test_equals_scikit_learn_in_every_regime_of_ties(regime: str, dtype: type) -> None:
     rng = np.random.default_rng(0)
     labels = (rng.random((3000, 12)) < np.linspace(0.001, 0.5, 12)).astype(np.uint8)
-    scores = REGIMES[regime]((rng.normal(size=labels.shape) + labels).astype(np.float32)).astype(dtype)
-    agrees(labels, scores)
+    scores: Scores = (rng.normal(size=labels.shape) + labels).astype(np.float32)
+    agrees(labels, REGIMES[regime](scores).astype(dtype))
 
 
 @settings(deadline=None, max_examples=150)

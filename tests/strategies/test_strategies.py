@@ -162,7 +162,7 @@ def test_ewc_holds_weights_back() -> None:
         [(fisher, old)] = strategy.anchors  # type: ignore[attr-defined]
         learn(strategy, prepared, 1)
         now = strategy.model.parameters()
-        moved.append(sum(float((f * (w - o) ** 2).sum()) for f, w, o in zip(fisher, now, old, strict=True)))
+        moved.append(sum((f * (w.detach() - o) ** 2).sum().item() for f, w, o in zip(fisher, now, old, strict=True)))
     assert moved[1] < 0.5 * moved[0]
 
 
