@@ -24,11 +24,12 @@ demo: $(VENV)/.installed
 	$(BIN)/clbench run --scenario digits-seq --strategy finetune --strategy er --strategy dlfl
 	$(BIN)/clbench report
 
+# One thread for each process: the tests' models are tiny, and every core has its own tests.
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto
 
 fast: $(VENV)/.installed
-	$(BIN)/python -m pytest -m 'not slow'
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto -m 'not slow'
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .

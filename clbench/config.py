@@ -152,7 +152,7 @@ def _by_section(
         homes = sorted(s for s, o in known if o == option and section in ("", s))
         if not homes:
             hint = "" if policy else "This run has no memory, so there are no memory options."
-            raise UsageError(unknown("option", key, {o for _, o in known}, hint))
+            raise UsageError(unknown("option", key, {f"{s}.{o}" if section else o for s, o in known}, hint))
         if len(homes) > 1:
             raise UsageError(f"Expected one of {', '.join(f'{s}.{option}' for s in homes)} but got {key!r}; name one.")
         sorted_out[homes[0]][option] = value

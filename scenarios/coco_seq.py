@@ -147,13 +147,13 @@ class CocoSeq(ScenarioBuilder):
         gone = missing_files(root, [path[image] for image in listed if image in path])
         without = [image for image in listed if path.get(image) in gone]
         notes = []
-        for images, where in ((unread, "in the annotations"), (without, "there as files")):
+        for images, where in ((unread, "in the annotations"), (without, "there as a file")):
             if images and not self.options.allow_missing:
                 few = ", ".join(path.get(image, str(image)) for image in images[:3])
                 parts = f" ({', '.join(absent)} is not there)" if absent else ""
                 raise DataError(
-                    f"Expected all {len(listed):,} listed images to be {where} below {root} but {len(images):,} are "
-                    f"not, e.g. {few}{parts}; complete COCO there, or leave these images out with --allow-missing."
+                    f"Expected every listed image to be {where} below {root} but {len(images):,} of {len(listed):,} "
+                    f"are missing, e.g. {few}{parts}; complete COCO there, or leave them out with --allow-missing."
                 )
             if images:
                 notes.append(f"{len(images):,} of {len(listed):,} listed images are not {where}: left out")
@@ -171,7 +171,7 @@ class CocoSeq(ScenarioBuilder):
             if not task.train or not task.test:
                 raise DataError(
                     f"Expected training and test images in task {name} but got {len(task.train)} and {len(task.test)}; "
-                    "complete the images below the data root."
+                    "complete COCO below the data root."
                 )
         # Images stand in the order of the lists, so both releases of COCO give the very same scenario.
         row = {image: number for number, image in enumerate(table.ids)}

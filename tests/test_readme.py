@@ -64,7 +64,7 @@ def test_every_verb_and_make_target_is_named_and_exists() -> None:
     for verb in verbs:
         assert f"clbench {verb}" in README
     targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    assert set(re.findall(r"\bmake (\w+)", README)) <= targets
+    assert set(re.findall(r"(?:^|`)make (\w+)", README, re.MULTILINE)) <= targets
 
 
 def test_every_option_in_a_command_exists() -> None:

@@ -87,6 +87,8 @@ def test_gradients_are_clipped_by_value() -> None:
 def test_evaluation_has_one_row_for_each_test_image(scenario: Scenario) -> None:
     strategy = build_strategy(Prepared(resolve("debug", "finetune"), scenario), 0, torch.device("cpu"))
     test = scenario.test_indices()
+    assert evaluate(strategy, scenario, test, 4, strategy.load)[1] is None  # no class has been learned yet
+    strategy.after_task(scenario[0])
     logits, angle = evaluate(strategy, scenario, test, 4, strategy.load)
     strategy.model.eval()
     with torch.inference_mode():
