@@ -4,8 +4,8 @@
 
 The stream is made: 35,072 samples of 70 classes in four tasks one after another, of COCOseq's sizes and order,
 long-tailed with 1 to 4 labels a sample. The reference is the tests' (tests/memory/prs_reference.py): plain loops, as
-one would write from the paper. It is too slow for the whole stream, so both run the same segments, in turn, from the same state, and
-must choose the same slots.
+one would write from the paper. It is too slow for the whole stream, so both run the same segments, in turn, from the
+same state, and must choose the same slots.
 """
 
 import argparse

@@ -59,7 +59,7 @@ def balanced_test(labels: LabelArray, candidates: IntArray, per_class: int, gene
     shuffled = labels[order].astype(np.bool_)
     available = shuffled.sum(axis=0)
     taken = np.zeros(len(order), np.bool_)
-    for column in range(len(available)):
+    for column in np.argsort(available, kind="stable"):
         lacking = min(per_class, available[column] // 2) - (taken & shuffled[:, column]).sum()
         if lacking > 0:
             taken[np.flatnonzero(~taken & shuffled[:, column])[:lacking]] = True
