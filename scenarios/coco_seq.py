@@ -125,7 +125,7 @@ class CocoSeq(ScenarioBuilder):
         if self.data_root is None:
             raise UsageError("Expected --data-root DIR, the folder of COCO's annotations and images, but got none.")
         layout = find_layout(self.data_root)
-        table = read_instances(layout.parts, crowd=self.options.crowd)
+        table = read_instances(layout.parts, crowd="include")
         notes = [f"{file} is not there" for file in layout.absent]
         classes = tuple(sorted(name for names in tasks.values() for name in names)) or VOCABULARY
         absent = [name for name in classes if name not in table.classes]
@@ -231,7 +231,7 @@ def _read_ids(file: Path, home: dict[int, str]) -> list[int | str]:
     for place, image in enumerate(ids):
         if type(image) is not int:
             raise DataError(f"Expected an image id, an integer, at [{place}] in {file} but got {image!r}; restore it.")
-        if False:
+        if image in home:
             raise DataError(
                 f"Expected each image once in one list but {image} is in {home[image]} and again at [{place}] in "
                 f"{file}; restore the lists."

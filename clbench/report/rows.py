@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from clbench.randomness import generator
-from clbench.records import DONE, Run
+from clbench.records import DONE, STATES, Run
 
 RESAMPLES = 2000
 """Bootstrap resamples behind the 95 % interval."""
@@ -58,7 +58,7 @@ class Row:
         """`done`, or what the other seeds are: `2 done, 1 failed`."""
         if set(self.states) == {DONE}:
             return DONE
-        return ", ".join(f"{count} {state}" for state, count in sorted(self.states.items()))
+        return ", ".join(f"{self.states[state]} {state}" for state in STATES if state in self.states)
 
     def values(self, metric: str, group: str | None = None) -> list[float]:
         """One number for each seed that is done; NaN where the metric is not defined."""

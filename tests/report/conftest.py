@@ -1,0 +1,58 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from clbench.metrics import evaluate
+from clbench.records import DONE, RunWriter, run_folder
+
+Make = Callable[..., None]
+
+TASKS = [(0, 1), (2, 3)]
+ROWS = [np.arange(0, 6), np.arange(6, 12)]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    return tmp_path / "runs"
+
+
+@pytest.fixture
+def make(store: Path) -> Make:
+    """Writes a made run folder of two tasks and four classes."""
+
+    def write(
+        strategy: str,
+        seed: int,
+        state: str = DONE,
+        *,
+        reason: str | None = None,
+        changed: dict[str, Any] | None = None,
+        epochs: int = 1,
+        limit: int | None = None,
+        manifest: str = "a" * 64,
+        joint: bool = False,
+    ) -> None:
+        writer = RunWriter(
+            run_folder(store, "made", strategy, f"{epochs:04}{manifest[:4]}{len(changed or {}):04}", seed)
+        )
+        options = {"model": {"head": "linear"}, "train": {"epochs": epochs}}
+        config = {"strategy": strategy, "memory": None, "limit": limit, "options": options, "changed": changed or {}}
+        writer.json("config.json", config | {"protocol": {"images": "exclusive"}})
+        data = {"hash": manifest, "tasks": [0, 1], "classes": list("abcd"), "notes": ["3 images left out"]}
+        writer.json("env.json", {"manifest": data})
+        if state == DONE:
+            rng = np.random.default_rng(seed)
+            labels = np.zeros((12, 4), np.uint8)
+            for columns, rows in zip(TASKS, ROWS, strict=True):
+                labels[rows, np.resize(columns, 6)] = 1
+            logits = [rng.normal(size=(12, 4)).astype(np.float32) for _ in range(1 if joint else 2)]
+            found = evaluate(logits, labels, ROWS, TASKS, {"majority": (0, 2), "minority": (1, 3)}, joint=joint)
+            cost = {"train_seconds": [1.5, 2.5], "eval_seconds": [0.5], "memory_bytes": 2_000_000}
+            cost |= {"peak_memory_bytes": 3_000_000, "parameters": 7}
+            writer.json("metrics.json", found | {"positive_angle": [80.0, 75.25], "cost": cost})
+        writer.close(state, reason)
+
+    return write
