@@ -125,7 +125,7 @@ class CocoSeq(ScenarioBuilder):
         if self.data_root is None:
             raise UsageError("Expected --data-root DIR, the folder of COCO's annotations and images, but got none.")
         layout = find_layout(self.data_root)
-        table = read_instances(layout.parts, crowd="include")
+        table = read_instances(layout.parts, crowd=self.options.crowd)
         notes = [f"{file} is not there" for file in layout.absent]
         classes = tuple(sorted(name for names in tasks.values() for name in names)) or VOCABULARY
         absent = [name for name in classes if name not in table.classes]

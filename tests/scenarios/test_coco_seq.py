@@ -339,6 +339,13 @@ def test_the_rules_test_set_is_balanced_and_held_out(tmp_path: Path, write_coco:
     assert coco_seq.split_by_rule(halves, tasks, 20) != lists  # it is the images that are drawn
 
 
+def test_the_rules_draw_never_changes(root: Path) -> None:
+    # pinned: a change here makes another scenario, and old results incomparable
+    scenario = by_rule(root)
+    drawn = [[scenario.ids[row] for row in task.test] for task in scenario]
+    assert drawn == []
+
+
 def test_the_rule_over_a_given_map(tmp_path: Path, root: Path, made_images: Images) -> None:
     file = tmp_path / "map.json"
     file.write_text(json.dumps({"train": 7, "tv": 7, "person": 1, "toothbrush": 7}))
