@@ -135,6 +135,7 @@ def execute(
     prepared: Prepared, seed: int, *, out: Path, device: torch.device, listeners: Sequence[Listener] = ()
 ) -> Run:
     """Run one seed from its start; whatever stops it is recorded in the run folder before it is raised."""
+    deterministic(seed, prepared.config.options["train"].threads)
     writer = RunWriter(prepared.folder(out, seed))
     writer.json(
         "config.json", {**prepared.config.resolved(), "seed": seed, "protocol": dict(prepared.scenario.protocol)}
@@ -168,7 +169,6 @@ def _train(
     prepared: Prepared, seed: int, device: torch.device, writer: RunWriter, listeners: Sequence[Listener]
 ) -> dict[str, Any]:
     """Train, save the logits, and return what metrics.json holds."""
-    deterministic(seed)
     scenario, strategy = prepared.scenario, build_strategy(prepared, seed, device)
     options = prepared.config.options["train"]
     load = strategy.load
@@ -180,8 +180,9 @@ def _train(
     return score(scenario, evaluations, joint=strategy.joint) | costs(scenario, strategy, evaluations)
 
 
-def deterministic(seed: int) -> None:
-    """Seed torch's own generator (dropout) and ask CUDA for the algorithms that repeat."""
+def deterministic(seed: int, threads: int) -> None:
+    """Seed torch's own generator (dropout), fix the threads, and ask CUDA for the algorithms that repeat."""
+    torch.set_num_threads(threads)
     torch.manual_seed(derive(seed, "torch"))
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True

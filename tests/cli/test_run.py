@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from clbench.metrics import average_precision
 from clbench.records import find_runs
@@ -62,6 +63,19 @@ def test_the_same_seed_gives_the_same_bits_and_another_gives_others(clbench: Com
         assert clbench(*DEBUG, "--strategy", "dlfl", "--seed", seed, "--out", out)[0] == 0
     a, b, c = (next(find_runs(tmp_path / out)).folder / "logits" / "task2.npy" for out in "abc")
     assert a.read_bytes() == b.read_bytes() != c.read_bytes()
+
+
+def test_threads_are_part_of_a_run_and_not_of_the_machine(clbench: CommandLine, tmp_path: Path) -> None:
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        clbench(*DEBUG, "--strategy", "finetune")
+        assert json.loads((only_run(tmp_path) / "env.json").read_text())["threads"] == 1
+        clbench(*DEBUG, "--strategy", "finetune", "--set", "threads=2")
+        runs = list(find_runs(tmp_path / "results" / "runs"))
+        assert sorted(run.env["threads"] for run in runs) == [1, 2]
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_what_is_done_is_not_run_again_unless_asked(clbench: CommandLine, tmp_path: Path) -> None:
