@@ -127,7 +127,7 @@ def compare(backbone: str, steps: int, repeats: int, folder: Path) -> None:
         kept = Losses()
         listeners = [Recorder(RunWriter(folder / f"{backbone}{repeat}")), kept]
         turns = Turns(stream(prepared.scenario[0], 0, prepared.config.options["train"], 0), bare(prepared))
-        learn(strategy, prepared.scenario[0], 0, iter(turns), strategy.load, listeners)
+        learn(strategy, prepared.scenario[0], 0, iter(turns), listeners)
         if [float(values["loss"]) for values in kept.values] != [float(loss) for loss in turns.losses]:
             raise SystemExit(f"{backbone}: the losses of engine and bare loop differ")
         engine_ms, bare_ms = (1e3 * sum(times[WARM_UP:]) / (steps - WARM_UP) for times in (turns.engine, turns.bare))

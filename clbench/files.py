@@ -6,6 +6,9 @@ import os
 from pathlib import Path
 from typing import Any
 
+DEFAULT_OUT = Path("results/runs")
+"""Where runs go, below the current folder."""
+
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Replace a file's content in one step: temporary file, fsync, rename, fsync of the folder."""

@@ -10,6 +10,15 @@ import numpy.typing as npt
 
 from clbench.errors import DataError
 
+EXCLUSIVE = {
+    "images": "exclusive",
+    "missing": "none (exclusive images)",
+    "replay_labels": "frozen",
+    "eval_images": "all",
+    "threshold": "0.5",
+}
+"""Axes of a scenario whose images show labels of one task only, as PRS has it: no label is missing or hidden."""
+
 IntArray = npt.NDArray[np.int64]
 LabelArray = npt.NDArray[np.uint8]
 

@@ -16,15 +16,13 @@ from clbench import environment, metrics, plugins
 from clbench.batch import loader
 from clbench.config import DEFAULT_MEMORY, Config, resolve
 from clbench.errors import UsageError
+from clbench.files import DEFAULT_OUT
 from clbench.models.network import Network, build_model, weights_record
 from clbench.randomness import derive, generator
 from clbench.records import DIVERGED, DONE, FAILED, INTERRUPTED, RUNNING, Run, RunWriter, run_folder
 from clbench.scenario import Scenario
 from clbench.strategy import Setup, Strategy, Values
 from clbench.trainer import Diverged, Evaluation, Listener, build_criterion, build_optimizer, train
-
-DEFAULT_OUT = Path("results/runs")
-"""Where runs go, below the current folder."""
 
 FLUSH_EVERY = 50
 """Steps between two readings of the losses: each reading waits for the device."""
@@ -170,11 +168,8 @@ def _train(
 ) -> dict[str, Any]:
     """Train, save the logits, and return what metrics.json holds."""
     scenario, strategy = prepared.scenario, build_strategy(prepared, seed, device)
-    options = prepared.config.options["train"]
-    load = strategy.load
-    evaluations = train(strategy, scenario, options, load, seed=seed, listeners=listeners)
-    labels = scenario.labels[scenario.test_indices()]
-    writer.array("labels", labels)
+    evaluations = train(strategy, scenario, prepared.config.options["train"], seed=seed, listeners=listeners)
+    writer.array("labels", scenario.labels[scenario.test_indices()])
     for number, evaluation in enumerate(evaluations):
         writer.array(f"task{number}", evaluation.logits)
     return score(scenario, evaluations, joint=strategy.joint) | costs(scenario, strategy, evaluations)
@@ -190,10 +185,11 @@ def deterministic(seed: int, threads: int) -> None:
 
 def score(scenario: Scenario, evaluations: Sequence[Evaluation], *, joint: bool) -> dict[str, Any]:
     """The metrics of a run from its saved logits; see `clbench.metrics.evaluate`."""
-    rows = {int(index): row for row, index in enumerate(scenario.test_indices())}
+    test = scenario.test_indices()
+    rows = {int(index): row for row, index in enumerate(test)}
     return metrics.evaluate(
         [evaluation.logits for evaluation in evaluations],
-        scenario.labels[scenario.test_indices()],
+        scenario.labels[test],
         [np.array([rows[int(i)] for i in task.test], np.int64) for task in scenario],
         [task.classes for task in scenario],
         scenario.groups,
@@ -212,7 +208,7 @@ def costs(scenario: Scenario, strategy: Strategy, evaluations: Sequence[Evaluati
             "eval_seconds": [evaluation.eval_seconds for evaluation in evaluations],
             "peak_memory_bytes": environment.peak_memory_bytes(strategy.device),
             "memory_bytes": stored * 3 * scenario.images.size**2,
-            "parameters": sum(p.numel() for p in strategy.model.parameters()),
+            "parameters": strategy.model.parameter_count,
         },
     }
 

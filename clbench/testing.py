@@ -129,7 +129,7 @@ def check_resumed(prepared: Prepared) -> None:
 def _trained(prepared: Prepared) -> Strategy:
     torch.manual_seed(0)
     strategy = build_strategy(prepared, 0, torch.device("cpu"))
-    train(strategy, prepared.scenario, prepared.config.options["train"], strategy.load, seed=0)
+    train(strategy, prepared.scenario, prepared.config.options["train"], seed=0)
     return strategy
 
 

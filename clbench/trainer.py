@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from clbench.batch import Batch, Loader, Samples
+from clbench.batch import Batch, Samples
 from clbench.errors import ClbenchError
 from clbench.models.angle import AngleMeter
 from clbench.models.losses import asymmetric, bce
@@ -106,7 +106,6 @@ def train(
     strategy: Strategy,
     scenario: Scenario,
     options: TrainOptions,
-    load: Loader,
     *,
     seed: int,
     listeners: Sequence[Listener] = (),
@@ -123,9 +122,9 @@ def train(
         for listener in listeners:
             listener.task_started(number, len(tasks), options.epochs * steps_per_epoch(len(task.train), options))
         started = time.perf_counter()
-        learn(strategy, task, number, stream(task, number, options, seed), load, listeners)
+        learn(strategy, task, number, stream(task, number, options, seed), listeners)
         trained = time.perf_counter()
-        logits, angle = evaluate(strategy, scenario, test, options.eval_batch_size, load)
+        logits, angle = evaluate(strategy, scenario, test, options.eval_batch_size)
         evaluation = Evaluation(logits, angle, trained - started, time.perf_counter() - trained)
         evaluations.append(evaluation)
         for listener in listeners:
@@ -138,14 +137,13 @@ def learn(
     task: Task,
     number: int,
     batches: Iterator[Samples],
-    load: Loader,
     listeners: Sequence[Listener],
 ) -> None:
     """Show a strategy one task's batches."""
     strategy.model.train()
     strategy.before_task(task)
     for step, samples in enumerate(batches):
-        values = strategy.observe(load(samples))
+        values = strategy.observe(strategy.load(samples))
         for listener in listeners:
             listener.stepped(number, step, values, len(samples.indices))
     strategy.after_task(task)
@@ -155,7 +153,7 @@ def learn(
 
 @torch.inference_mode()
 def evaluate(
-    strategy: Strategy, scenario: Scenario, indices: npt.NDArray[np.int64], batch_size: int, load: Loader
+    strategy: Strategy, scenario: Scenario, indices: npt.NDArray[np.int64], batch_size: int
 ) -> tuple[npt.NDArray[np.float32], float | None]:
     """Logits (N, C) float32 of test images, and the mean positive angle of the classes learned, from one pass.
 
@@ -171,7 +169,7 @@ def evaluate(
         for start in range(0, len(indices), batch_size):
             rows = indices[start : start + batch_size]
             labels = scenario.labels[rows]
-            batch = load(Samples(rows, labels, np.ones_like(labels, np.bool_)))
+            batch = strategy.load(Samples(rows, labels, np.ones_like(labels, np.bool_)))
             logits = strategy.predict(batch.images)
             _check_shape(strategy, logits, batch)
             meter.update(batch.labels * learned)

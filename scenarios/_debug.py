@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from clbench.protocols import EXCLUSIVE
 from clbench.randomness import generator
 from clbench.scenario import Scenario, ScenarioBuilder, Task
 
@@ -25,11 +26,7 @@ class Debug(ScenarioBuilder):
 
     def protocol(self) -> dict[str, str]:
         return {
-            "images": "exclusive",
-            "missing": "none (exclusive images)",
-            "replay_labels": "frozen",
-            "eval_images": "all",
-            "threshold": "0.5",
+            **EXCLUSIVE,
             "class order": "alphabetical",
         }
 

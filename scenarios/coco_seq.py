@@ -23,7 +23,7 @@ import numpy.typing as npt
 from clbench.data.coco import CROWD, find_layout, missing_files, read_instances, read_json
 from clbench.errors import DataError, UsageError, unknown
 from clbench.options import option
-from clbench.protocols import balanced_test, class_tasks, exclusive
+from clbench.protocols import EXCLUSIVE, balanced_test, class_tasks, exclusive
 from clbench.randomness import generator
 from clbench.scenario import GROUPS, LabelTable, Scenario, ScenarioBuilder, Task
 
@@ -101,11 +101,7 @@ class CocoSeq(ScenarioBuilder):
         held_out = f"held out by the rule, balanced, up to {options.test_per_class} of each class"
         return {
             "splits": RULE if self.by_rule else "official",
-            "images": "exclusive",
-            "missing": "none (exclusive images)",
-            "replay_labels": "frozen",
-            "eval_images": "all",
-            "threshold": "0.5",
+            **EXCLUSIVE,
             "class order": f"rule: {own}" if self.by_rule else f"official: {', '.join(OFFICIAL)}",
             "head": "all classes from the start",
             "test images": held_out if self.by_rule else "the official balanced lists",

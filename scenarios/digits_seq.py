@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from clbench.data.digits import INKS, SCENE, SceneMaker
+from clbench.protocols import EXCLUSIVE
 from clbench.randomness import generator
 from clbench.scenario import GROUPS, Scenario, ScenarioBuilder, Task
 
@@ -41,11 +42,7 @@ class DigitsSeq(ScenarioBuilder):
 
     def protocol(self) -> dict[str, str]:
         return {
-            "images": "exclusive",
-            "missing": "none (exclusive images)",
-            "replay_labels": "frozen",
-            "eval_images": "all",
-            "threshold": "0.5",
+            **EXCLUSIVE,
             "class order": f"random, fixed seed {SEED}",
             "head": "all classes from the start",
             "image size": f"{SCENE} px, no augmentation",

@@ -16,7 +16,9 @@ from clbench.strategy import Strategy, Values
 class ReplayOptions:
     """Options of the replay step."""
 
-    replay_batch: int = option(10, "images drawn from the memory at each step; PRS draws 10", at_least=1)
+    replay_batch: int = option(
+        10, "images drawn from the memory at each step, where there is one; PRS draws 10", at_least=1
+    )
 
 
 class ExperienceReplay(Strategy):

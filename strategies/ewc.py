@@ -19,10 +19,11 @@ from clbench.models.losses import bce
 from clbench.options import option
 from clbench.scenario import Task
 from clbench.strategy import Setup, Strategy, Values
+from strategies.er import ReplayOptions
 
 
 @dataclass(frozen=True)
-class EWCOptions:
+class EWCOptions(ReplayOptions):
     """Options of the penalty."""
 
     strength: float = option(100.0, "weight lambda of the penalty lambda/2 * sum F (w - w_old)^2", at_least=0.0)
@@ -31,7 +32,6 @@ class EWCOptions:
     )
     decay: float = option(1.0, "what the online Fisher is multiplied by at each task (gamma, 0 to 1)", at_least=0.0)
     fisher_samples: int = option(200, "training images of a task that its Fisher is taken over", at_least=1)
-    replay_batch: int = option(10, "images drawn at each step, where there is a memory", at_least=1)
 
 
 class EWC(Strategy):

@@ -5,11 +5,10 @@ More than one epoch, so that it is a true bound: strategies that replay see two 
 sees one. The tables print the number of epochs.
 """
 
-from clbench.batch import Batch
-from clbench.strategy import Strategy, Values
+from strategies.finetune import Finetune
 
 
-class Joint(Strategy):
+class Joint(Finetune):
     """One gradient step on each batch of the shuffled union of the tasks."""
 
     joint = True
@@ -18,8 +17,3 @@ class Joint(Strategy):
     @classmethod
     def incompatible(cls, *, scenario: str, head: str, memory: str | None) -> str | None:
         return "joint sees all tasks at once, so a memory has nothing to add; leave --memory out" if memory else None
-
-    def observe(self, batch: Batch) -> Values:
-        loss = self.loss(batch)
-        self.step(loss)
-        return {"loss": loss.detach()}

@@ -20,14 +20,14 @@ from clbench.models.network import Network
 from clbench.options import option
 from clbench.scenario import Task
 from clbench.strategy import Setup, Strategy, Values
+from strategies.er import ReplayOptions
 
 
 @dataclass(frozen=True)
-class LwFOptions:
+class LwFOptions(ReplayOptions):
     """Options of the distillation."""
 
     distill: float = option(1.0, "weight of the distillation loss; the paper's lambda_o is 1", at_least=0.0)
-    replay_batch: int = option(10, "images drawn at each step, where there is a memory", at_least=1)
 
 
 class LwF(Strategy):

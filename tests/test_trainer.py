@@ -87,9 +87,9 @@ def test_gradients_are_clipped_by_value() -> None:
 def test_evaluation_has_one_row_for_each_test_image(scenario: Scenario) -> None:
     strategy = build_strategy(Prepared(resolve("debug", "finetune"), scenario), 0, torch.device("cpu"))
     test = scenario.test_indices()
-    assert evaluate(strategy, scenario, test, 4, strategy.load)[1] is None  # no class has been learned yet
+    assert evaluate(strategy, scenario, test, 4)[1] is None  # no class has been learned yet
     strategy.after_task(scenario[0])
-    logits, angle = evaluate(strategy, scenario, test, 4, strategy.load)
+    logits, angle = evaluate(strategy, scenario, test, 4)
     strategy.model.eval()
     with torch.inference_mode():
         expected = strategy.model(scenario.images.read(test))
@@ -101,10 +101,10 @@ def test_scores_must_be_finite_and_of_the_right_shape(scenario: Scenario, monkey
     strategy = build_strategy(Prepared(resolve("debug", "finetune"), scenario), 0, torch.device("cpu"))
     monkeypatch.setattr(strategy, "predict", lambda images: torch.full((len(images), 6), float("nan")))
     with pytest.raises(Diverged, match="Expected finite scores but 54 of 54 are not"):
-        evaluate(strategy, scenario, scenario.test_indices(), 4, strategy.load)
+        evaluate(strategy, scenario, scenario.test_indices(), 4)
     monkeypatch.setattr(strategy, "predict", lambda images: torch.zeros(len(images), 5))
     with pytest.raises(ClbenchError, match=r"logits of shape \(4, 6\) but got \(4, 5\)"):
-        evaluate(strategy, scenario, scenario.test_indices(), 4, strategy.load)
+        evaluate(strategy, scenario, scenario.test_indices(), 4)
 
 
 @pytest.mark.gpu
@@ -116,6 +116,6 @@ def test_a_run_on_cuda_repeats(scenario: Scenario) -> None:
     results = []
     for _ in range(2):
         strategy = build_strategy(Prepared(resolve("debug", "dlfl"), scenario), 0, device)
-        evaluations = train(strategy, scenario, TrainOptions(batch_size=3), strategy.load, seed=0)
+        evaluations = train(strategy, scenario, TrainOptions(batch_size=3), seed=0)
         results.append(evaluations[-1].logits)
     assert np.array_equal(results[0], results[1])

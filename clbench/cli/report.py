@@ -1,13 +1,13 @@
 """`clbench report`: tables from run folders."""
 
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from clbench.cli.common import Debug, Json, Out
 from clbench.errors import StoreError
+from clbench.files import DEFAULT_OUT
 
 
 class Format(StrEnum):
@@ -20,7 +20,7 @@ class Format(StrEnum):
 
 
 def report(
-    out: Out = Path("results/runs"),
+    out: Out = DEFAULT_OUT,
     format: Annotated[Format, typer.Option(help="How to print.")] = Format.table,
     json: Json = False,
     scenario: Annotated[str | None, typer.Option(help="Only this scenario.")] = None,

@@ -16,6 +16,7 @@ import typer
 
 from clbench.cli.common import DataRoot, Debug, Out, Settings, debugging, parse_seeds, parse_settings
 from clbench.errors import UsageError, unknown
+from clbench.files import DEFAULT_OUT
 
 if TYPE_CHECKING:
     import torch
@@ -85,7 +86,7 @@ def run(
         bool, typer.Option("--allow-missing", help="Leave out images that are not there, counted and recorded.")
     ] = False,
     device: Annotated[str, typer.Option(envvar="CLBENCH_DEVICE", help="auto, cpu or cuda.")] = "auto",
-    out: Out = Path("results/runs"),
+    out: Out = DEFAULT_OUT,
     rerun: Annotated[bool, typer.Option("--rerun", help="Run again what is done already.")] = False,
     debug: Debug = False,
 ) -> None:
@@ -176,7 +177,7 @@ def _conclude(runs: "list[Run]", failures: list[str], out: Path) -> None:
 
     if runs:
         print(summary(runs))
-        _say(f"next: clbench report{'' if out == Path('results/runs') else f' --out {out}'}")
+        _say(f"next: clbench report{'' if out == DEFAULT_OUT else f' --out {out}'}")
     if failures:
         _say(f"{len(failures)} run(s) failed:")
         for failure in failures:

@@ -91,12 +91,9 @@ def _plain(table: Table) -> str:
     label = max(16, WIDTH - sum(width + GAP for width in widest[1:]))
     cells = [(textwrap.fill(row[0], label), *row[1:]) for row in table.cells]
     rule = ["-" * min(widest[0], label), *("-" * width for width in widest[1:])]
-    return _columns([table.headings, rule, *cells])
-
-
-def _columns(lines: Sequence[Sequence[str]]) -> str:
-    """Aligned text without the padding that tabulate gives headings: two spaces between columns."""
-    return tabulate(lines, tablefmt="plain", colalign=("left", *["right"] * (len(lines[0]) - 1)), disable_numparse=True)
+    # Headings as a row of cells: tabulate would pad real ones.
+    lines = [table.headings, rule, *cells]
+    return tabulate(lines, tablefmt="plain", colalign=_align(table), disable_numparse=True)
 
 
 def _align(table: Table) -> tuple[str, ...]:

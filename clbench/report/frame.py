@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from clbench.files import DEFAULT_OUT
 from clbench.records import find_runs
 from clbench.report.rows import collect
 
@@ -10,7 +11,7 @@ if TYPE_CHECKING:  # pandas is imported when it is needed
     import pandas as pd
 
 
-def load_runs(out: str | Path = "results/runs") -> "pd.DataFrame":
+def load_runs(out: str | Path = DEFAULT_OUT) -> "pd.DataFrame":
     """One line for each run below a results folder, done or not.
 
     Columns: scenario, strategy, label, config_hash, seed, state, limited, then every final metric as a fraction

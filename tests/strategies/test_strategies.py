@@ -214,6 +214,6 @@ def test_joint_sees_every_task_at_once() -> None:
     strategy, prepared = make("joint", epochs=2)
     listener = Tasks()
     options = prepared.config.options["train"]
-    evaluations = train(strategy, prepared.scenario, options, strategy.load, seed=0, listeners=[listener])
+    evaluations = train(strategy, prepared.scenario, options, seed=0, listeners=[listener])
     assert listener.steps == [(0, 1, 2 * 7)] and len(evaluations) == 1  # 21 images in batches of 3, twice
     assert evaluations[0].logits.shape == (9, 6)
