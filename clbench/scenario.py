@@ -57,6 +57,20 @@ class LabelTable:
     labels: LabelArray
 
 
+@dataclass(frozen=True)
+class DataPart:
+    """One file or folder that a scenario expects below its data root.
+
+    path: relative, with forward slashes; a folder ends with one. what: what it is and where it is from.
+    size: roughly, e.g. `241 MB`. required: False where the scenario can be built without it.
+    """
+
+    path: str
+    what: str
+    size: str = ""
+    required: bool = True
+
+
 @dataclass(frozen=True, eq=False)
 class Task:
     """One step of the sequence. All indices are dataset indices into the scenario's arrays.
@@ -230,6 +244,10 @@ class ScenarioBuilder(ABC):
     @abstractmethod
     def protocol(self) -> dict[str, str]:
         """The named axes: images, missing, replay_labels, eval_images, threshold, class order and what else matters."""
+
+    def data_parts(self) -> tuple[DataPart, ...]:
+        """What must stand below the data root; nothing by default, for scenarios that are made."""
+        return ()
 
     @abstractmethod
     def build(self) -> Scenario:

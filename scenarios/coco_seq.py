@@ -20,12 +20,12 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from clbench.data.coco import CROWD, find_layout, missing_files, read_instances, read_json
+from clbench.data.coco import CROWD, DATA_PARTS, find_layout, missing_files, read_instances, read_json
 from clbench.errors import DataError, UsageError, unknown
 from clbench.options import option
 from clbench.protocols import EXCLUSIVE, balanced_test, class_tasks, exclusive
 from clbench.randomness import generator
-from clbench.scenario import GROUPS, LabelTable, Scenario, ScenarioBuilder, Task
+from clbench.scenario import GROUPS, DataPart, LabelTable, Scenario, ScenarioBuilder, Task
 
 RULE = "rule"
 
@@ -108,6 +108,9 @@ class CocoSeq(ScenarioBuilder):
             "crowd regions": "count as their class" if options.crowd == "include" else "do not count",
             "image size": f"{options.image_size} px, bicubic, no augmentation",
         }
+
+    def data_parts(self) -> tuple[DataPart, ...]:
+        return DATA_PARTS
 
     def build(self) -> Scenario:
         if not self.options.splits:

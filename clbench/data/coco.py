@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from clbench.errors import DataError
-from clbench.scenario import LabelTable
+from clbench.scenario import DataPart, LabelTable
 
 CROWD = ("include", "exclude")
 """What a crowd region (`iscrowd` 1, one mask over many objects) does: shows its category, or nothing."""
@@ -23,6 +23,13 @@ CROWD = ("include", "exclude")
 LAYOUTS = (("train2014", "val2014"), ("train2017", "val2017"))
 """The two releases, by the names of their parts. They hold the same 123,287 images, cut differently."""
 
+DATA_PARTS = (
+    DataPart("annotations/instances_train2014.json", "annotations, annotations_trainval2014.zip of cocodataset.org"),
+    DataPart("annotations/instances_val2014.json", "annotations, annotations_trainval2014.zip of cocodataset.org"),
+    DataPart("train2014/", "82,783 photographs, train2014.zip of cocodataset.org", "13 GB"),
+    DataPart("val2014/", "40,504 photographs, val2014.zip of cocodataset.org", "6 GB"),
+)
+"""COCO 2014 below a data root; the 2017 release, with its own names, will do as well."""
 
 AN_ID = "an id, an integer from 0 to 2^63 - 1"
 
