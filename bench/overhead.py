@@ -19,14 +19,13 @@ import torch
 import torch.nn.functional as F
 from _common import header, spread
 
-from clbench.batch import Samples
 from clbench.config import resolve
 from clbench.data.images import ArrayImages
 from clbench.models.network import build_model
 from clbench.randomness import generator
 from clbench.records import RunWriter
 from clbench.runner import Prepared, Recorder, build_strategy
-from clbench.scenario import Scenario, Task
+from clbench.scenario import Samples, Scenario, Task
 from clbench.strategy import Values
 from clbench.trainer import Listener, learn, stream
 

@@ -1,26 +1,13 @@
 """What a strategy is shown at each step."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from clbench.scenario import ImageSource
-
-
-@dataclass(frozen=True, eq=False)
-class Samples:
-    """Which samples, and their labels as the protocol shows them; on the CPU, without pixels.
-
-    indices: (B,) int64 dataset indices; labels: (B, C) uint8 in {0, 1}; known: (B, C) bool.
-    """
-
-    indices: npt.NDArray[np.int64]
-    labels: npt.NDArray[np.uint8]
-    known: npt.NDArray[np.bool_]
+from clbench.scenario import ImageSource, Samples
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,9 +15,9 @@ class Batch:
     """Samples with their pixels, on the run's device.
 
     images: uint8 (B, 3, S, S) as stored; the model normalises them.
-    labels: float32 (B, C) in {0, 1}.
+    labels: float32 (B, C) in {0, 1}; C are the columns of the model's head, which may grow with the tasks.
     known: bool (B, C), False where the protocol hides the label; losses leave those entries out.
-    samples: the same samples as the memory takes them.
+    samples: the same samples as the memory takes them, with all columns.
     """
 
     images: Tensor
@@ -40,6 +27,10 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def cut(self, width: int) -> "Batch":
+        """The same images with their first `width` labels: those that a growing head has."""
+        return replace(self, labels=self.labels[:, :width], known=self.known[:, :width])
 
     def join(self, other: "Batch | None") -> "Batch":
         """Both batches as one; `None` (an empty memory) leaves this one as it is."""

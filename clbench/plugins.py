@@ -3,12 +3,18 @@
 A distribution declares a *package* of plugins under one of the entry-point groups below; each public module in it is
 one plugin, and the file name is its name on the command line (`coco_seq.py` -> `coco-seq`). A leading underscore hides
 a module from listings, not from being asked for by name. Listing imports the packages, never the plugins.
+
+A module may stand for a family of names (`coco-b0-c10`, `voc-b4-c2` …). Two literals at its top level say so:
+`PATTERN`, a regular expression for all of them, and `NAMES`, those that are listed, each with its summary. Its class
+then has a class method `named(name)`, which gives the class for one name.
 """
 
 import ast
 import inspect
+import re
 import warnings
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from importlib import import_module
 from importlib.metadata import entry_points
 from importlib.util import find_spec
@@ -31,11 +37,12 @@ KINDS: dict[Kind, tuple[str, str, str]] = {
 
 @dataclass(frozen=True)
 class Plugin:
-    """Where a plugin stands; nothing of it has been imported."""
+    """Where a plugin stands; nothing of it has been imported. pattern: of its family of names, if it is one of one."""
 
     kind: Kind
     name: str
     module: str
+    pattern: str | None = None
 
     @property
     def hidden(self) -> bool:
@@ -43,14 +50,11 @@ class Plugin:
 
     def docstring(self) -> str:
         """The module's docstring, read without importing it."""
-        spec = find_spec(self.module)
-        if spec is None or spec.origin is None:
-            return ""
-        return ast.get_docstring(ast.parse(Path(spec.origin).read_text(encoding="utf-8"))) or ""
+        return ast.get_docstring(_source(self.module)) or ""
 
     def summary(self) -> str:
-        """The docstring's first line."""
-        return self.docstring().partition("\n")[0]
+        """What its family says of this name, or the docstring's first line."""
+        return _literals(self.module)["NAMES"].get(self.name) or self.docstring().partition("\n")[0]
 
 
 def available(kind: Kind, *, hidden: bool = False) -> dict[str, Plugin]:
@@ -67,14 +71,14 @@ def available(kind: Kind, *, hidden: bool = False) -> dict[str, Plugin]:
             warnings.warn(f"{group}: {entry_point.value} was left out: {type(error).__name__}: {error}", stacklevel=2)
             continue
         for module in iter_modules(package.__path__):
-            plugin = Plugin(kind, module.name.lstrip("_").replace("_", "-"), f"{entry_point.value}.{module.name}")
-            known = found.setdefault(plugin.name, plugin)
-            if known.module != plugin.module:
-                raise PluginError(
-                    f"Expected one {kind} named {plugin.name!r} but got two: {known.module} and {plugin.module}; "
-                    "rename one of the files or uninstall its package."
-                )
-    return {name: found[name] for name in sorted(found) if hidden or not found[name].hidden}
+            for plugin in _plugins(kind, f"{entry_point.value}.{module.name}"):
+                known = found.setdefault(plugin.name, plugin)
+                if known.module != plugin.module:
+                    raise PluginError(
+                        f"Expected one {kind} named {plugin.name!r} but got two: {known.module} and {plugin.module}; "
+                        "rename one of the files or uninstall its package."
+                    )
+    return {name: found[name] for name in sorted(found, key=_natural) if hidden or not found[name].hidden}
 
 
 def find(kind: Kind, name: str) -> Plugin:
@@ -89,10 +93,13 @@ def find(kind: Kind, name: str) -> Plugin:
         raise PluginError(
             f"Expected installed plugins but found no {kind}; run `pip install -e .` in the checkout first."
         )
-    if name not in plugins:
-        listed = [known for known, plugin in plugins.items() if not plugin.hidden]
-        raise UsageError(unknown(kind, name, listed, "See `clbench list`."))
-    return plugins[name]
+    if name in plugins:
+        return plugins[name]
+    for plugin in plugins.values():
+        if plugin.pattern and re.fullmatch(plugin.pattern, name):
+            return replace(plugin, name=name)
+    listed = [known for known, plugin in plugins.items() if not plugin.hidden]
+    raise UsageError(unknown(kind, name, listed, "See `clbench list`."))
 
 
 def load(kind: Kind, name: str) -> type[Any]:
@@ -119,7 +126,40 @@ def load(kind: Kind, name: str) -> type[Any]:
     if inspect.isabstract(classes[0]):
         missing = ", ".join(sorted(classes[0].__abstractmethods__))
         raise PluginError(f"Expected {plugin.module}.{classes[0].__name__} to define {missing}; add what is missing.")
-    return classes[0]
+    cls: type[Any] = classes[0].named(name) if plugin.pattern else classes[0]
+    return cls
+
+
+def _plugins(kind: Kind, module: str) -> list[Plugin]:
+    """What a module holds: one plugin, or a family."""
+    literals = _literals(module)
+    name = module.rsplit(".", 1)[-1].lstrip("_").replace("_", "-")
+    return [Plugin(kind, each, module, literals["PATTERN"]) for each in literals["NAMES"] or (name,)]
+
+
+def _source(module: str) -> ast.Module:
+    spec = find_spec(module)
+    if spec is None or spec.origin is None:
+        return ast.Module([], [])
+    try:
+        return ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
+    except (OSError, SyntaxError, ValueError):  # importing it will tell
+        return ast.Module([], [])
+
+
+def _literals(module: str) -> Mapping[str, Any]:
+    """The module's NAMES and PATTERN, without importing it; empty where it has none."""
+    found: dict[str, Any] = {"NAMES": {}, "PATTERN": None}
+    for statement in _source(module).body:
+        if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
+            if statement.targets[0].id in found:
+                found[statement.targets[0].id] = ast.literal_eval(statement.value)
+    return found
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Sorts numbers in names by value: b4 before b10."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
 def _defined_in(module: ModuleType, base: type) -> list[type[Any]]:

@@ -3,6 +3,7 @@
     <out>/<scenario>/<strategy>/<config hash>/seed<k>/
         config.json    the resolved configuration
         env.json       versions, machine, data manifest, initial weights
+        absent.txt     paths of images that belong to the scenario but could not be had; only where there are any
         events.jsonl   every step's numbers
         logits/        task<t>.npy (N_test, C) float32 after each task; labels.npy (N_test, C) uint8
         metrics.json   what `clbench.metrics.evaluate` gives, and costs

@@ -71,7 +71,10 @@ def choose_device(name: str) -> torch.device:
 def build_strategy(prepared: Prepared, seed: int, device: torch.device) -> Strategy:
     """Model, optimiser, memory and strategy of one run, all seeded."""
     config, scenario = prepared.config, prepared.scenario
-    model: Network = build_model(config.options["model"], scenario.num_classes, seed).to(device)
+    strategy_class = plugins.load("strategy", config.strategy)
+    first = scenario.joined()[0] if strategy_class.joint else scenario[0]
+    columns = len(first.classes) if scenario.growing else scenario.num_classes
+    model: Network = build_model(config.options["model"], columns, seed).to(device)
     memory = None
     if config.memory:
         policy = plugins.load("memory", config.memory)
@@ -86,8 +89,9 @@ def build_strategy(prepared: Prepared, seed: int, device: torch.device) -> Strat
         device=device,
         seed=seed,
         grad_clip=config.options["train"].grad_clip,
+        replay_labels=scenario.replay,
     )
-    strategy: Strategy = plugins.load("strategy", config.strategy)(setup)
+    strategy: Strategy = strategy_class(setup)
     return strategy
 
 
@@ -145,6 +149,8 @@ def execute(
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
     }
     writer.json("env.json", env)
+    if prepared.scenario.absent:
+        writer.text("absent.txt", "".join(f"{path}\n" for path in prepared.scenario.absent))
     writer.status(RUNNING)
     try:
         recorder = Recorder(writer)

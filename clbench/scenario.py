@@ -18,6 +18,8 @@ from clbench.randomness import generator
 if TYPE_CHECKING:  # torch takes seconds to import, and scenarios are listed without it
     from torch import Tensor
 
+    from clbench.protocols import ReplayLabels
+
 IntArray = npt.NDArray[np.int64]
 LabelArray = npt.NDArray[np.uint8]
 BoolArray = npt.NDArray[np.bool_]
@@ -72,12 +74,24 @@ class DataPart:
 
 
 @dataclass(frozen=True, eq=False)
+class Samples:
+    """Which samples, and their labels as the protocol shows them; on the CPU, without pixels.
+
+    indices: (B,) int64 dataset indices; labels: (B, C) uint8 in {0, 1}; known: (B, C) bool.
+    """
+
+    indices: IntArray
+    labels: LabelArray
+    known: BoolArray
+
+
+@dataclass(frozen=True, eq=False)
 class Task:
     """One step of the sequence. All indices are dataset indices into the scenario's arrays.
 
     classes: columns that this task introduces.
     train: (n,) int64; labels: (n, C) uint8, as the protocol shows them; known: (n, C) bool, False where it hides them.
-    test: (k,) int64.
+    test: (k,) int64, the images that it is evaluated on; tasks may share some.
     """
 
     name: str
@@ -106,6 +120,10 @@ class Scenario(Sequence[Task]):
     labels: (N, C) uint8, the full truth; training sees a task's `labels`, evaluation the rows of its `test`.
     groups: group name -> columns, e.g. majority, moderate, minority; may be empty.
     protocol: named axis -> value; printed with every table.
+    replay: what stored samples say in later tasks; None where they say what was stored.
+    growing: whether the head grows with each task, so that a strategy knows nothing of the classes to come. The tasks'
+        columns then stand one after another.
+    absent: paths of images that belong to the scenario but could not be had.
     notes: what is smaller or other than the scenario's definition says (images missing, lists incomplete …).
     """
 
@@ -117,6 +135,9 @@ class Scenario(Sequence[Task]):
     tasks: tuple[Task, ...]
     groups: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     protocol: Mapping[str, str] = field(default_factory=dict)
+    replay: "ReplayLabels | None" = None
+    growing: bool = False
+    absent: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -124,6 +145,11 @@ class Scenario(Sequence[Task]):
             raise ValueError(
                 f"expected labels of shape {(len(self.ids), len(self.classes))} but got {self.labels.shape}"
             )
+        if self.replay and not self.growing:
+            raise ValueError("expected a growing head where replayed labels change")
+        columns = [c for task in self.tasks for c in task.classes]
+        if self.growing and columns != list(range(len(columns))):
+            raise ValueError(f"expected the columns of a growing head in the order of the tasks but got {columns}")
         self.labels.flags.writeable = False
 
     def __len__(self) -> int:
@@ -155,7 +181,7 @@ class Scenario(Sequence[Task]):
         labels = self.labels[train].copy()
         classes = tuple(c for task in self.tasks for c in task.classes)
         everything = Task("all", classes, train, labels, np.ones_like(labels, np.bool_), self.test_indices())
-        return replace(self, tasks=(everything,))
+        return replace(self, tasks=(everything,), replay=None)
 
     def limited(self, n: int) -> "Scenario":
         """At most n training and n test images of each task, drawn with a fixed seed, in the task's own order."""
@@ -194,6 +220,8 @@ class Scenario(Sequence[Task]):
             digest.update(task.labels.tobytes())
             digest.update(task.known.tobytes())
             digest.update(self.labels[task.test].tobytes())
+            if self.replay:  # then replayed samples may show more of the truth than the task did
+                digest.update(self.replay.truth[task.train].tobytes())
         return {
             "scenario": self.name,
             "hash": digest.hexdigest(),
@@ -209,6 +237,7 @@ class Scenario(Sequence[Task]):
                 }
                 for task in self.tasks
             ],
+            "absent": len(self.absent),
             "notes": list(self.notes),
         }
 
@@ -225,6 +254,8 @@ class ScenarioBuilder(ABC):
     """
 
     Options: ClassVar[type[Any]] = NoOptions
+    dataset: ClassVar[str] = ""
+    """What it is made of, as weights name what they were trained on: coco, voc, nuswide; empty where none has."""
     defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     """Section (`train`, `model`, `memory`) -> options whose defaults differ on this scenario."""
 

@@ -22,11 +22,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from clbench.batch import Batch, Loader, Samples
+from clbench.batch import Batch, Loader
 from clbench.memory import Memory
 from clbench.models.network import Network
-from clbench.randomness import generator
-from clbench.scenario import NoOptions, Task
+from clbench.protocols import ReplayLabels
+from clbench.randomness import derive, generator
+from clbench.scenario import NoOptions, Samples, Task
 
 Values = Mapping[str, float | Tensor]
 """Name -> scalar, as `observe` returns it. Tensors may stay on the device; the trainer reads them in bulk."""
@@ -48,6 +49,7 @@ class Setup:
     device: torch.device
     seed: int
     grad_clip: float = 0.0
+    replay_labels: ReplayLabels | None = None
 
 
 class Strategy(ABC):
@@ -80,7 +82,8 @@ class Strategy(ABC):
         """Columns of the tasks before the present one."""
         self.task_classes: tuple[int, ...] = ()
         """Columns that the present task introduces."""
-        self.load = setup.loader
+        self._loader = setup.loader
+        self._replay_labels = setup.replay_labels
         self._seed = setup.seed
         self._grad_clip = setup.grad_clip
         self._replay = generator(setup.seed, "replay")
@@ -95,19 +98,30 @@ class Strategy(ABC):
         """Learn from one batch of the stream; returns scalars to record, among them `loss`."""
 
     def predict(self, images: Tensor) -> Tensor:
-        """Logits (B, C) float32 of uint8 images (B, 3, S, S); the trainer has set the model to evaluation."""
+        """Logits (B, C) float32 of uint8 images (B, 3, S, S); the trainer has set the model to evaluation.
+
+        C: the columns of the model's head, which in some scenarios grow with the tasks.
+        """
         logits: Tensor = self.model(images)
         return logits
 
     def before_task(self, task: Task) -> None:
-        """Called before a task's first batch. Overriding methods call `super().before_task(task)`."""
+        """Called before a task's first batch. Overriding methods call `super().before_task(task)` first.
+
+        Where the scenario's head grows with the tasks it grows here, and the optimiser with it.
+        """
         self.task_classes = task.classes
+        self._grow(1 + max(task.classes))
 
     def after_task(self, task: Task) -> None:
         """Called after a task's last batch, before evaluation. Overriding methods call `super().after_task(task)`."""
         self.old_classes = (*self.old_classes, *task.classes)
 
     # What subclasses call
+
+    def load(self, samples: Samples) -> Batch:
+        """The samples with their pixels, on the device, with the labels of the columns that the head has."""
+        return self._loader(samples).cut(self.model.head.num_classes)
 
     def loss(self, batch: Batch) -> Tensor:
         """The run's criterion on a batch; honours `known`."""
@@ -127,7 +141,7 @@ class Strategy(ABC):
             return None
         slots = self.memory.sample(n, self._replay)
         stored = Samples(self.memory.indices[slots], self.memory.labels[slots], self.memory.known[slots])
-        return self.load(stored)
+        return self.load(self._replay_labels(stored, self.model.head.num_classes) if self._replay_labels else stored)
 
     def generator(self, *purpose: str | int) -> np.random.Generator:
         """A generator of this strategy's own for one purpose, e.g. ``self.generator("fisher", task)``."""
@@ -153,6 +167,7 @@ class Strategy(ABC):
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Take over what `state` returned."""
+        self._grow(len(state["model"]["head.classifier.weight"]))
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         if self.memory is not None:
@@ -160,3 +175,27 @@ class Strategy(ABC):
         self._replay.bit_generator.state = state["replay"]
         self.old_classes = tuple(state["old_classes"])
         self.task_classes = tuple(state["task_classes"])
+
+    def _grow(self, num_classes: int) -> None:
+        """Give the head rows for so many classes in all, and the optimiser its state for them: zeros."""
+        before = self.model.head.num_classes
+        if num_classes <= before:
+            return
+        old = dict(self.model.named_parameters())
+        seed = derive(self._seed, "init", "head", before)
+        self.model.head.grow(num_classes, torch.Generator().manual_seed(seed))
+        for name, new in self.model.named_parameters():
+            if new is not old[name]:
+                replace_parameter(self.optimizer, old[name], new)
+
+
+def replace_parameter(optimizer: torch.optim.Optimizer, old: nn.Parameter, new: nn.Parameter) -> None:
+    """Let an optimiser go on with a parameter that has more rows than the old one; their running means begin at 0."""
+    for group in optimizer.param_groups:
+        group["params"] = [new if parameter is old else parameter for parameter in group["params"]]
+    if old in optimizer.state:
+        state = optimizer.state.pop(old)
+        for key, value in state.items():
+            if isinstance(value, Tensor) and value.shape == old.shape:
+                state[key] = torch.cat([value, value.new_zeros(len(new) - len(old), *old.shape[1:])])
+        optimizer.state[new] = state

@@ -14,13 +14,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from clbench.batch import Batch, Samples
+from clbench.batch import Batch
 from clbench.errors import ClbenchError
 from clbench.models.angle import AngleMeter
 from clbench.models.losses import asymmetric, bce
 from clbench.options import option
 from clbench.randomness import generator
-from clbench.scenario import Scenario, Task
+from clbench.scenario import Samples, Scenario, Task
 from clbench.strategy import Criterion, Strategy, Values
 
 
@@ -157,6 +157,8 @@ def evaluate(
 ) -> tuple[npt.NDArray[np.float32], float | None]:
     """Logits (N, C) float32 of test images, and the mean positive angle of the classes learned, from one pass.
 
+    Columns that the head has not grown to are NaN.
+
     Raises:
         Diverged: a logit is not finite.
         ClbenchError: logits of another shape than (B, C).
@@ -172,14 +174,14 @@ def evaluate(
             batch = strategy.load(Samples(rows, labels, np.ones_like(labels, np.bool_)))
             logits = strategy.predict(batch.images)
             _check_shape(strategy, logits, batch)
-            meter.update(batch.labels * learned)
+            meter.update(batch.labels * learned[: batch.labels.shape[1]])
             parts.append(logits.float())
     strategy.model.train()
-    every = torch.cat(parts).cpu().numpy()
-    if not np.isfinite(every).all():
-        raise Diverged(
-            f"Expected finite scores but {np.size(every) - np.isfinite(every).sum()} of {every.size} are not."
-        )
+    scores = torch.cat(parts).cpu().numpy()
+    if not np.isfinite(scores).all():
+        raise Diverged(f"Expected finite scores but {(~np.isfinite(scores)).sum()} of {scores.size} are not.")
+    every = np.full((len(indices), scenario.num_classes), np.nan, np.float32)
+    every[:, : scores.shape[1]] = scores
     return every, meter.mean()
 
 

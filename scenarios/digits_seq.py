@@ -9,7 +9,7 @@ Differs from it in everything else: made scenes of 64 px, 20 labels = 10 digits 
 import numpy as np
 import numpy.typing as npt
 
-from clbench.data.digits import INKS, SCENE, SceneMaker
+from clbench.data.digits import CLASSES, SCENE, TRAIN_DIGITS, SceneMaker
 from clbench.protocols import EXCLUSIVE
 from clbench.randomness import generator
 from clbench.scenario import GROUPS, Scenario, ScenarioBuilder, Task
@@ -20,11 +20,8 @@ SEED = 20
 """Everything random in this scenario comes from it; changing it makes another scenario."""
 TASKS = 5
 PER_TASK = 4
-CLASSES = tuple(f"{value} {ink}" for value in range(10) for ink in INKS)
 TRAIN_SCENES, TEST_SCENES = 1000, 200
 """Scenes of each task."""
-TRAIN_DIGITS = 1300
-"""Of the 1,797 digits; the other 497 are drawn in test scenes only."""
 MAX_OBJECTS = 4
 
 

@@ -14,10 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from clbench.batch import Batch, Samples
+from clbench.batch import Batch
 from clbench.models.losses import bce
 from clbench.options import option
-from clbench.scenario import Task
+from clbench.scenario import Samples, Task
 from clbench.strategy import Setup, Strategy, Values
 from strategies.er import ReplayOptions
 
@@ -41,8 +41,12 @@ class EWC(Strategy):
 
     def __init__(self, setup: Setup) -> None:
         super().__init__(setup)
-        self.weights = [p for p in self.model.parameters() if p.requires_grad]
         self.anchors: list[tuple[list[Tensor], list[Tensor]]] = []
+
+    @property
+    def weights(self) -> list[Tensor]:
+        """What is held: every trainable tensor. A head that grows replaces its own, with rows added at the end."""
+        return [p for p in self.model.parameters() if p.requires_grad]
 
     def observe(self, batch: Batch) -> Values:
         loss = self.loss(batch.join(self.recall(self.options.replay_batch)))
@@ -53,10 +57,10 @@ class EWC(Strategy):
 
     def penalty(self) -> Tensor:
         """strength / 2 * sum over anchors of F (w - w_old)^2."""
-        total = torch.zeros((), device=self.device)
+        total, weights = torch.zeros((), device=self.device), self.weights
         for fisher, old in self.anchors:
-            for f, w, w_old in zip(fisher, self.weights, old, strict=True):
-                total = total + (f * (w - w_old) ** 2).sum()
+            for f, w, w_old in zip(fisher, weights, old, strict=True):
+                total = total + (f * (w[: len(w_old)] - w_old) ** 2).sum()
         half: Tensor = self.options.strength / 2 * total
         return half
 
@@ -65,18 +69,20 @@ class EWC(Strategy):
         fisher = self.fisher(task)
         if self.options.variant == "online" and self.anchors:
             before, _ = self.anchors.pop()
-            fisher = [self.options.decay * b + f for b, f in zip(before, fisher, strict=True)]
+            for f, b in zip(fisher, before, strict=True):
+                f[: len(b)] += self.options.decay * b
         self.anchors.append((fisher, [w.detach().clone() for w in self.weights]))
 
     def fisher(self, task: Task) -> list[Tensor]:
         """Mean over single samples of the squared gradient of the log-likelihood, one tensor for each weight."""
         rows = self.generator("fisher", task.name).permutation(len(task.train))[: self.options.fisher_samples]
-        total = [torch.zeros_like(w) for w in self.weights]
+        weights = self.weights
+        total = [torch.zeros_like(w) for w in weights]
         self.model.eval()  # running batch statistics: a batch of one has none of its own
         for row in rows:
             sample = self.load(Samples(task.train[[row]], task.labels[[row]], task.known[[row]]))
             nll = bce(self.model(sample.images), sample.labels, sample.known, reduction="sum")
-            for sum_, gradient in zip(total, torch.autograd.grad(nll, self.weights), strict=True):
+            for sum_, gradient in zip(total, torch.autograd.grad(nll, weights), strict=True):
                 sum_ += gradient**2
         self.model.train()
         return [sum_ / len(rows) for sum_ in total]

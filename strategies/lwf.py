@@ -60,6 +60,11 @@ class LwF(Strategy):
         distilled = F.binary_cross_entropy_with_logits(logits[: len(batch), old], target)
         return self.criterion(logits, both.labels, both.known), distilled
 
+    def before_task(self, task: Task) -> None:
+        super().before_task(task)
+        if self.teacher is not None:  # keeps the model's shape; its new columns teach nothing
+            self.teacher.head.grow(self.model.head.num_classes, torch.Generator().manual_seed(0))
+
     def after_task(self, task: Task) -> None:
         super().after_task(task)
         self.teacher = self._frozen_copy()

@@ -3,12 +3,13 @@ import pytest
 import torch
 
 from clbench import Scenario, plugins
-from clbench.batch import Samples, loader
+from clbench.batch import loader
 from clbench.config import resolve
 from clbench.errors import ClbenchError
 from clbench.models.losses import asymmetric, bce
 from clbench.options import build
 from clbench.runner import Prepared, build_strategy, choose_device
+from clbench.scenario import Samples
 from clbench.trainer import Diverged, TrainOptions, build_criterion, build_optimizer, evaluate, steps_per_epoch, stream
 
 

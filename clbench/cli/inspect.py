@@ -52,7 +52,7 @@ def show(
     debug: Debug = False,
 ) -> None:
     """Tell what a scenario, strategy or memory is: its source, its protocol, its options with defaults."""
-    homes = [kind for kind in PLURALS if name in plugins.available(kind, hidden=True)]
+    homes = [kind for kind in PLURALS if _known(kind, name)]
     if not homes:
         names = [known for kind in PLURALS for known in plugins.available(kind)]
         raise UsageError(unknown("plugin", name, names, "See `clbench list`."))
@@ -61,6 +61,13 @@ def show(
         print(json_.dumps(shown[0] if len(shown) == 1 else shown, indent=2))
     else:
         print("\n\n".join(_card(card) for card in shown))
+
+
+def _known(kind: plugins.Kind, name: str) -> bool:
+    try:
+        return bool(plugins.find(kind, name))
+    except UsageError:
+        return False
 
 
 def _describe(kind: plugins.Kind, name: str) -> dict[str, Any]:

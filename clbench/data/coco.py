@@ -5,7 +5,6 @@ JSON: it checks what it uses and says where a file is damaged, and it never leav
 """
 
 import json
-import os
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -30,6 +29,21 @@ DATA_PARTS = (
     DataPart("val2014/", "40,504 photographs, val2014.zip of cocodataset.org", "6 GB"),
 )
 """COCO 2014 below a data root; the 2017 release, with its own names, will do as well."""
+
+CLASSES = tuple(
+    sorted(
+        (
+            "airplane, apple, backpack, banana, baseball bat, baseball glove, bear, bed, bench, bicycle, bird, boat, "
+            "book, bottle, bowl, broccoli, bus, cake, car, carrot, cat, cell phone, chair, clock, couch, cow, cup, "
+            "dining table, dog, donut, elephant, fire hydrant, fork, frisbee, giraffe, hair drier, handbag, horse, "
+            "hot dog, keyboard, kite, knife, laptop, microwave, motorcycle, mouse, orange, oven, parking meter, "
+            "person, pizza, potted plant, refrigerator, remote, sandwich, scissors, sheep, sink, skateboard, skis, "
+            "snowboard, spoon, sports ball, stop sign, suitcase, surfboard, teddy bear, tennis racket, tie, toaster, "
+            "toilet, toothbrush, traffic light, train, truck, tv, umbrella, vase, wine glass, zebra"
+        ).split(", ")
+    )
+)
+"""The 80 categories, alphabetical."""
 
 AN_ID = "an id, an integer from 0 to 2^63 - 1"
 
@@ -114,25 +128,11 @@ def read_json(path: Path, slim: Callable[[dict[str, Any]], Any] | None = None) -
         raise DataError(f"Expected {path} to be JSON in UTF-8 but got: {error}; restore the file.") from error
 
 
-def missing_files(root: Path, paths: Sequence[str]) -> set[str]:
-    """Those of `paths` (relative, with forward slashes) that do not exist; one listing for each folder, no `stat`."""
-    folders: dict[str, set[str]] = {}
-    missing = set()
-    for path in paths:
-        folder, _, name = path.rpartition("/")
-        if folder not in folders:
-            there = (root / folder).is_dir()
-            folders[folder] = set(os.listdir(root / folder)) if there else set()
-        if name not in folders[folder]:
-            missing.add(path)
-    return missing
-
-
 def _read(path: Path, folder: str, crowd: str) -> LabelTable:
     """One file, rows in its own order."""
     reader = _Reader(path, read_json(path, _without_mask))
     ids = reader.column("images", "id", _is_id, AN_ID)
-    names = reader.column("images", "file_name", _stays_inside, f"the relative path of a file inside {folder}/")
+    names = reader.column("images", "file_name", stays_inside, f"the relative path of a file inside {folder}/")
     numbers = reader.column("categories", "id", _is_id, AN_ID)
     classes = reader.column("categories", "name", _is_name, "a name")
     for section, key, values in (
@@ -230,7 +230,8 @@ def _is_name(value: Any) -> bool:
     return isinstance(value, str) and value.isprintable() and bool(value.strip())
 
 
-def _stays_inside(value: Any) -> bool:
+def stays_inside(value: Any) -> bool:
+    """Whether a text is the relative path of a file that does not leave its folder."""
     if not isinstance(value, str) or not value.isprintable():
         return False
     path = PureWindowsPath(value)  # knows both kinds of slash, and drives

@@ -22,6 +22,10 @@ GRID = 3
 
 INKS = {"light": (0.95, 0.85, 0.2), "dark": (0.05, 0.1, 0.5)}
 """Name -> RGB in 0 to 1, in the order of the label columns."""
+CLASSES = tuple(f"{value} {ink}" for value in range(10) for ink in INKS)
+"""The 20 labels: column = 2 x digit + (0 light, 1 dark)."""
+TRAIN_DIGITS = 1300
+"""Of the 1,797 digits; the other 497 are drawn in test scenes only."""
 CONTRAST = (0.2, 0.6)
 """Offset and scale of the photographs, so that both inks stand out: values from 0.2 to 0.8."""
 
@@ -40,10 +44,7 @@ class SceneMaker:
         self._photos = [CONTRAST[0] + CONTRAST[1] * (photo / 255.0) for photo in load_sample_images().images]
 
     def draw(self, labels: npt.NDArray[np.int64], rng: np.random.Generator) -> npt.NDArray[np.uint8]:
-        """One scene, uint8 (3, SCENE, SCENE), that shows each label column of `labels` (k,) once.
-
-        Column = 2 x digit + (0 light, 1 dark).
-        """
+        """One scene, uint8 (3, SCENE, SCENE), that shows each label column of `labels` (k,) once."""
         scene = self._background(rng)
         cells = rng.permutation(GRID * GRID)[: len(labels)]
         for column, cell in zip(labels.tolist(), cells.tolist(), strict=True):

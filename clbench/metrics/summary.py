@@ -31,16 +31,16 @@ def evaluate(
 ) -> dict[str, Any]:
     """Metrics of a run, JSON-ready: fractions, None where a value is not defined.
 
-    logits: (N, C) float32 after each trained task; one only where `joint`. labels: (N, C). task_rows: rows of each
-    task's test images. task_classes, groups: columns.
+    logits: (N, C) float32 after each trained task; one only where `joint`; columns of tasks to come may be NaN.
+    labels: (N, C). task_rows: rows of each task's test images; tasks may share some. task_classes, groups: columns.
 
     Returns:
-        final: metrics after the last task, over the test images of all tasks and the classes with a positive there
+        final: metrics after the last task, over the test images of all tasks and their classes with a positive there
             (`classes` counts them): mAP, CP, CR, CF1, CF1_mean, OP, OR, OF1; average_<m>, the mean over tasks of m
             after that task; forgetting_<m> and forgetting_<m>_relative, for m in mAP, CF1, OF1. One head, no task
             identity: a class's negatives come from all tasks (Kim et al., PRS).
         groups: the same for each group's columns.
-        overall: what `final` has, after each task, over the test images of the tasks so far.
+        overall: what `final` has, after each task, over the test images and the classes of the tasks so far.
         matrix: m -> (evaluations, T), on each task's own test images and classes; None above the diagonal.
         ap: (evaluations, C) average precision over the test images of the tasks so far; positives: (C,), how many
             there are in the whole test set.
@@ -53,18 +53,18 @@ def evaluate(
         raise ValueError(f"expected {1 if joint else tasks} evaluations but got {len(logits)}")
     seen = [tasks] if joint else list(range(1, tasks + 1))
     rows = [np.unique(np.concatenate(task_rows[:n])) for n in seen]
-    every = tuple(range(labels.shape[1]))
-    overall = [_at(scores[r], labels[r], every, threshold) for scores, r in zip(logits, rows, strict=True)]
+    columns = [sorted(c for classes in task_classes[:n] for c in classes) for n in seen]
+    overall = [_at(logits[k][rows[k]], labels[rows[k]], columns[k], threshold) for k in range(len(logits))]
     matrices = _matrices(logits, labels, task_rows, task_classes, seen, threshold)
     result = {
         "final": overall[-1] | _over_tasks(overall, matrices, joint),
         "groups": {
-            name: _group(logits, labels, task_rows, task_classes, seen, rows, columns, threshold, joint)
-            for name, columns in groups.items()
+            name: _group(logits, labels, task_rows, task_classes, seen, rows, members, threshold, joint)
+            for name, members in groups.items()
         },
         "overall": overall,
         "matrix": matrices,
-        "ap": [average_precision(labels[r], scores[r]) for scores, r in zip(logits, rows, strict=True)],
+        "ap": [_every_ap(logits[k][rows[k]], labels[rows[k]], columns[k]) for k in range(len(logits))],
         "positives": labels.sum(axis=0, dtype=np.int64),
     }
     ready: dict[str, Any] = _json_ready(result)
@@ -76,6 +76,13 @@ def _at(scores: ScoreArray, labels: LabelArray, columns: Sequence[int], threshol
     chosen, ranked = labels[:, list(columns)], scores[:, list(columns)]
     value, counted = mean_over_classes(average_precision(chosen, ranked))
     return {"mAP": value, **f1_scores(chosen, ranked, threshold), "classes": counted}
+
+
+def _every_ap(scores: ScoreArray, labels: LabelArray, columns: Sequence[int]) -> FloatArray:
+    """Average precision of all classes (C,); NaN for those not yet learned."""
+    values = np.full(labels.shape[1], np.nan)
+    values[list(columns)] = average_precision(labels[:, list(columns)], scores[:, list(columns)])
+    return values
 
 
 def _matrices(
@@ -123,8 +130,11 @@ def _group(
     joint: bool,
 ) -> dict[str, float]:
     """What `final` has, for a group's columns; a task without any of them has no forgetting."""
-    overall = [_at(scores[r], labels[r], columns, threshold) for scores, r in zip(logits, rows, strict=True)]
     of_tasks = [[c for c in classes if c in set(columns)] for classes in task_classes]
+    overall = [
+        _at(logits[k][rows[k]], labels[rows[k]], [c for classes in of_tasks[:n] for c in classes], threshold)
+        for k, n in enumerate(seen)
+    ]
     matrices = _matrices(logits, labels, task_rows, of_tasks, seen, threshold)
     return overall[-1] | _over_tasks(overall, matrices, joint)
 

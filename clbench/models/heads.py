@@ -44,6 +44,11 @@ class Head(nn.Module, ABC):
 
     classifier: Classifier
 
+    @property
+    def num_classes(self) -> int:
+        """Columns of the logits, as many as it has grown to."""
+        return len(self.classifier.weight)
+
     def forward(self, feature_map: Tensor) -> Tensor:
         """Logits (B, C) of a feature map (B, D, H, W)."""
         return self.classify(self.features(feature_map))

@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sklearn.preprocessing import MultiLabelBinarizer
 
-from clbench.data.coco import find_layout, missing_files, read_instances, read_json
+from clbench.data.coco import find_layout, read_instances, read_json
+from clbench.data.collection import missing_files
 from clbench.errors import DataError
 from clbench.scenario import LabelTable
 

@@ -11,10 +11,11 @@ import pytest
 from clbench import Scenario, run
 from clbench.config import resolve
 from clbench.data.coco import find_layout, read_instances
+from clbench.data.collection import in_columns
 from clbench.errors import DataError, UsageError
 from clbench.testing import check_scenario
 from scenarios import coco_seq
-from scenarios.coco_seq import EXCLUDED, MAJORITY, MINORITY, MODERATE, OFFICIAL, VOCABULARY, CocoSeq, Options
+from scenarios.coco_seq import BENCHMARK, EXCLUDED, VOCABULARY, CocoSeq, Options
 
 Images = dict[int, list[str]]
 Lists = dict[str, tuple[list[int], list[int]]]
@@ -54,12 +55,12 @@ def copied(folder: Path, to: Path) -> Path:
 
 def test_the_70_classes() -> None:
     assert len(VOCABULARY) == len(set(VOCABULARY)) == 70 and list(VOCABULARY) == sorted(VOCABULARY)
-    assert (len(MAJORITY), len(MODERATE), len(MINORITY)) == (18, 38, 14)
+    assert (len(BENCHMARK.majority), len(BENCHMARK.moderate), len(BENCHMARK.minority)) == (18, 38, 14)
     assert len(set(EXCLUDED) - set(VOCABULARY)) == 10
 
 
 def test_the_official_sizes_add_up() -> None:
-    assert [sum(sizes) for sizes in zip(*OFFICIAL.values(), strict=True)] == [70, 35072, 6366]
+    assert [sum(sizes) for sizes in zip(*BENCHMARK.sizes.values(), strict=True)] == [70, 35072, 6366]
 
 
 def test_lists_make_the_tasks(root: Path, splits: Path, made_images: Images, made_lists: Lists) -> None:
@@ -86,7 +87,11 @@ def test_labels_are_those_of_the_70_classes(root: Path, splits: Path, made_image
 
 def test_groups_are_by_the_official_names(root: Path, splits: Path) -> None:
     groups = {name: [VOCABULARY[c] for c in columns] for name, columns in official(root, splits).groups.items()}
-    assert groups == {"majority": sorted(MAJORITY), "moderate": sorted(MODERATE), "minority": sorted(MINORITY)}
+    assert groups == {
+        "majority": sorted(BENCHMARK.majority),
+        "moderate": sorted(BENCHMARK.moderate),
+        "minority": sorted(BENCHMARK.minority),
+    }
 
 
 def test_both_releases_are_the_same_scenario(
@@ -120,7 +125,7 @@ def test_less_than_the_official_sizes_is_noted(root: Path, splits: Path) -> None
 
 def test_official_sizes_need_no_note(root: Path, splits: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = {"0": (3, 6, 3), "3": (2, 6, 3), "1": (3, 6, 3), "2": (2, 6, 3)}
-    monkeypatch.setattr(coco_seq, "OFFICIAL", sizes)
+    monkeypatch.setattr(coco_seq, "BENCHMARK", replace(BENCHMARK, sizes=sizes))
     [note] = official(root, splits).notes
     assert note.startswith("no image shows airplane, apple, backpack,") and note.endswith("; the columns stay empty")
 
@@ -327,7 +332,7 @@ def test_the_rules_test_set_is_balanced_and_held_out(tmp_path: Path, write_coco:
     table = read_instances(find_layout(tmp_path / "coco").parts)
     tasks = coco_seq.read_class_tasks(str(tmp_path / "map.json"))
     assert tasks == {"0": ("cat", "dog"), "2": ("zebra",)}
-    table = coco_seq.in_columns(table, ("cat", "dog", "zebra"))
+    table = in_columns(table, ("cat", "dog", "zebra"))
     lists = coco_seq.split_by_rule(table, tasks, 20)
     labels = dict(zip(table.ids, table.labels, strict=True))
     for task, counts in {"0": [15, 20, 0], "2": [0, 0, 15]}.items():  # 30 cats: at most half of them

@@ -10,22 +10,12 @@ import numpy as np
 import pytest
 
 from clbench import run
+from clbench.data import prs
 from clbench.data.coco import find_layout, read_instances, read_json
 from clbench.errors import DataError
 from clbench.scenario import LabelTable
 from clbench.testing import check_scenario
-from scenarios import coco_seq
-from scenarios.coco_seq import (
-    EXCLUDED,
-    MAJORITY,
-    MINORITY,
-    MODERATE,
-    OFFICIAL,
-    VOCABULARY,
-    CocoSeq,
-    Options,
-    read_lists,
-)
+from scenarios.coco_seq import BENCHMARK, EXCLUDED, VOCABULARY, CocoSeq, Options
 
 # torchvision announces that its decoders will move to another package
 pytestmark = pytest.mark.filterwarnings("ignore:The image decoding and encoding capabilities:DeprecationWarning")
@@ -35,14 +25,14 @@ Lists = dict[str, Any]
 
 @pytest.fixture(scope="module")
 def lists(test_data: Path) -> Lists:
-    return dict(read_lists(test_data / "prs"))
+    return dict(BENCHMARK.read_lists(test_data / "prs"))
 
 
 def test_sizes_and_order(lists: Lists) -> None:
     sizes = {task: (len(ids.train), len(ids.test)) for task, ids in lists.items()}
     assert list(sizes) == ["0", "3", "1", "2"]
     assert sizes == {"0": (8365, 1960), "1": (7814, 1690), "2": (11603, 1400), "3": (7290, 1316)}
-    assert {task: size[1:] for task, size in OFFICIAL.items()} == sizes
+    assert {task: size[1:] for task, size in BENCHMARK.sizes.items()} == sizes
 
 
 def test_every_image_stands_once(lists: Lists) -> None:
@@ -52,13 +42,17 @@ def test_every_image_stands_once(lists: Lists) -> None:
 
 def test_every_way_to_name_the_folder(test_data: Path, lists: Lists) -> None:
     for folder in ("dataset/data_source", "dataset/data_source/COCOseq"):
-        assert read_lists(test_data / "prs" / folder) == lists
+        assert BENCHMARK.read_lists(test_data / "prs" / folder) == lists
 
 
 def test_names_are_those_of_the_official_files(test_data: Path) -> None:
     columns = read_json(test_data / "prs/dataset/data_source/COCOseq/multihot_map.json")
     assert tuple(sorted(columns, key=columns.__getitem__)) == VOCABULARY
-    for group, names in {"major": MAJORITY, "moderate": MODERATE, "minor": MINORITY}.items():
+    for group, names in {
+        "major": BENCHMARK.majority,
+        "moderate": BENCHMARK.moderate,
+        "minor": BENCHMARK.minority,
+    }.items():
         assert sorted(read_json(test_data / f"prs/code/resources/{group}_cats.json")) == sorted(names)
 
 
@@ -66,10 +60,10 @@ def test_all_of_coco_gives_the_official_scenario(
     tmp_path: Path, test_data: Path, lists: Lists, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Made annotations of every listed image: one label each, in turn, of as many classes as the task has."""
-    monkeypatch.setattr(coco_seq, "missing_files", lambda root, paths: set())  # 41,438 files take long to make
+    monkeypatch.setattr(prs, "missing_files", lambda root, paths: set())  # 41,438 files take long to make
     names = [*VOCABULARY, *EXCLUDED]
     images, annotations, start = [], [], 0
-    for task, (classes, _, _) in OFFICIAL.items():
+    for task, (classes, _, _) in BENCHMARK.sizes.items():
         for place, image in enumerate(image for part in lists[task] for image in part):
             images.append({"id": image, "file_name": f"{image:012d}.jpg"})
             annotations += [{"image_id": image, "category_id": c} for c in (start + place % classes, 70 + place % 10)]

@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 
 from clbench import Batch, Strategy
-from clbench.batch import Samples
 from clbench.config import resolve
 from clbench.runner import Prepared, build_scenario, build_strategy
+from clbench.scenario import Samples
 from clbench.trainer import stream
 
 CPU = torch.device("cpu")

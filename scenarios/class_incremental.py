@@ -1,0 +1,67 @@
+"""Class-incremental scenarios in the field's notation: `<dataset>-b<base>-c<step>`, for coco, voc, nuswide and digits.
+
+The first task introduces <base> classes (b0: as many as each step), each later one <step>, in alphabetical order by
+default; any numbers that divide the classes evenly will do. Papers use one name for several protocols: which images
+enter a task, what a task says of older classes, what replayed images say, and which test images are scored are options
+here, and every table prints them. Defaults are those of the KRT family as its code has them (ICCV 2023),
+except that replayed images keep the labels that they were stored with.
+"""
+
+import re
+from typing import ClassVar
+
+from clbench.data.collection import Collection, Dataset
+from clbench.data.datasets import DATASETS
+from clbench.incremental import Incremental
+from clbench.protocols import blocks, ordered
+from clbench.scenario import DataPart
+
+PATTERN = r"(coco|voc|nuswide|digits)-b(\d{1,3})-c(\d{1,3})"
+NAMES = {
+    "digits-b0-c4": "Made scenes of digits, 20 labels in 5 tasks of 4: nothing to download.",
+    "coco-b0-c10": "COCO, 80 classes in 8 tasks of 10.",
+    "coco-b40-c10": "COCO, 40 classes, then 4 tasks of 10.",
+    "coco-b20-c4": "COCO, 20 classes, then 15 tasks of 4.",
+    "coco-b0-c5": "COCO, 80 classes in 16 tasks of 5.",
+    "voc-b0-c4": "VOC 2007, 20 classes in 5 tasks of 4.",
+    "voc-b10-c2": "VOC 2007, 10 classes, then 5 tasks of 2.",
+    "voc-b5-c3": "VOC 2007, 5 classes, then 5 tasks of 3.",
+    "voc-b4-c2": "VOC 2007, 4 classes, then 8 tasks of 2.",
+    "nuswide-b41-c5": "NUS-WIDE, 41 classes, then 8 tasks of 5.",
+}
+
+
+class ClassIncremental(Incremental):
+    """One dataset, base and step; see the module's docstring."""
+
+    source: ClassVar[Dataset]
+    base: ClassVar[int]
+    step: ClassVar[int]
+
+    @classmethod
+    def named(cls, name: str) -> "type[ClassIncremental]":
+        """The class for one name. Raises UsageError where base and step do not divide the classes."""
+        match = re.fullmatch(PATTERN, name)
+        assert match is not None
+        dataset, base, step = DATASETS[match[1]], int(match[2]), int(match[3])
+        blocks(len(dataset.classes), base, step)
+        bound = {"dataset": dataset.name, "source": dataset, "base": base, "step": step}
+        bound |= {"Options": dataset.options, "defaults": dataset.defaults, "__module__": cls.__module__}
+        return type(cls.__name__, (cls,), bound)
+
+    @property
+    def name(self) -> str:
+        return f"{self.dataset}-b{self.base}-c{self.step}"
+
+    def tasks(self) -> tuple[tuple[str, ...], ...]:
+        names = ordered(self.source.classes, self.options.order)
+        return tuple(tuple(names[c] for c in columns) for columns in blocks(len(names), self.base, self.step))
+
+    def protocol(self) -> dict[str, str]:
+        return {"dataset": self.source.title, **super().protocol(), **self.source.axes(self.options)}
+
+    def data_parts(self) -> tuple[DataPart, ...]:
+        return self.source.parts
+
+    def collection(self) -> Collection:
+        return self.source.read(self.data_root, self.options)

@@ -1,0 +1,104 @@
+"""NUS-WIDEseq: 49 NUS-WIDE concepts in 6 tasks, long-tailed, by PRS's official id lists.
+
+Kim, Jeong, Kim, "Imbalanced Continual Learning with Partitioning Reservoir Sampling", ECCV 2020, arXiv 2009.03632.
+`--set splits=DIR` takes the lists from a clone of cdjkim/PRS: tasks 3, 1, 0, 5, 4, 2 in this order, 48,748 training
+images, the 2,366 images of the balanced test lists, and majority, moderate and minority classes by the official lists.
+An id is a 0-based line of the official training or test image list. Which class is in which task follows from ids and
+labels. An image shows classes of one task only, so no label is missing; concepts outside the 49 are dropped from the
+target. Many photographs can no longer be had: `--allow-missing` leaves them out, counts them in every table and lists
+them in each run's absent.txt (PRS's own builder drops them without a word).
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from clbench.data.collection import in_columns
+from clbench.data.nuswide import DATA_PARTS, read_nuswide
+from clbench.data.prs import DEFAULTS, Benchmark, assemble, available
+from clbench.errors import UsageError
+from clbench.options import option
+from clbench.protocols import EXCLUSIVE
+from clbench.scenario import DataPart, Scenario, ScenarioBuilder
+
+BENCHMARK = Benchmark(
+    name="NUSWIDEseq",
+    suffix="nuswide",
+    sizes={
+        "3": (None, 1948, 585),
+        "1": (None, 18402, 294),
+        "0": (None, 17672, 250),
+        "5": (None, 4730, 299),
+        "4": (None, 2373, 200),
+        "2": (None, 3623, 738),
+    },
+    majority="flowers animal person grass buildings plants sky window water clouds".split(),
+    moderate=(
+        "ocean rocks boats toy tree snow food vehicle leaf reflection birds coral lake cars road nighttime sign statue"
+    ).split(),
+    minority=(
+        "fire beach temple fish garden sand bridge sports tower plane computer flags wedding book house police street "
+        "frost railroad military train"
+    ).split(),
+    numbered=True,
+)
+"""49 of NUS-WIDE's 81 concepts."""
+
+
+@dataclass(frozen=True)
+class Options:
+    splits: str = option(
+        "",
+        "DIR, a folder of the official id lists from a clone of cdjkim/PRS (dataset/data_source); required",
+        path=True,
+    )
+    image_size: int = option(256, "height and width of the images in pixels; PRS: 256", at_least=1)
+    allow_missing: bool = option(False, "leave out listed images that are not there, counted, instead of failing")
+
+
+class NusWideSeq(ScenarioBuilder):
+    """Six tasks over 49 classes; see the module's docstring."""
+
+    Options = Options
+    dataset = "nuswide"
+    defaults = DEFAULTS
+
+    def tasks(self) -> None:
+        return None
+
+    def protocol(self) -> dict[str, str]:
+        return {
+            "splits": "official",
+            **EXCLUSIVE,
+            "class order": f"official: {', '.join(BENCHMARK.sizes)}",
+            "head": "all classes from the start",
+            "test images": "the official balanced lists",
+            "image size": f"{self.options.image_size} px, bicubic, no augmentation",
+        }
+
+    def data_parts(self) -> tuple[DataPart, ...]:
+        return DATA_PARTS
+
+    def build(self) -> Scenario:
+        options = self.options
+        if not options.splits:
+            raise UsageError(
+                "Expected --set splits=DIR, a folder of the official id lists from a clone of cdjkim/PRS (its "
+                "dataset/data_source), but got none."
+            )
+        lists = BENCHMARK.read_lists(Path(options.splits))
+        if self.data_root is None:
+            raise UsageError("Expected --data-root DIR, the folder of NUS-WIDE's lists and images, but got none.")
+        table = in_columns(read_nuswide(self.data_root)[0], BENCHMARK.vocabulary)
+        usable = available(lists, table, self.data_root, allow_missing=options.allow_missing)
+        scenario = assemble(
+            self.name,
+            usable.lists,
+            table,
+            self.data_root,
+            options.image_size,
+            groups=BENCHMARK.groups(table.classes),
+            protocol=self.protocol(),
+            absent=usable.absent,
+            notes=usable.notes,
+        )
+        return replace(scenario, notes=(*scenario.notes, *BENCHMARK.size_notes(scenario.tasks)))
