@@ -10,17 +10,19 @@ Each function raises AssertionError with a sentence that says what was broken.
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 
 from clbench import plugins
+from clbench.batch import Batch
 from clbench.config import resolve
 from clbench.memory import NOT_STORED
 from clbench.randomness import generator
 from clbench.runner import Prepared, build_scenario, build_strategy
-from clbench.scenario import Scenario
+from clbench.scenario import Samples, Scenario
 from clbench.strategy import Strategy
 from clbench.trainer import stream, train
 
@@ -48,6 +50,8 @@ def check_scenario(scenario: Scenario) -> None:
         assert scenario.protocol.get("missing") == "negative" or not shown.any(), (
             f"task {task.name}: a label shown as known must be the true one unless missing labels count as negatives"
         )
+    if scenario.growing:
+        _check_growing(scenario)
     for axis in ("images", "missing", "replay_labels", "eval_images", "threshold", "class order"):
         assert axis in scenario.protocol, f"the protocol must name its axis {axis!r}"
     pixels = scenario.images.read(test[:2])
@@ -56,6 +60,86 @@ def check_scenario(scenario: Scenario) -> None:
         "images must be uint8 (B, 3, S, S)"
     )
     assert scenario.manifest() == scenario.manifest(), "the manifest must be repeatable"
+
+
+def _check_growing(scenario: Scenario) -> None:
+    """Every image of a task shows one of its classes, and nothing is said of classes to come."""
+    for number, task in enumerate(scenario):
+        columns, seen = list(task.classes), task.classes[-1] + 1
+        assert task.labels[:, columns].any(axis=1).all(), f"task {number}: every training image must show its classes"
+        assert not np.delete(task.labels, columns, axis=1).any() or scenario.protocol["images"] == "exclusive", (
+            f"task {number}: labels of other tasks must not be shown"
+        )
+        assert task.known[:, columns].all(), f"task {number}: its own labels must be known"
+        assert not task.known[:, seen:].any(), f"task {number}: nothing may be said of classes to come"
+
+
+def check_hidden_labels(prepared: Prepared) -> None:
+    """No label that the protocol hides reaches a strategy: shown, stored and replayed, or distilled.
+
+    Everything that the strategy loads is compared with what the tasks so far, and the policy for replayed labels, may
+    show of each image. Then the hidden truth is changed, and everything that the strategy learns must stay the same to
+    the bit: whatever way a hidden label could have come in would show.
+    """
+    whole = prepared.scenario
+    for tasks in range(1, len(whole) + 1):
+        scenario = replace(whole, tasks=whole.tasks[:tasks])
+        strategy = _witnessed(Prepared(prepared.config, scenario))
+        twin = _witnessed(Prepared(prepared.config, _with_other_truth(scenario)))
+        assert _same(strategy.state(), twin.state()), f"after {tasks} task(s): a hidden label has changed the strategy"
+
+
+def _witnessed(prepared: Prepared) -> Strategy:
+    """A trained strategy, after every batch that it has loaded was looked through."""
+    scenario, options = prepared.scenario, prepared.config.options["train"]
+    strategy = build_strategy(prepared, 0, torch.device("cpu"))
+    load = strategy.load
+    number = 0
+
+    def witness(samples: Samples) -> Batch:
+        batch = load(samples)
+        for row, index in enumerate(samples.indices.tolist()):
+            shown = set(np.flatnonzero(batch.labels[row].numpy()).tolist())
+            assert any(shown <= allowed for allowed in _showable(scenario, index, number)), (
+                f"task {number}: image {index} was shown with the columns {sorted(shown)}"
+            )
+        return batch
+
+    strategy.load = witness  # type: ignore[method-assign]
+    for number, task in enumerate(scenario):
+        strategy.model.train()
+        strategy.before_task(task)
+        for samples in list(stream(task, number, options, 0))[:STEPS]:
+            strategy.observe(strategy.load(samples))
+        strategy.after_task(task)
+    return strategy
+
+
+def _showable(scenario: Scenario, index: int, number: int) -> list[set[int]]:
+    """For each task so far that the image is in: the positive columns that it may be shown with in task `number`."""
+    ways = []
+    for home, task in enumerate(scenario[: number + 1]):
+        place = np.flatnonzero(task.train == index)
+        if not len(place):
+            continue
+        policy = scenario.replay.policy if scenario.replay else "frozen"
+        opened = range(0) if policy == "frozen" else range(home if policy == "forward" else 0, number + 1)
+        columns = {c for t in opened for c in scenario[t].classes}
+        true = set(np.flatnonzero(scenario.labels[index]).tolist())
+        ways.append(set(np.flatnonzero(task.labels[place[0]]).tolist()) | (columns & true))
+    return ways
+
+
+def _with_other_truth(scenario: Scenario) -> Scenario:
+    """The same tasks over training labels whose hidden part is turned round."""
+    seen = scenario[-1].classes[-1] + 1 if scenario.growing else scenario.num_classes
+    policy = scenario.replay.policy if scenario.replay else "frozen"
+    first = 0 if policy == "frozen" else seen  # other policies may show all that has been introduced
+    labels = scenario.labels.copy()
+    train = np.unique(np.concatenate([task.train for task in scenario]))
+    labels[train, first:] = 1 - labels[train, first:]
+    replay = replace(scenario.replay, truth=labels) if scenario.replay else None
+    return replace(scenario, labels=labels, replay=replay)
 
 
 def check_memory(name: str, *, size: int = 20, classes: int = 6, items: int = 300) -> None:
@@ -87,12 +171,13 @@ def check_memory(name: str, *, size: int = 20, classes: int = 6, items: int = 30
     assert np.array_equal(memory.indices, copy.indices), "a memory must go on exactly from its state"
 
 
-def check_strategy(name: str, **settings: Any) -> None:
-    """Learns the hidden `debug` scenario: finite numbers, repeatable, logits (B, C), exact state round trip.
+def check_strategy(name: str, scenario: str = "debug", **settings: Any) -> None:
+    """Learns a hidden small scenario: finite numbers, repeatable, logits (B, C), exact state, no hidden label used.
 
-    settings: options as `--set` takes them.
+    scenario: `debug`, or `debug-incremental`, whose head grows and whose labels are partly hidden. settings: options
+    as `--set` takes them.
     """
-    config = resolve("debug", name, settings=settings)
+    config = resolve(scenario, name, settings=settings)
     prepared = Prepared(config, build_scenario(config))
     docstring = plugins.find("strategy", name).docstring()
     assert docstring, f"{name}: the file must begin with a docstring that says what it is and where it is from"
@@ -107,6 +192,8 @@ def check_strategy(name: str, **settings: Any) -> None:
     assert _same(before, strategy.state()), "predict must not change the strategy"
     assert _same(strategy.state(), _trained(prepared).state()), "the same seed must give the same state"
     check_resumed(prepared)
+    if not strategy.joint:
+        check_hidden_labels(prepared)
 
 
 def check_resumed(prepared: Prepared) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,7 @@ from clbench.scenario import GROUPS, LabelTable, Scenario, Task
 
 Id = int | str
 
-DEFAULTS = {
+DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "train": {"lr": 1e-4, "batch_size": 10, "epochs": 1, "grad_clip": 5.0, "drop_last": True},
     "model": {"backbone": "resnet101"},
     "memory": {"size": 2000},
@@ -41,8 +41,8 @@ class Benchmark:
     """What PRS's lists say of one benchmark.
 
     name: of its folder in `dataset/data_source`. suffix: of the lists' file names. sizes: number in these names ->
-    classes (None where not known), training and test images, in the order of training. majority, moderate, minority: the frequency groups.
-    numbered: an image is known by its part and line (`train/12`), not by an id of its own.
+    classes (None where not known), training and test images, in the order of training. majority, moderate, minority:
+    the frequency groups. numbered: an image is known by its part and line (`train/12`), not by an id of its own.
     """
 
     name: str

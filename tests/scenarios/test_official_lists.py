@@ -64,6 +64,7 @@ def test_all_of_coco_gives_the_official_scenario(
     names = [*VOCABULARY, *EXCLUDED]
     images, annotations, start = [], [], 0
     for task, (classes, _, _) in BENCHMARK.sizes.items():
+        assert classes is not None
         for place, image in enumerate(image for part in lists[task] for image in part):
             images.append({"id": image, "file_name": f"{image:012d}.jpg"})
             annotations += [{"image_id": image, "category_id": c} for c in (start + place % classes, 70 + place % 10)]

@@ -1,20 +1,71 @@
 """Every discovered strategy and memory, ours or a third party's, keeps the contract."""
 
-import pytest
+from dataclasses import replace
 
-from clbench import Strategy, plugins
+import pytest
+import torch
+
+from clbench import Batch, Strategy, plugins
 from clbench.config import resolve
 from clbench.errors import UsageError
+from clbench.protocols import IMAGES, MISSING, REPLAY_LABELS, ReplayLabels
 from clbench.runner import Prepared, build_scenario
-from clbench.testing import check_memory, check_resumed, check_strategy
+from clbench.scenario import Samples
+from clbench.testing import check_hidden_labels, check_memory, check_resumed, check_scenario, check_strategy
 
 STRATEGIES = sorted(plugins.available("strategy"))
 MEMORIES = sorted(plugins.available("memory"))
 
 
+@pytest.mark.parametrize("scenario", ["debug", "debug-incremental"])
 @pytest.mark.parametrize("name", STRATEGIES)
-def test_strategy(name: str) -> None:
-    check_strategy(name)
+def test_strategy(name: str, scenario: str) -> None:
+    check_strategy(name, scenario)
+
+
+@pytest.mark.parametrize("replay", REPLAY_LABELS)
+@pytest.mark.parametrize("missing", MISSING)
+@pytest.mark.parametrize("images", IMAGES)
+def test_no_axis_shows_a_hidden_label(images: str, missing: str, replay: str) -> None:
+    axes = {"images": images, "missing": missing, "replay_labels": replay, "eval_images": "all"}
+    for name in STRATEGIES:
+        config = resolve("debug-incremental", name, settings=axes)
+        scenario = build_scenario(config)
+        check_scenario(scenario)
+        if not plugins.load("strategy", name).joint:
+            check_hidden_labels(Prepared(config, scenario))
+
+
+class Lying(ReplayLabels):
+    """Says that labels stay as they were stored, and shows all of them."""
+
+    def __call__(self, stored: Samples, seen: int) -> Samples:
+        labels = self.truth[stored.indices].copy()
+        labels[:, seen:] = 0
+        return Samples(stored.indices, labels, stored.known)
+
+
+def test_replay_that_shows_too_much_is_found_out() -> None:
+    config = resolve("debug-incremental", "er")
+    scenario = build_scenario(config)
+    assert scenario.replay is not None
+    replay = Lying(scenario.replay.truth, scenario.replay.groups, "negative", "frozen")
+    with pytest.raises(AssertionError, match="was shown with the columns"):
+        check_hidden_labels(Prepared(config, replace(scenario, replay=replay)))
+
+
+def test_a_strategy_that_looks_up_the_truth_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = Strategy.loss
+
+    def peeking(self: Strategy, batch: Batch) -> torch.Tensor:
+        assert self._replay_labels is not None
+        truth = self._replay_labels.truth[batch.samples.indices, : batch.labels.shape[1]]
+        return plain(self, replace(batch, labels=torch.tensor(truth, dtype=torch.float32)))
+
+    monkeypatch.setattr(Strategy, "loss", peeking)
+    config = resolve("debug-incremental", "finetune")
+    with pytest.raises(AssertionError, match="a hidden label has changed the strategy"):
+        check_hidden_labels(Prepared(config, build_scenario(config)))
 
 
 @pytest.mark.parametrize("name", MEMORIES)

@@ -1,0 +1,180 @@
+"""A table of image paths and labels, CSV or Parquet, and the TOML file that describes it."""
+
+import tomllib
+from dataclasses import MISSING, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from clbench.data.coco import stays_inside
+from clbench.errors import DataError, UsageError, unknown
+from clbench.scenario import LabelTable
+
+if TYPE_CHECKING:  # pandas is imported when it is needed
+    import pandas as pd
+
+PARTS = ("train", "test")
+
+Labelled = tuple[list[str], npt.NDArray[np.uint8]]
+"""Classes (C,) and labels (N, C)."""
+
+
+@dataclass(frozen=True)
+class Description:
+    """What the TOML file says; one of `classes` and `labels`, and one of `tasks` and `step`."""
+
+    source: Path
+    name: str
+    file: str
+    image: str = "path"
+    split: str = "split"
+    classes: tuple[str, ...] = ()
+    labels: str = ""
+    separator: str = "|"
+    tasks: tuple[tuple[str, ...], ...] = ()
+    base: int = 0
+    step: int = 0
+
+
+def read_description(file: Path) -> Description:
+    """The TOML file, checked.
+
+    Raises:
+        DataError: a file that is not there or is not TOML.
+        UsageError: a key that is unknown, missing, of another type, or contradicts another.
+    """
+    try:
+        values = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"Expected a TOML file that describes the table at {file} but got: {error}.") from error
+    known = {f.name: f for f in fields(Description) if f.name != "source"}
+    for key in values:
+        if key not in known:
+            raise UsageError(unknown(f"key in {file}:", key, known))
+    for key, field in known.items():
+        if field.default is MISSING and key not in values:
+            raise UsageError(f"Expected {file} to give {key} but it does not; `clbench show table` has an example.")
+    checked = {key: _checked(file, key, value) for key, value in values.items()}
+    description = Description(file, **checked)
+    if bool(description.classes) == bool(description.labels):
+        raise UsageError(f"Expected either classes (a column each) or labels (one list column) in {file}; give one.")
+    if bool(description.tasks) == bool(description.step):
+        raise UsageError(f"Expected either tasks (classes of each) or base and step in {file}; give one.")
+    if not description.name.replace("-", "").replace("_", "").isalnum():
+        raise UsageError(f"Expected name in {file} to be of letters, digits and - but got {description.name!r}.")
+    return description
+
+
+def read_table(root: Path, description: Description) -> tuple[LabelTable, npt.NDArray[np.bool_]]:
+    """The table, in the order of its rows, and which of them (N,) are for training.
+
+    Ids are the image paths. Classes are those of the description, or all that the list column has, sorted.
+
+    Raises:
+        DataError: a file that cannot be read, a column or class that is not there, a path that is given twice or
+            leaves the data root, a label other than 0 and 1, or a part other than train and test; names the row.
+    """
+    file = root / description.file
+    frame = _read_frame(file)
+    for column in (description.image, description.split, *description.classes, *filter(None, [description.labels])):
+        if column not in frame.columns:
+            raise DataError(unknown("column", column, map(str, frame.columns), f"Correct {description.source}."))
+    paths = _texts(file, frame, description.image)
+    for row, path in enumerate(paths):
+        if not stays_inside(path):
+            raise _bad(file, row, description.image, "a relative path below the data root", path)
+    if len(set(paths)) != len(paths):
+        row = next(row for row, path in enumerate(paths) if path in set(paths[:row]))
+        raise _bad(file, row, description.image, "every image once", f"{paths[row]} again")
+    parts = _texts(file, frame, description.split)
+    for row, part in enumerate(parts):
+        if part not in PARTS:
+            raise _bad(file, row, description.split, " or ".join(PARTS), part)
+    read = _from_list if description.labels else _from_columns
+    classes, labels = read(file, frame, description)
+    wanted = [name for names in description.tasks for name in names]
+    if len(set(wanted)) != len(wanted):
+        raise DataError(f"Expected every class in one task only in {description.source}; correct it.")
+    for name in wanted:
+        if name not in classes:
+            raise DataError(unknown("class", name, classes, f"No row of {file} has it; correct {description.source}."))
+    table = LabelTable(tuple(paths), tuple(path.replace("\\", "/") for path in paths), tuple(classes), labels)
+    return table, np.array([part == "train" for part in parts], np.bool_)
+
+
+def _read_frame(file: Path) -> "pd.DataFrame":
+    """All columns as text, or as they are in a Parquet file."""
+    import pandas as pd
+
+    try:
+        if file.suffix == ".parquet":
+            return pd.read_parquet(file)
+        return pd.read_csv(file, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except ImportError as error:
+        raise DataError(f"Expected pyarrow for {file} but it is not there; pip install 'clbench[parquet]'.") from error
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise DataError(f"Expected {file} to be a CSV or Parquet table but got: {reason}; restore it.") from error
+
+
+def _from_columns(
+    file: Path, frame: "pd.DataFrame", description: Description
+) -> tuple[list[str], npt.NDArray[np.uint8]]:
+    labels = np.zeros((len(frame), len(description.classes)), np.uint8)
+    for number, name in enumerate(description.classes):
+        values = frame[name].astype(str).str.strip()
+        numbers = values.map({"0": 0, "1": 1, "0.0": 0, "1.0": 1, "False": 0, "True": 1})
+        bad = np.flatnonzero(numbers.isna())
+        if len(bad):
+            raise _bad(file, int(bad[0]), name, "0 or 1", values.iloc[bad[0]])
+        labels[:, number] = numbers.to_numpy(np.uint8)
+    return list(description.classes), labels
+
+
+def _from_list(file: Path, frame: "pd.DataFrame", description: Description) -> Labelled:
+    rows = [_names(value, description.separator) for value in frame[description.labels]]
+    classes = sorted({name for names in rows for name in names})
+    column = {name: number for number, name in enumerate(classes)}
+    labels = np.zeros((len(rows), len(classes)), np.uint8)
+    for row, names in enumerate(rows):
+        labels[row, [column[name] for name in names]] = 1
+    return classes, labels
+
+
+def _names(value: Any, separator: str) -> list[str]:
+    parts = value.split(separator) if isinstance(value, str) else list(value) if value is not None else []
+    return [str(part).strip() for part in parts if str(part).strip()]
+
+
+def _texts(file: Path, frame: "pd.DataFrame", column: str) -> list[str]:
+    values = list(frame[column])
+    for row, value in enumerate(values):
+        if not isinstance(value, str) or not value.strip():
+            raise _bad(file, row, column, "a text", value)
+    return [value.strip() for value in values]
+
+
+def _bad(file: Path, row: int, column: str, wanted: str, got: Any) -> DataError:
+    return DataError(f"Expected {wanted} in row {row + 1}, column {column!r} of {file} but got {got!r}; correct it.")
+
+
+def _checked(file: Path, key: str, value: Any) -> Any:
+    """A value of the TOML file, of the type that its key wants; lists become tuples."""
+    if key in ("base", "step"):
+        if type(value) is int and value >= 0:
+            return value
+        raise UsageError(f"Expected {key} in {file} to be a whole number from 0 but got {value!r}.")
+    if key == "classes" and _is_names(value):
+        return tuple(value)
+    if key == "tasks" and isinstance(value, list) and value and all(_is_names(names) for names in value):
+        return tuple(tuple(names) for names in value)
+    if key in ("classes", "tasks") or not isinstance(value, str) or not value:
+        wanted = {"classes": "a list of names", "tasks": "a list of lists of names"}.get(key, "a text")
+        raise UsageError(f"Expected {key} in {file} to be {wanted} but got {value!r}.")
+    return value
+
+
+def _is_names(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(name, str) and name for name in value)
