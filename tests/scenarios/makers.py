@@ -1,0 +1,63 @@
+"""Writes small collections with the official layouts of VOC 2007 and NUS-WIDE, and tables."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from clbench.data import nuswide, voc
+from clbench.randomness import generator
+
+
+def photograph(file: Path, seed: int) -> None:
+    """Noise of 14 x 10 px."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    noise = generator(seed, "pixels").integers(256, size=(10, 14, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(file)
+
+
+def write_voc(root: Path, images: Mapping[str, Sequence[Mapping[str, int]]], *, pixels: bool = True) -> None:
+    """images: part (trainval, test) -> for each image, class -> 1, or 0 where all its objects are difficult."""
+    lists = root / voc.FOLDER / "ImageSets" / "Main"
+    lists.mkdir(parents=True, exist_ok=True)
+    (root / voc.FOLDER / "JPEGImages").mkdir(exist_ok=True)
+    number = 0
+    for part, rows in images.items():
+        names = [f"{number + i:06d}" for i in range(len(rows))]
+        number += len(rows)
+        (lists / f"{part}.txt").write_text("".join(f"{name}\n" for name in names))
+        for each in voc.CLASSES:
+            lines = [f"{name} {row.get(each, -1):2d}\n" for name, row in zip(names, rows, strict=True)]
+            (lists / f"{each}_{part}.txt").write_text("".join(lines))
+        for name in names if pixels else ():
+            photograph(root / voc.FOLDER / "JPEGImages" / f"{name}.jpg", int(name))
+
+
+def write_nuswide(
+    root: Path, images: Mapping[str, Sequence[Sequence[str]]], *, pixels: bool = True, folder: str = "Flickr"
+) -> None:
+    """images: part (train, test) -> concepts of each image, in the order of the list."""
+    (root / "ImageList").mkdir(parents=True, exist_ok=True)
+    (root / "TrainTestLabels").mkdir(exist_ok=True)
+    (root / folder).mkdir(exist_ok=True)
+    for part, rows in images.items():
+        name = nuswide.PARTS[part]
+        paths = [f"{part}\\{line:04d}_{line}.jpg" for line in range(len(rows))]
+        (root / "ImageList" / f"{name}Imagelist.txt").write_text("".join(f"{path}\n" for path in paths))
+        sets = [set(row) for row in rows]
+        for concept in nuswide.CLASSES:
+            lines = "".join("1\n" if concept in row else "0\n" for row in sets)
+            (root / "TrainTestLabels" / f"Labels_{concept}_{name}.txt").write_text(lines)
+        for line, path in enumerate(paths if pixels else ()):
+            photograph(root / folder / path.replace("\\", "/"), line)
+
+
+def every_class_twice(classes: Sequence[str], images: int, seed: int) -> list[list[str]]:
+    """So many images that each class is shown at least twice, alone or beside up to two others."""
+    rng = generator(seed, "labels")
+    assert images >= 2 * len(classes)
+    return [
+        sorted({classes[i % len(classes)], *(classes[int(c)] for c in rng.integers(len(classes), size=i % 3))})
+        for i in range(images)
+    ]

@@ -1,0 +1,256 @@
+"""Class-incremental scenarios on made files with the official layouts: classes, axes, notes, whole runs."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from makers import every_class_twice, write_nuswide, write_voc
+
+from clbench import Scenario, plugins, run
+from clbench.config import resolve
+from clbench.data import coco, nuswide, voc
+from clbench.errors import DataError, UsageError
+from clbench.runner import build_scenario
+from clbench.testing import check_scenario
+
+# torchvision announces that its decoders will move to another package
+pytestmark = pytest.mark.filterwarnings("ignore:The image decoding and encoding capabilities:DeprecationWarning")
+
+TINY = {"image_size": 16, "backbone": "small", "dlfl_heads": 2, "dlfl_width": 8, "epochs": 1}
+
+
+@pytest.fixture(scope="module")
+def roots(tmp_path_factory: pytest.TempPathFactory, write_coco: Callable[..., None]) -> dict[str, Path | None]:
+    """Dataset -> a folder of made files: 3 images of each class in training, 2 in the test part or more."""
+    made: dict[str, Path | None] = {"digits": None}
+    for name in ("coco", "voc", "nuswide"):
+        made[name] = tmp_path_factory.mktemp(name)
+    images = every_class_twice(coco.CLASSES, 480, 0)  # the last third is val
+    assert made["coco"] and made["voc"] and made["nuswide"]
+    write_coco(made["coco"], dict(enumerate(images, start=1)), release="2014", names=coco.CLASSES)
+    parts = {"trainval": every_class_twice(voc.CLASSES, 60, 1), "test": every_class_twice(voc.CLASSES, 40, 2)}
+    write_voc(made["voc"], {part: [dict.fromkeys(row, 1) for row in rows] for part, rows in parts.items()})
+    write_nuswide(
+        made["nuswide"],
+        {"train": every_class_twice(nuswide.CLASSES, 243, 3), "test": every_class_twice(nuswide.CLASSES, 162, 4)},
+    )
+    return made
+
+
+def build(name: str, root: Path | None, **options: Any) -> Scenario:
+    return build_scenario(resolve(name, "finetune", settings=options), root)
+
+
+COCO_B0_C10 = """
+airplane apple backpack banana baseball-bat baseball-glove bear bed bench bicycle
+bird boat book bottle bowl broccoli bus cake car carrot
+cat cell-phone chair clock couch cow cup dining-table dog donut
+elephant fire-hydrant fork frisbee giraffe hair-drier handbag horse hot-dog keyboard
+kite knife laptop microwave motorcycle mouse orange oven parking-meter person
+pizza potted-plant refrigerator remote sandwich scissors sheep sink skateboard skis
+snowboard spoon sports-ball stop-sign suitcase surfboard teddy-bear tennis-racket tie toaster
+toilet toothbrush traffic-light train truck tv umbrella vase wine-glass zebra
+"""
+"""As the KRT family's code has them; a dash stands for a space."""
+
+
+def test_the_tasks_of_coco_b0_c10_are_the_papers() -> None:
+    expected = tuple(tuple(w.replace("-", " ") for w in line.split()) for line in COCO_B0_C10.strip().splitlines())
+    assert plugins.load("scenario", "coco-b0-c10")().tasks() == expected
+
+
+@pytest.mark.parametrize(
+    "name, sizes",
+    [
+        ("coco-b40-c10", [40] + [10] * 4),
+        ("coco-b20-c4", [20] + [4] * 15),
+        ("coco-b0-c5", [5] * 16),
+        ("voc-b0-c4", [4] * 5),
+        ("voc-b10-c2", [10] + [2] * 5),
+        ("voc-b5-c3", [5] + [3] * 5),
+        ("voc-b4-c2", [4] + [2] * 8),
+        ("nuswide-b41-c5", [41] + [5] * 8),
+        ("digits-b0-c4", [4] * 5),
+        ("voc-b15-c5", [15, 5]),
+    ],
+)
+def test_tasks_are_known_without_data(name: str, sizes: list[int]) -> None:
+    tasks = plugins.load("scenario", name)().tasks()
+    assert [len(task) for task in tasks] == sizes
+    flat = [each for task in tasks for each in task]
+    assert flat == sorted(flat) and len(set(flat)) == len(flat)
+
+
+def test_a_step_that_does_not_divide_is_refused() -> None:
+    with pytest.raises(UsageError, match="divide 80 classes evenly but got base 0 and step 7"):
+        resolve("coco-b0-c7", "finetune")
+    with pytest.raises(UsageError, match="Unknown scenario 'coco-b0'"):
+        resolve("coco-b0", "finetune")
+
+
+ALL = ("coco-b0-c10", "voc-b10-c2", "nuswide-b41-c5", "digits-b0-c4", "split-coco", "split-nuswide")
+
+
+@pytest.mark.parametrize("images", ["overlapping", "disjoint"])
+@pytest.mark.parametrize("name", ALL)
+def test_the_contract(name: str, images: str, roots: dict[str, Path | None]) -> None:
+    dataset = plugins.load("scenario", name).dataset
+    if name.startswith("nuswide") and images == "disjoint":
+        images = "overlapping"  # 41 classes take nearly all of so few images
+    sized = {} if dataset == "digits" else {"image_size": 16}
+    scenario = build(name, roots[dataset], images=images, **sized)
+    check_scenario(scenario)
+    declared = plugins.load("scenario", name)().tasks()
+    found = tuple(tuple(scenario.classes[c] for c in task.classes) for task in scenario)
+    assert found == declared if declared else [len(task) for task in found] in ([4] * 10, [3] * 7)
+    every = np.concatenate([task.train for task in scenario])
+    assert (len(np.unique(every)) == len(every)) == (images == "disjoint")
+
+
+@pytest.mark.parametrize("strategy", ["finetune", "dlfl"])
+@pytest.mark.parametrize("name", ALL)
+def test_whole_runs(name: str, strategy: str, roots: dict[str, Path | None], tmp_path: Path) -> None:
+    dataset = plugins.load("scenario", name).dataset
+    settings = {key: value for key, value in TINY.items() if not (dataset == "digits" and key == "image_size")}
+    [done] = run(name, strategy, settings=settings, limit=4, data_root=roots[dataset], out=tmp_path)
+    assert done.state == "done"
+    assert 0 < done.metrics["final"]["mAP"] <= 1
+    scenario = build(name, roots[dataset], **({} if dataset == "digits" else {"image_size": 16}))
+    logits = np.load(done.folder / "logits" / "task0.npy")
+    seen = len(scenario[0].classes)
+    assert np.isfinite(logits[:, :seen]).all() and np.isnan(logits[:, seen:]).all()  # the head has not grown yet
+    # a class that has not been learned has no average precision yet
+    assert all(value is None for value in done.metrics["ap"][0][seen:])
+
+
+def test_the_head_grows(roots: dict[str, Path | None], tmp_path: Path) -> None:
+    settings = {key: value for key, value in TINY.items() if key != "image_size"}
+    [done] = run("digits-b0-c4", "finetune", settings=settings, limit=4, out=tmp_path)
+    [joint] = run("digits-b0-c4", "joint", settings=settings, limit=4, out=tmp_path)
+    assert done.metrics["cost"]["parameters"] == joint.metrics["cost"]["parameters"]  # both know all 20 in the end
+
+
+def test_scores_of_early_tasks_do_not_know_how_many_are_to_come(tmp_path: Path) -> None:
+    """mAP after the first task is the same whether 1 or 4 tasks follow it."""
+    settings = {key: value for key, value in TINY.items() if key != "image_size"}
+    first = []
+    for name in ("digits-b4-c4", "digits-b4-c16"):
+        [done] = run(name, "dlfl", settings=settings, out=tmp_path, limit=40)
+        first.append(done.metrics["overall"][0])
+    assert first[0] == first[1]
+
+
+def test_test_images(roots: dict[str, Path | None]) -> None:
+    seen, every = (build("digits-b0-c4", None, eval_images=which) for which in ("seen-positive", "all"))
+    for task in seen:
+        assert seen.labels[task.test][:, list(task.classes)].any(axis=1).all()
+    assert [len(task.test) for task in every] == [1000] * 5
+    assert len(seen.test_indices()) == len(every.test_indices()) == 1000  # every scene shows a label
+
+
+def test_masked_and_negative_differ_in_what_is_known(roots: dict[str, Path | None]) -> None:
+    negative, masked = (build("digits-b0-c4", None, missing=which) for which in ("negative", "masked"))
+    assert [int(task.known[0].sum()) for task in negative] == [4, 8, 12, 16, 20]
+    assert [int(task.known[0].sum()) for task in masked] == [4] * 5
+    assert negative.manifest()["hash"] != masked.manifest()["hash"]
+
+
+def test_order_of_the_classes(roots: dict[str, Path | None]) -> None:
+    drawn = build("voc-b10-c2", roots["voc"], order="random:1", image_size=16)
+    assert sorted(drawn.classes) == sorted(voc.CLASSES) and list(drawn.classes) != sorted(voc.CLASSES)
+    given = build("voc-b10-c2", roots["voc"], order=",".join(voc.CLASSES[::-1]), image_size=16)
+    assert list(given.classes) == voc.CLASSES[::-1]
+    plain = build("voc-b10-c2", roots["voc"], image_size=16)
+    column = plain.classes.index("dog")
+    assert np.array_equal(plain.labels[:, column], given.labels[:, given.classes.index("dog")])
+
+
+def test_labels_are_those_of_the_files(roots: dict[str, Path | None]) -> None:
+    expected = every_class_twice(voc.CLASSES, 60, 1) + every_class_twice(voc.CLASSES, 40, 2)
+    scenario = build("voc-b0-c4", roots["voc"], image_size=16)
+    found = [sorted(scenario.classes[c] for c in np.flatnonzero(row)) for row in scenario.labels]
+    assert found == expected
+    expected = every_class_twice(nuswide.CLASSES, 243, 3) + every_class_twice(nuswide.CLASSES, 162, 4)
+    scenario = build("nuswide-b41-c5", roots["nuswide"], image_size=16)
+    assert [sorted(scenario.classes[c] for c in np.flatnonzero(row)) for row in scenario.labels] == expected
+
+
+def test_smaller_than_official_is_noted(roots: dict[str, Path | None]) -> None:
+    notes = build("voc-b0-c4", roots["voc"], image_size=16).notes
+    assert "60 of 5,011 trainval images" in notes and "40 of 4,952 test images" in notes
+
+
+def test_difficult_objects(tmp_path: Path) -> None:
+    rows: list[dict[str, int]] = [dict.fromkeys(row, 1) for row in every_class_twice(voc.CLASSES, 40, 1)]
+    rows[0] = {"cat": 0, "dog": 1}
+    write_voc(tmp_path, {"trainval": rows, "test": rows})
+    shown = {}
+    for difficult in voc.DIFFICULT:
+        scenario = build("voc-b0-c4", tmp_path, difficult=difficult, image_size=16)
+        shown[difficult] = [scenario.classes[c] for c in np.flatnonzero(scenario.labels[0])]
+    assert shown == {"exclude": ["dog"], "include": ["cat", "dog"]}
+
+
+def test_crowd_regions(tmp_path: Path, write_coco: Callable[..., None]) -> None:
+    images = dict(enumerate(every_class_twice(coco.CLASSES, 480, 0), start=1))
+    write_coco(tmp_path, images, release="2014", names=coco.CLASSES, crowd=[1], pixels=True)
+    counted = {
+        crowd: len(np.concatenate([t.train for t in build("coco-b0-c10", tmp_path, crowd=crowd, image_size=16)]))
+        for crowd in coco.CROWD
+    }
+    assert counted["include"] - counted["exclude"] == len({c for c in images[1]}) == 1  # it showed nothing else
+
+
+def test_missing_images_are_counted_and_listed(tmp_path: Path) -> None:
+    write_nuswide(
+        tmp_path,
+        {"train": every_class_twice(nuswide.CLASSES, 243, 3), "test": every_class_twice(nuswide.CLASSES, 162, 4)},
+    )
+    gone = [tmp_path / "Flickr/train/0100_100.jpg", tmp_path / "Flickr/test/0007_7.jpg"]
+    for file in gone:
+        file.unlink()
+    with pytest.raises(DataError, match="1 of 243 are missing, e.g. Flickr/train/0100_100.jpg; .* --allow-missing"):
+        build("nuswide-b41-c5", tmp_path)
+    settings = {**TINY, "allow_missing": True}
+    [done] = run("nuswide-b41-c5", "finetune", settings=settings, limit=2, data_root=tmp_path, out=tmp_path / "out")
+    assert any(note.startswith("2 of 405 images are not there") for note in done.env["manifest"]["notes"])
+    listed = (done.folder / "absent.txt").read_text().splitlines()
+    assert listed == ["Flickr/train/0100_100.jpg", "Flickr/test/0007_7.jpg"]
+    scenario = build("nuswide-b41-c5", tmp_path, allow_missing=True)
+    used = {scenario.ids[i] for task in scenario for rows in (task.train, task.test) for i in rows}
+    assert "train/100" not in used and "test/7" not in used
+
+
+def test_split_takes_the_most_frequent_classes(tmp_path: Path, write_coco: Callable[..., None]) -> None:
+    frequent = coco.CLASSES[20:60]
+    images = [[name] for name in (*coco.CLASSES, *frequent, *frequent, *coco.CLASSES[:20])]  # the last 60 are val
+    write_coco(tmp_path, dict(enumerate(images, start=1)), release="2014", names=coco.CLASSES, pixels=False)
+    for number in range(1, 181):
+        part = "train2014" if number <= 120 else "val2014"
+        (tmp_path / part / f"COCO_{part}_{number:012d}.jpg").touch()
+    scenario = build("split-coco", tmp_path)
+    assert set(scenario.classes) == set(frequent)
+    assert list(scenario.classes) == sorted(scenario.classes)
+    assert scenario.images.size == 448
+
+
+def test_a_part_that_is_not_there(tmp_path: Path, write_coco: Callable[..., None]) -> None:
+    write_coco(tmp_path, dict(enumerate(every_class_twice(coco.CLASSES, 160, 0), start=1)), names=coco.CLASSES)
+    (tmp_path / "annotations/instances_val2017.json").unlink()
+    with pytest.raises(DataError, match=r"Expected annotations/instances_val2017.json below .* complete COCO's"):
+        build("coco-b0-c10", tmp_path)
+
+
+def test_too_few_images_for_a_task(tmp_path: Path) -> None:
+    rows = [{"cat": 1}, {"dog": 1}]
+    write_voc(tmp_path, {"trainval": rows, "test": rows})
+    with pytest.raises(DataError, match=r"of task 0 \(aeroplane, bicycle, bird, boat\) but got 0 and 0"):
+        build("voc-b0-c4", tmp_path)
+
+
+def test_no_data_root() -> None:
+    for name in ("coco-b0-c10", "voc-b0-c4", "nuswide-b41-c5", "split-coco"):
+        with pytest.raises(UsageError, match="Expected --data-root DIR"):
+            build(name, None)

@@ -1,0 +1,180 @@
+"""A collection of one's own: the example of the docs, both forms of labels, both file types, and every mistake."""
+
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from makers import photograph
+
+from clbench import Scenario, run
+from clbench.config import resolve
+from clbench.errors import ClbenchError, DataError, UsageError
+from clbench.runner import build_scenario
+from clbench.testing import check_scenario
+
+# torchvision announces that its decoders will move to another package
+pytestmark = pytest.mark.filterwarnings("ignore:The image decoding and encoding capabilities:DeprecationWarning")
+
+ROWS = [("cat", "dog"), ("owl",), ("cat",), ("dog", "owl"), ("fox", "owl"), ("fox",), (), ("cat", "fox")] * 2
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Sixteen images, the second eight for test; one of each eight shows nothing."""
+    lines = ["path,split,labels"]
+    for number, names in enumerate(ROWS):
+        photograph(tmp_path / f"images/{number}.png", number)
+        lines.append(f"images/{number}.png,{'train' if number < 8 else 'test'},{'|'.join(names)}")
+    (tmp_path / "labels.csv").write_text("\n".join(lines))
+    describe(tmp_path, tasks=[["cat", "dog"], ["owl", "fox"]])
+    return tmp_path
+
+
+def describe(root: Path, **keys: object) -> None:
+    """Writes table.toml; None leaves a key out."""
+    values = {"name": "animals", "file": "labels.csv", "labels": "labels", **keys}
+    lines = [f"{key} = {value!r}" for key, value in values.items() if value is not None]
+    (root / "table.toml").write_text("\n".join(lines).replace("'", '"').replace("True", "true"))
+
+
+def build(root: Path, **options: object) -> Scenario:
+    return build_scenario(resolve("table", "finetune", settings={"image_size": 16, **options}), root)
+
+
+def test_tasks_and_labels(root: Path) -> None:
+    scenario = build(root)
+    check_scenario(scenario)
+    assert scenario.name == "table-animals"
+    assert scenario.classes == ("cat", "dog", "owl", "fox")
+    assert [[scenario.ids[i] for i in task.train] for task in scenario] == [
+        [f"images/{i}.png" for i in rows] for rows in ([0, 2, 3, 7], [1, 3, 4, 5, 7])
+    ]
+    assert scenario[1].labels.tolist() == [[0, 0, 1, 0], [0, 0, 1, 0], [0, 0, 1, 1], [0, 0, 0, 1], [0, 0, 0, 1]]
+    assert "1 training images show none of the 4 classes" in scenario.notes
+
+
+@pytest.mark.parametrize("strategy", ["finetune", "dlfl"])
+def test_a_whole_run(root: Path, strategy: str, tmp_path: Path) -> None:
+    settings = {"image_size": 16, "backbone": "small", "batch_size": 2, "dlfl_width": 8, "dlfl_heads": 2}
+    [done] = run("table", strategy, settings=settings, data_root=root, out=tmp_path / "out")
+    assert done.state == "done" and done.scenario == "table-animals"
+
+
+def test_a_column_for_each_class_and_parquet(root: Path) -> None:
+    as_list = build(root)
+    names = ["cat", "dog", "owl", "fox"]
+    frame = pd.read_csv(root / "labels.csv", keep_default_na=False)
+    for name in names:
+        frame[name] = [int(name in row) for row in ROWS]
+    frame.to_csv(root / "columns.csv", index=False)
+    frame["labels"] = [list(row) for row in ROWS]
+    pytest.importorskip("pyarrow")
+    frame.to_parquet(root / "all.parquet")
+    tasks = [["cat", "dog"], ["owl", "fox"]]
+    hashes = {as_list.manifest()["hash"]}
+    for keys in (
+        {"file": "columns.csv", "labels": None, "classes": names},
+        {"file": "all.parquet"},
+        {"file": "all.parquet", "labels": None, "classes": names},
+    ):
+        describe(root, tasks=tasks, **keys)
+        hashes.add(build(root).manifest()["hash"])
+    assert len(hashes) == 1
+
+
+def test_base_and_step_instead_of_tasks(root: Path) -> None:
+    describe(root, base=2, step=1)
+    assert [[s.classes[c] for c in task.classes] for s in [build(root)] for task in s] == [
+        ["cat", "dog"],
+        ["fox"],
+        ["owl"],
+    ]
+    scenario = build(root, order="owl,fox,dog,cat")
+    assert scenario.classes == ("owl", "fox", "dog", "cat")
+
+
+def test_missing_images(root: Path) -> None:
+    (root / "images/3.png").unlink()
+    with pytest.raises(DataError, match="1 of 7 are missing, e.g. images/3.png"):
+        build(root)
+    assert build(root, allow_missing=True).absent == ("images/3.png",)
+
+
+@pytest.mark.parametrize(
+    "keys, sentence",
+    [
+        ({"colour": "red"}, "Unknown key in .*table.toml: 'colour'"),
+        ({"name": None}, "table.toml to give name"),
+        ({"file": None}, "table.toml to give file"),
+        ({"name": "../x"}, "letters, digits and - but got '../x'"),
+        ({"labels": None}, "either classes .* or labels"),
+        ({"classes": ["cat"]}, "either classes .* or labels"),
+        ({"tasks": None}, "either tasks .* or base and step"),
+        ({"step": 2}, "either tasks .* or base and step"),
+        ({"tasks": ["cat"]}, "tasks in .* to be a list of lists of names"),
+        ({"tasks": [["cat"], ["cat"]]}, "every class in one task only"),
+        ({"tasks": [["cat", "wolf"]]}, "Unknown class 'wolf'"),
+        ({"tasks": None, "step": 3}, "divide 4 classes evenly"),
+        ({"tasks": None, "step": -1}, "step in .* to be a whole number from 0 but got -1"),
+        ({"separator": 3}, "separator in .* to be a text but got 3"),
+        ({"file": "none.csv"}, "to be a CSV or Parquet table but got"),
+        ({"image": "file"}, "Unknown column 'file'.* Known: labels, path, split"),
+    ],
+)
+def test_a_bad_description(root: Path, keys: dict[str, object], sentence: str) -> None:
+    describe(root, **{"tasks": [["cat", "dog"], ["owl", "fox"]], **keys})
+    with pytest.raises(ClbenchError, match=sentence):
+        build(root)
+
+
+@pytest.mark.parametrize(
+    "line, sentence",
+    [
+        (
+            "images/0.png,train,cat",
+            "every image once in row 17, column 'path' of .* got 'images/0.png again'",
+        ),
+        ("../../secret.png,train,cat", "relative path below the data root in row 17"),
+        ("images/99.png,val,cat", "train or test in row 17, column 'split' .* but got 'val'"),
+        (",train,cat", "a text in row 17, column 'path'"),
+        ("images/99.png,train,cat,more", "CSV or Parquet table but got"),
+    ],
+)
+def test_a_bad_row(root: Path, line: str, sentence: str) -> None:
+    with open(root / "labels.csv", "a") as file:
+        file.write("\n" + line)
+    with pytest.raises(DataError, match=sentence):
+        build(root)
+
+
+def test_a_label_that_is_neither_0_nor_1(root: Path) -> None:
+    (root / "columns.csv").write_text("path,split,cat\nimages/0.png,train,1\nimages/1.png,test,2\n")
+    describe(root, file="columns.csv", labels=None, classes=["cat"], step=1)
+    with pytest.raises(DataError, match="0 or 1 in row 2, column 'cat' of .* but got '2'"):
+        build(root)
+
+
+def test_no_description(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="Expected --data-root DIR, the folder of table.toml"):
+        build_scenario(resolve("table", "finetune"))
+    with pytest.raises(DataError, match="a TOML file that describes the table at .*table.toml"):
+        build(tmp_path)
+    (tmp_path / "table.toml").write_text("name = ")
+    with pytest.raises(DataError, match="TOML"):
+        build(tmp_path)
+
+
+def test_the_example_of_the_docs_runs(tmp_path: Path) -> None:
+    """The code blocks of docs/table.md, with generated images."""
+    text = (Path(__file__).parents[2] / "docs" / "table.md").read_text(encoding="utf-8")
+    toml, csv = (text.split(f"```{kind}\n")[1].split("```")[0] for kind in ("toml", "csv"))
+    (tmp_path / "table.toml").write_text(toml)
+    (tmp_path / tomllib.loads(toml)["file"]).write_text(csv)
+    for number, path in enumerate(pd.read_csv(tmp_path / tomllib.loads(toml)["file"])["path"]):
+        photograph(tmp_path / path, number)
+    settings = {"image_size": 16, "backbone": "small", "batch_size": 2}
+    [done] = run("table", "finetune", settings=settings, data_root=tmp_path, out=tmp_path / "out")
+    assert done.state == "done"
+    assert np.isfinite(done.metrics["final"]["mAP"])
