@@ -2,15 +2,17 @@
 
 import json as json_
 import textwrap
+from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from clbench import plugins
-from clbench.cli.common import Debug, Json
+from clbench.cli.common import DataRoot, Debug, Json, Settings, parse_settings
 from clbench.errors import UsageError, unknown
-from clbench.options import describe
+from clbench.options import build, describe
 
 PLURALS: dict[plugins.Kind, str] = {"scenario": "scenarios", "strategy": "strategies", "memory": "memories"}
 
@@ -48,15 +50,23 @@ def list_plugins(
 
 def show(
     name: Annotated[str, typer.Argument(help="A scenario, strategy or memory.")],
+    settings: Settings = None,
+    data_root: DataRoot = None,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Tell what a scenario, strategy or memory is: its source, its protocol, its options with defaults."""
+    """Tell what a scenario, strategy or memory is: its source, its protocol, its options with defaults.
+
+    A scenario under other options with --set; with --data-root also its classes and sizes as the data have them.
+    """
     homes = [kind for kind in PLURALS if _known(kind, name)]
     if not homes:
         names = [known for kind in PLURALS for known in plugins.available(kind)]
         raise UsageError(unknown("plugin", name, names, "See `clbench list`."))
-    shown = [_describe(kind, name) for kind in homes]
+    wanted = parse_settings(settings)
+    if wanted and homes != ["scenario"]:
+        raise UsageError(f"Expected --set with a scenario but {name} is a {homes[0]}; leave it out.")
+    shown = [_describe(kind, name, wanted, data_root) for kind in homes]
     if json:
         print(json_.dumps(shown[0] if len(shown) == 1 else shown, indent=2))
     else:
@@ -70,7 +80,7 @@ def _known(kind: plugins.Kind, name: str) -> bool:
         return False
 
 
-def _describe(kind: plugins.Kind, name: str) -> dict[str, Any]:
+def _describe(kind: plugins.Kind, name: str, settings: Mapping[str, str], data_root: Path | None) -> dict[str, Any]:
     plugin, cls = plugins.find(kind, name), plugins.load(kind, name)
     card: dict[str, Any] = {
         "name": name,
@@ -81,8 +91,11 @@ def _describe(kind: plugins.Kind, name: str) -> dict[str, Any]:
         "options": [asdict(info) for info in describe(cls.Options)],
     }
     if kind == "scenario":
-        builder = cls()
+        builder = cls(build(cls.Options, settings), data_root)
         card |= {"tasks": builder.tasks(), "protocol": builder.protocol(), "defaults": dict(cls.defaults)}
+        if data_root is not None:
+            manifest = builder.build().manifest()
+            card |= {"tasks": [task["classes"] for task in manifest["tasks"]], "data": manifest}
     elif kind == "strategy":
         card |= {"head": cls.head, "memory": cls.memory_policy, "joint": cls.joint, "defaults": dict(cls.defaults)}
         card["scenario_defaults"] = dict(cls.scenario_defaults)
@@ -100,6 +113,7 @@ def _card(card: dict[str, Any]) -> str:
         for number, classes in enumerate(card["tasks"] or ()):
             lines.append(_wrapped(f"{number}", ", ".join(classes)))
         lines += ["", "Protocol", *(_wrapped(axis, value) for axis, value in card["protocol"].items())]
+        lines += _data_lines(card["data"]) if "data" in card else []
     if card["kind"] == "strategy":
         lines += ["", f"Head {card['head']}, memory {card['memory'] or 'none'} by default."]
     if card["options"]:
@@ -114,6 +128,15 @@ def _card(card: dict[str, Any]) -> str:
             _wrapped(scope, ", ".join(f"{name}={value}" for name, value in set_.items())) for scope, set_ in defaults
         ]
     return "\n".join(lines).rstrip()
+
+
+def _data_lines(manifest: Mapping[str, Any]) -> list[str]:
+    """The sizes of a scenario that was built, and what it is without."""
+    lines = ["", f"Data (manifest {manifest['hash'][:12]})"]
+    for task in manifest["tasks"]:
+        images = f"{task['train']:,} training and {task['test']:,} test images"
+        lines.append(_wrapped(task["name"], f"{len(task['classes'])} classes, {images}"))
+    return lines + [_wrapped("note", note) for note in manifest["notes"]]
 
 
 def _defaults(card: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
