@@ -15,6 +15,7 @@ class Format(StrEnum):
 
     table = "table"
     markdown = "markdown"
+    latex = "latex"
     csv = "csv"
     json = "json"
 
@@ -35,7 +36,7 @@ def report(
     Example: clbench report --format markdown
     """
     from clbench.records import find_runs
-    from clbench.report import formats, rows, tables
+    from clbench.report import formats, latex, rows, tables
 
     found = rows.collect(run for run in find_runs(out) if scenario in (None, run.scenario))
     if not found:
@@ -45,6 +46,8 @@ def report(
         print(formats.as_json(found))
     elif format is Format.csv:
         print(formats.as_csv(found))
+    elif format is Format.latex:
+        print(latex.latex(found, [name.strip() for name in columns.split(",")] if columns else []))
     else:
         names = [name.strip() for name in columns.split(",")] if columns else []
         built = tables.matrix_tables(found) if matrix else tables.build_tables(found, names)

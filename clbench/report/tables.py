@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
@@ -42,8 +42,7 @@ COSTS = ("train_seconds", "eval_seconds", "memory_bytes", "peak_memory_bytes", "
 class Table:
     """A titled table of text with its footnotes.
 
-    marks: for each row the letters of its footnotes (`a,b`), or none at all. styles: (row, column) of `cells` -> `best`
-    or `second`, where that was tested.
+    marks: for each row the letters of its footnotes (`a,b`), or none at all.
     """
 
     title: str
@@ -51,7 +50,6 @@ class Table:
     cells: tuple[tuple[str, ...], ...]
     notes: tuple[str, ...] = ()
     marks: tuple[str, ...] = ()
-    styles: Mapping[tuple[int, int], str] = field(default_factory=dict)
 
     @property
     def marked_cells(self) -> tuple[tuple[str, ...], ...]:
@@ -77,20 +75,34 @@ def build_tables(rows: Sequence[Row], columns: Sequence[str] = ()) -> list[Table
     Raises:
         UsageError: an unknown column.
     """
+    return [table for _, tables, _ in table_groups(rows, columns) for table in tables]
+
+
+def table_groups(
+    rows: Sequence[Row], columns: Sequence[str] = ()
+) -> list[tuple[list[Row], list[Table], list[Sequence[str]]]]:
+    """`build_tables` by scenario, protocol and data: the rows, their tables, and the column names of each table."""
+    _check_columns(rows, columns)
+    groups = []
+    for members in by_data(rows):
+        heading, notes = title(members[0]), footnotes(members)
+        if columns:
+            names: list[Sequence[str]] = [columns]
+            tables = [_table(f"{heading}, %", members, columns, notes)]
+        else:
+            names = [MAIN, FORGETTING]
+            first = _table(f"{heading}: mAP after the last task, %", members, MAIN, ())
+            tables = [first, _table(f"{heading}: F1 and forgetting of mAP, %", members, FORGETTING, notes)]
+        groups.append((members, tables, names))
+    return groups
+
+
+def _check_columns(rows: Sequence[Row], columns: Sequence[str]) -> None:
     known = column_names(rows)
     for name in columns:
         plain = name.removesuffix(INTERVAL)
         if any(row.done for row in rows) and (plain not in known or (plain != name and plain.startswith(RANK))):
             raise UsageError(unknown("column", name, known, f"{INTERVAL} behind a metric gives its interval."))
-    tables = []
-    for members in by_data(rows):
-        heading, notes = title(members[0]), footnotes(members)
-        if columns:
-            tables.append(_table(f"{heading}, %", members, columns, notes))
-        else:
-            tables.append(_table(f"{heading}: mAP after the last task, %", members, MAIN, ()))
-            tables.append(_table(f"{heading}: F1 and forgetting of mAP, %", members, FORGETTING, notes))
-    return tables
 
 
 def matrix_tables(rows: Sequence[Row], metric: str = "mAP") -> list[Table]:
