@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from clbench.cli.common import Debug, Json, Out
-from clbench.errors import StoreError
+from clbench.errors import StoreError, UsageError
 from clbench.files import DEFAULT_OUT
 
 
@@ -28,6 +28,9 @@ def report(
     columns: Annotated[
         str | None, typer.Option(help="Column names, comma-separated, e.g. mAP,mAP:minority,positive_angle.")
     ] = None,
+    published: Annotated[
+        bool, typer.Option("--published", help="Papers' numbers on the same axes below; says which axis differs.")
+    ] = False,
     matrix: Annotated[bool, typer.Option("--matrix", help="mAP on each task after each task instead.")] = False,
     debug: Debug = False,
 ) -> None:
@@ -37,11 +40,14 @@ def report(
     """
     from clbench.records import find_runs
     from clbench.report import formats, latex, rows, tables
+    from clbench.report.published import published_tables
 
     found = rows.collect(run for run in find_runs(out) if scenario in (None, run.scenario))
     if not found:
         which = f" of {scenario}" if scenario else ""
         raise StoreError(f"Expected runs{which} below {out} but found none; make one with `clbench run`.")
+    if published and (json or matrix or format not in (Format.table, Format.markdown)):
+        raise UsageError("Expected --published with --format table or markdown alone; leave out the other.")
     if json or format is Format.json:
         print(formats.as_json(found))
     elif format is Format.csv:
@@ -51,4 +57,5 @@ def report(
     else:
         names = [name.strip() for name in columns.split(",")] if columns else []
         built = tables.matrix_tables(found) if matrix else tables.build_tables(found, names)
+        built += published_tables(found) if published else []
         print(formats.text(built) if format is Format.table else formats.markdown(built))

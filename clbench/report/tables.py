@@ -185,11 +185,12 @@ def _table(heading: str, rows: Sequence[Row], columns: Sequence[str], notes: tup
     written = [_column(rows, name) for name in columns]
     cells = [(row.label, _count(row, seeds), *(column[i] for column in written)) for i, row in enumerate(rows)]
     ranks = tuple(mean_ranks(rows, name.partition(":")[2] or None).note for name in columns if name.startswith(RANK))
-    headings = ("strategy", "n", *(_heading(name) for name in columns))
+    headings = ("strategy", "n", *(heading_of(name) for name in columns))
     return Table(heading, headings, tuple(cells), notes + tuple(dict.fromkeys(ranks)), marked(rows)[0])
 
 
-def _heading(column: str) -> str:
+def heading_of(column: str) -> str:
+    """What stands above a column."""
     name, _, group = column.removesuffix(INTERVAL).partition(":")
     heading = group if group and name == "mAP" else HEADINGS.get(name, name) + (f" {group}" if group else "")
     return f"{heading} 95 %" if column.endswith(INTERVAL) else heading
