@@ -10,21 +10,28 @@ from typing import Annotated, Any
 import typer
 
 from clbench import plugins
-from clbench.cli.common import DataRoot, Debug, Json, Settings, parse_settings
+from clbench.cli.common import DataRoot, Debug, Json, Out, Settings, parse_settings
+from clbench.cli.runs import list_runs, show_run
 from clbench.errors import UsageError, unknown
+from clbench.files import DEFAULT_OUT
 from clbench.options import build, describe
 
 PLURALS: dict[plugins.Kind, str] = {"scenario": "scenarios", "strategy": "strategies", "memory": "memories"}
+RUNS = "runs"
 
 
 def list_plugins(
-    kind: Annotated[str | None, typer.Argument(help="scenarios, strategies or memories.")] = None,
+    kind: Annotated[str | None, typer.Argument(help="scenarios, strategies, memories or runs.")] = None,
     json: Json = False,
+    out: Out = DEFAULT_OUT,
     debug: Debug = False,
 ) -> None:
-    """List scenarios, strategies and memories."""
+    """List scenarios, strategies and memories, or the runs of a results folder."""
+    if kind == RUNS:
+        list_runs(out, json)
+        return
     if kind is not None and kind not in PLURALS.values():
-        raise UsageError(unknown("kind", kind, PLURALS.values()))
+        raise UsageError(unknown("kind", kind, [*PLURALS.values(), RUNS]))
     found = {
         plural: [
             {"name": plugin.name, "summary": plugin.summary(), "module": plugin.module}
@@ -49,20 +56,23 @@ def list_plugins(
 
 
 def show(
-    name: Annotated[str, typer.Argument(help="A scenario, strategy or memory.")],
+    name: Annotated[str, typer.Argument(help="A scenario, strategy or memory; a run's folder or HASH/seed0.")],
     settings: Settings = None,
     data_root: DataRoot = None,
     json: Json = False,
+    out: Out = DEFAULT_OUT,
     debug: Debug = False,
 ) -> None:
-    """Tell what a scenario, strategy or memory is: its source, its protocol, its options with defaults.
+    """Tell what a scenario, strategy or memory is (source, protocol, options with defaults), or what a run was.
 
     A scenario under other options with --set; with --data-root also its classes and sizes as the data have them.
     """
     homes = [kind for kind in PLURALS if _known(kind, name)]
     if not homes:
+        if show_run(out, name, json):
+            return
         names = [known for kind in PLURALS for known in plugins.available(kind)]
-        raise UsageError(unknown("plugin", name, names, "See `clbench list`."))
+        raise UsageError(unknown("plugin", name, names, "See `clbench list`, and `clbench list runs` for runs."))
     wanted = parse_settings(settings)
     if wanted and homes != ["scenario"]:
         raise UsageError(f"Expected --set with a scenario but {name} is a {homes[0]}; leave it out.")

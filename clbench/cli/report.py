@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from clbench.cli.common import Debug, Json, Out
-from clbench.errors import StoreError
+from clbench.errors import StoreError, UsageError
 from clbench.files import DEFAULT_OUT
 
 
@@ -15,6 +15,7 @@ class Format(StrEnum):
 
     table = "table"
     markdown = "markdown"
+    latex = "latex"
     csv = "csv"
     json = "json"
 
@@ -27,6 +28,9 @@ def report(
     columns: Annotated[
         str | None, typer.Option(help="Column names, comma-separated, e.g. mAP,mAP:minority,positive_angle.")
     ] = None,
+    published: Annotated[
+        bool, typer.Option("--published", help="Papers' numbers on the same axes below; says which axis differs.")
+    ] = False,
     matrix: Annotated[bool, typer.Option("--matrix", help="mAP on each task after each task instead.")] = False,
     debug: Debug = False,
 ) -> None:
@@ -35,17 +39,23 @@ def report(
     Example: clbench report --format markdown
     """
     from clbench.records import find_runs
-    from clbench.report import formats, rows, tables
+    from clbench.report import formats, latex, rows, tables
+    from clbench.report.published import published_tables
 
     found = rows.collect(run for run in find_runs(out) if scenario in (None, run.scenario))
     if not found:
         which = f" of {scenario}" if scenario else ""
         raise StoreError(f"Expected runs{which} below {out} but found none; make one with `clbench run`.")
+    if published and (json or matrix or format not in (Format.table, Format.markdown)):
+        raise UsageError("Expected --published with --format table or markdown alone; leave out the other.")
     if json or format is Format.json:
         print(formats.as_json(found))
     elif format is Format.csv:
         print(formats.as_csv(found))
+    elif format is Format.latex:
+        print(latex.latex(found, [name.strip() for name in columns.split(",")] if columns else []))
     else:
         names = [name.strip() for name in columns.split(",")] if columns else []
         built = tables.matrix_tables(found) if matrix else tables.build_tables(found, names)
+        built += published_tables(found) if published else []
         print(formats.text(built) if format is Format.table else formats.markdown(built))

@@ -4,7 +4,8 @@ import csv
 import io
 import json
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from tabulate import tabulate
 
@@ -32,7 +33,7 @@ def markdown(tables: Sequence[Table]) -> str:
     """GitHub's tables, footnotes as a list."""
     blocks = []
     for table in tables:
-        body = tabulate(table.cells, table.headings, "github", colalign=_align(table), disable_numparse=True)
+        body = tabulate(table.marked_cells, table.headings, "github", colalign=_align(table), disable_numparse=True)
         notes = "\n".join(f"- {note}" for note in table.notes)
         blocks.append("\n\n".join(part for part in (f"**{table.title}**", body, notes) if part))
     return "\n\n".join(blocks)
@@ -52,7 +53,7 @@ def summary(runs: Sequence[Run]) -> str:
 
 
 def as_csv(rows: Sequence[Row]) -> str:
-    """One line for each row, fractions as in the files: every metric's mean, sd and n."""
+    """One line for each row, fractions as in the files: every metric's mean, sd and 95 % interval, and n."""
     lines = []
     for row in rows:
         line: dict[str, object] = {
@@ -62,14 +63,14 @@ def as_csv(rows: Sequence[Row]) -> str:
             "options": json.dumps(row.changed),
             "status": row.status,
             "limited": row.limited,
+            "frozen": row.frozen,
+            "leak": row.leak,
             "n": len(row.done),
         }
         for name in row.metric_names:
-            value = row.metric(name)
-            line |= {name: value["mean"], f"{name}_sd": value["sd"]}
+            line |= _numbers(name, row.metric(name))
         for group in row.group_names:
-            value = row.metric("mAP", group)
-            line |= {f"mAP_{group}": value["mean"], f"mAP_{group}_sd": value["sd"]}
+            line |= _numbers(f"mAP_{group}", row.metric("mAP", group))
         line |= {name: row.cost(name)["mean"] for name in COSTS if row.done}
         lines.append(line)
     fields = list(dict.fromkeys(name for line in lines for name in line))
@@ -85,11 +86,18 @@ def as_json(rows: Sequence[Row]) -> str:
     return json.dumps({"schema": SCHEMA, "rows": [row.as_json() for row in rows]}, indent=2, allow_nan=False)
 
 
+def _numbers(name: str, value: Mapping[str, Any]) -> dict[str, object]:
+    """A metric's columns: mean, sd, and the ends of its 95 % bootstrap interval."""
+    low, high = value["ci95"] or (None, None)
+    return {name: value["mean"], f"{name}_sd": value["sd"], f"{name}_ci95_low": low, f"{name}_ci95_high": high}
+
+
 def _plain(table: Table) -> str:
     """A text table; labels are wrapped where it would be wider than a terminal."""
-    widest = [max(len(row[i]) for row in (table.headings, *table.cells)) for i in range(len(table.headings))]
+    marked = table.marked_cells
+    widest = [max(len(row[i]) for row in (table.headings, *marked)) for i in range(len(table.headings))]
     label = max(16, WIDTH - sum(width + GAP for width in widest[1:]))
-    cells = [(textwrap.fill(row[0], label), *row[1:]) for row in table.cells]
+    cells = [(textwrap.fill(row[0], label), *row[1:]) for row in marked]
     rule = ["-" * min(widest[0], label), *("-" * width for width in widest[1:])]
     # Headings as a row of cells: tabulate would pad real ones.
     lines = [table.headings, rule, *cells]

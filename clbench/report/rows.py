@@ -48,6 +48,22 @@ class Row:
     def limited(self) -> bool:
         return self.first.config["limit"] is not None
 
+    @property
+    def frozen(self) -> bool:
+        """Whether the backbone was not trained."""
+        return bool(self.first.config["options"]["model"].get("freeze", "none") != "none")
+
+    @property
+    def leak(self) -> str | None:
+        """Why the initial weights have seen the scenario's own data; None where nothing is known of it."""
+        found = self.first.env.get("weights", {}).get("leak")
+        return str(found) if found else None
+
+    @cached_property
+    def is_bound(self) -> bool:
+        """Whether all tasks were learned at once: an upper bound, which no continual strategy competes with."""
+        return any(len(run.metrics["matrix"]["mAP"]) < len(run.metrics["matrix"]["mAP"][0]) for run in self.done)
+
     @cached_property
     def states(self) -> Counter[str]:
         """State -> number of seeds."""
@@ -63,6 +79,10 @@ class Row:
     def values(self, metric: str, group: str | None = None) -> list[float]:
         """One number for each seed that is done; NaN where the metric is not defined."""
         return [_number(_metrics(run, group).get(metric)) for run in self.done]
+
+    def by_seed(self, metric: str, group: str | None = None) -> dict[int, float]:
+        """Seed -> value, for the seeds that are done; NaN where the metric is not defined."""
+        return {run.seed: value for run, value in zip(self.done, self.values(metric, group), strict=True)}
 
     def metric(self, metric: str, group: str | None = None) -> dict[str, Any]:
         """`{"mean", "sd", "ci95", "n"}` over the seeds; see `spread`."""
@@ -97,6 +117,8 @@ class Row:
             "options": self.changed,
             "status": self.status,
             "limited": self.limited,
+            "frozen": self.frozen,
+            "leak": self.leak,
             "protocol": run.config["protocol"],
             "notes": run.env["manifest"]["notes"],
             "seeds": [done.seed for done in self.done],

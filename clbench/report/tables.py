@@ -8,7 +8,8 @@ from itertools import groupby
 from typing import Any
 
 from clbench.errors import UsageError, unknown
-from clbench.records import DONE
+from clbench.report.ranks import mean_ranks
+from clbench.report.remarks import expected_seeds, marked
 from clbench.report.rows import ANGLE, Row
 from clbench.scenario import GROUPS
 
@@ -30,25 +31,42 @@ HEADINGS = {
     "memory_bytes": "memory MB",
     "peak_memory_bytes": "peak MB",
 }
+RANK = "rank"
+"""The mean rank by mAP over the complete block of rows and seeds."""
+INTERVAL = "@ci95"
+"""Behind a column's name: the 95 % bootstrap interval instead of the mean."""
 COSTS = ("train_seconds", "eval_seconds", "memory_bytes", "peak_memory_bytes", "parameters")
 
 
 @dataclass(frozen=True)
 class Table:
-    """A titled table of text with its footnotes."""
+    """A titled table of text with its footnotes.
+
+    marks: for each row the letters of its footnotes (`a,b`), or none at all.
+    """
 
     title: str
     headings: tuple[str, ...]
     cells: tuple[tuple[str, ...], ...]
     notes: tuple[str, ...] = ()
+    marks: tuple[str, ...] = ()
+
+    @property
+    def marked_cells(self) -> tuple[tuple[str, ...], ...]:
+        """The cells, with each row's letters after its label."""
+        if not any(self.marks):
+            return self.cells
+        pairs = zip(self.cells, self.marks, strict=True)
+        return tuple((f"{row[0]} [{letters}]" if letters else row[0], *row[1:]) for row, letters in pairs)
 
 
 def column_names(rows: Sequence[Row]) -> list[str]:
-    """Every column that `--columns` takes, given these rows."""
+    """Every column that `--columns` takes, given these rows; `@ci95` may stand behind all but ranks."""
     metrics = sorted({name for row in rows for name in row.metric_names})
     groups = sorted({group for row in rows for group in row.group_names})
     by_group = [f"{name}:{group}" for group in groups for name in ("mAP", "CF1", "OF1", "forgetting_mAP")]
-    return [*metrics, *by_group, *COSTS]
+    ranks = [RANK, *(f"{RANK}:{group}" for group in groups)]
+    return [*metrics, *by_group, *COSTS, *ranks]
 
 
 def build_tables(rows: Sequence[Row], columns: Sequence[str] = ()) -> list[Table]:
@@ -57,19 +75,34 @@ def build_tables(rows: Sequence[Row], columns: Sequence[str] = ()) -> list[Table
     Raises:
         UsageError: an unknown column.
     """
-    known = column_names(rows)
-    for name in columns:
-        if name not in known and any(row.done for row in rows):
-            raise UsageError(unknown("column", name, known))
-    tables = []
+    return [table for _, tables, _ in table_groups(rows, columns) for table in tables]
+
+
+def table_groups(
+    rows: Sequence[Row], columns: Sequence[str] = ()
+) -> list[tuple[list[Row], list[Table], list[Sequence[str]]]]:
+    """`build_tables` by scenario, protocol and data: the rows, their tables, and the column names of each table."""
+    _check_columns(rows, columns)
+    groups = []
     for members in by_data(rows):
         heading, notes = title(members[0]), footnotes(members)
         if columns:
-            tables.append(_table(f"{heading}, %", members, columns, notes))
+            names: list[Sequence[str]] = [columns]
+            tables = [_table(f"{heading}, %", members, columns, notes)]
         else:
-            tables.append(_table(f"{heading}: mAP after the last task, %", members, MAIN, ()))
-            tables.append(_table(f"{heading}: F1 and forgetting of mAP, %", members, FORGETTING, notes))
-    return tables
+            names = [MAIN, FORGETTING]
+            first = _table(f"{heading}: mAP after the last task, %", members, MAIN, ())
+            tables = [first, _table(f"{heading}: F1 and forgetting of mAP, %", members, FORGETTING, notes)]
+        groups.append((members, tables, names))
+    return groups
+
+
+def _check_columns(rows: Sequence[Row], columns: Sequence[str]) -> None:
+    known = column_names(rows)
+    for name in columns:
+        plain = name.removesuffix(INTERVAL)
+        if any(row.done for row in rows) and (plain not in known or (plain != name and plain.startswith(RANK))):
+            raise UsageError(unknown("column", name, known, f"{INTERVAL} behind a metric gives its interval."))
 
 
 def matrix_tables(rows: Sequence[Row], metric: str = "mAP") -> list[Table]:
@@ -97,9 +130,10 @@ def percent(value: float) -> str:
 def by_data(rows: Sequence[Row]) -> list[list[Row]]:
     """Rows that may stand in one table: same scenario, protocol, data and limit."""
 
-    def key(row: Row) -> tuple[str, str, str]:
+    def key(row: Row) -> tuple[str, str, str, int]:
         run = row.first
-        return run.scenario, json.dumps(run.config["protocol"], sort_keys=True), run.env["manifest"]["hash"]
+        protocol = json.dumps(run.config["protocol"], sort_keys=True)
+        return run.scenario, protocol, run.env["manifest"]["hash"], run.config["limit"] or 0
 
     return [list(members) for _, members in groupby(sorted(rows, key=key), key)]
 
@@ -121,7 +155,7 @@ def footnotes(rows: Sequence[Row]) -> tuple[str, ...]:
         f"Protocol: {protocol}.",
         f"Data: manifest {manifest['hash'][:12]}" + "".join(f"; {note}" for note in manifest["notes"]) + ".",
         *(f"{name}: {values}." for name, values in differences(rows).items()),
-        *(note for row in rows for note in _missing(row)),
+        *marked(rows)[1],
     )
 
 
@@ -146,43 +180,55 @@ def differences(rows: Sequence[Row]) -> dict[str, str]:
     return found
 
 
-def _missing(row: Row) -> list[str]:
-    return [
-        f"{row.label}, seed {run.seed}: {run.state}{': ' + run.status['reason'] if run.status['reason'] else ''}"
-        for run in row.runs
-        if run.state != DONE
-    ]
-
-
 def _table(heading: str, rows: Sequence[Row], columns: Sequence[str], notes: tuple[str, ...]) -> Table:
-    headings = ("strategy", "n", *(_heading(name) for name in columns))
-    cells = [(row.label, _count(row), *(_cell(row, name) for name in columns)) for row in rows]
-    return Table(heading, headings, tuple(cells), notes)
+    seeds = len(expected_seeds(rows))
+    written = [_column(rows, name) for name in columns]
+    cells = [(row.label, _count(row, seeds), *(column[i] for column in written)) for i, row in enumerate(rows)]
+    ranks = tuple(mean_ranks(rows, name.partition(":")[2] or None).note for name in columns if name.startswith(RANK))
+    headings = ("strategy", "n", *(heading_of(name) for name in columns))
+    return Table(heading, headings, tuple(cells), notes + tuple(dict.fromkeys(ranks)), marked(rows)[0])
 
 
-def _heading(column: str) -> str:
-    name, _, group = column.partition(":")
-    return group if group and name == "mAP" else HEADINGS.get(name, name) + (f" {group}" if group else "")
+def heading_of(column: str) -> str:
+    """What stands above a column."""
+    name, _, group = column.removesuffix(INTERVAL).partition(":")
+    heading = group if group and name == "mAP" else HEADINGS.get(name, name) + (f" {group}" if group else "")
+    return f"{heading} 95 %" if column.endswith(INTERVAL) else heading
 
 
-def _count(row: Row) -> str:
-    """Seeds done, `2/3` where some are not."""
-    return str(len(row.done)) if len(row.done) == len(row.runs) else f"{len(row.done)}/{len(row.runs)}"
+def _count(row: Row, seeds: int) -> str:
+    """Seeds done, `2/3` where there are fewer than the table's other rows have or have begun."""
+    return str(seeds) if len(row.done) == seeds else f"{len(row.done)}/{seeds}"
+
+
+def _column(rows: Sequence[Row], column: str) -> list[str]:
+    """One cell for each row."""
+    if column.startswith(RANK):
+        means = mean_ranks(rows, column.partition(":")[2] or None).means
+        return [EMPTY if mean is None else f"{mean:.1f}" for mean in means]
+    return [_cell(row, column) for row in rows]
 
 
 def _cell(row: Row, column: str) -> str:
     if not row.done:
-        return " ".join(row.states)
-    name, _, group = column.partition(":")
+        return next(iter(row.states)) if len(row.states) == 1 else "not done"
+    name, _, group = column.removesuffix(INTERVAL).partition(":")
     value = row.cost(name) if name in COSTS else row.metric(name, group or None)
+    scale, digits = scale_of(name)
+    if column.endswith(INTERVAL):
+        return EMPTY if value["ci95"] is None else interval(value["ci95"], scale, digits)
     if value["mean"] is None:
         return EMPTY
-    scale, digits = _scale(name)
     spread = "" if value["sd"] is None else f"±{scale * value['sd']:.{digits}f}"
     return f"{scale * value['mean']:.{digits}f}{spread}"
 
 
-def _scale(name: str) -> tuple[float, int]:
+def interval(ends: Sequence[float], scale: float, digits: int) -> str:
+    """`[1.2, 3.4]`."""
+    return f"[{', '.join(f'{scale * end:.{digits}f}' for end in ends)}]"
+
+
+def scale_of(name: str) -> tuple[float, int]:
     """What a value is multiplied by, and its decimals."""
     if name in COSTS:
         return (1e-6, 1) if name.endswith("bytes") else (1.0, 0)

@@ -21,7 +21,7 @@ def store(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def make(store: Path) -> Make:
-    """Writes a made run folder of two tasks and four classes."""
+    """Writes a made run folder of two tasks and four classes; `offset` is added to its final mAP."""
 
     def write(
         strategy: str,
@@ -34,15 +34,21 @@ def make(store: Path) -> Make:
         limit: int | None = None,
         manifest: str = "a" * 64,
         joint: bool = False,
+        freeze: str | None = None,
+        leak: str | None = None,
+        protocol: dict[str, str] | None = None,
+        scenario: str = "made",
+        offset: float = 0.0,
     ) -> None:
         writer = RunWriter(
-            run_folder(store, "made", strategy, f"{epochs:04}{manifest[:4]}{len(changed or {}):04}", seed)
+            run_folder(store, scenario, strategy, f"{epochs:04}{manifest[:4]}{len(changed or {}):04}", seed)
         )
-        options = {"model": {"head": "linear"}, "train": {"epochs": epochs}}
+        model = {"head": "linear"} | ({"freeze": freeze} if freeze else {})
+        options = {"model": model, "train": {"epochs": epochs}}
         config = {"strategy": strategy, "memory": None, "limit": limit, "options": options, "changed": changed or {}}
-        writer.json("config.json", config | {"protocol": {"images": "exclusive"}})
+        writer.json("config.json", config | {"protocol": protocol or {"images": "exclusive"}})
         data = {"hash": manifest, "tasks": [0, 1], "classes": list("abcd"), "notes": ["3 images left out"]}
-        writer.json("env.json", {"manifest": data})
+        writer.json("env.json", {"manifest": data} | ({"weights": {"leak": leak}} if leak else {}))
         if state == DONE:
             rng = np.random.default_rng(seed)
             labels = np.zeros((12, 4), np.uint8)
@@ -50,6 +56,7 @@ def make(store: Path) -> Make:
                 labels[rows, np.resize(columns, 6)] = 1
             logits = [rng.normal(size=(12, 4)).astype(np.float32) for _ in range(1 if joint else 2)]
             found = evaluate(logits, labels, ROWS, TASKS, {"majority": (0, 2), "minority": (1, 3)}, joint=joint)
+            found["final"]["mAP"] += offset
             cost = {"train_seconds": [1.5, 2.5], "eval_seconds": [0.5], "memory_bytes": 2_000_000}
             cost |= {"peak_memory_bytes": 3_000_000, "parameters": 7}
             writer.json("metrics.json", found | {"positive_angle": [80.0, 75.25], "cost": cost})

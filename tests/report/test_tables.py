@@ -11,6 +11,7 @@ from clbench import load_runs
 from clbench.errors import UsageError
 from clbench.records import DIVERGED, FAILED, INTERRUPTED, RUNNING, find_runs
 from clbench.report import formats
+from clbench.report.ranks import mean_ranks
 from clbench.report.rows import Row, collect
 from clbench.report.tables import build_tables, matrix_tables
 
@@ -39,9 +40,10 @@ def test_a_run_that_is_not_done_stays_visible(store: Path, make: Make, state: st
     make("er", 1, state, reason="it broke")
     make("lwf", 0, state, reason="it broke too")
     text = formats.text(build_tables(rows(store)))
-    assert line(text, "er")[1] == "1/2" and "±" not in line(text, "er")[2]
-    assert line(text, "lwf") == ["lwf", "0/1", *[state] * 5]
-    assert f"er, seed 1: {state}: it broke" in text and f"lwf, seed 0: {state}: it broke too" in text
+    assert line(text, "er")[:3] == ["er", "[a]", "1/2"] and "±" not in line(text, "er")[3]
+    assert line(text, "lwf") == ["lwf", "[b,c]", "0/2", *[state] * 5]
+    assert f"[a] er: seed 1: {state}: it broke." in text and f"[b] lwf: seed 0: {state}: it broke too." in text
+    assert "[c] lwf: fewer seeds: 1 not run." in text
     [er, lwf] = json.loads(formats.as_json(rows(store)))["rows"]
     assert er["status"] == f"1 done, 1 {state}" and er["metrics"]["mAP"]["n"] == 1 and er["seeds"] == [0]
     assert lwf["status"] == f"1 {state}" and lwf["metrics"] == {} and lwf["reasons"] == {"0": "it broke too"}
@@ -69,6 +71,128 @@ def test_changed_options_stand_in_the_label(store: Path, make: Make) -> None:
     make("er", 0)
     make("er", 0, changed={"head": "dlfl"})
     assert [row.label for row in rows(store)] == ["er", "er (head=dlfl)"]
+
+
+GOLDEN = """\
+made (2 tasks, 4 classes), %
+strategy       n        mAP      mAP 95 %  forgetting  rank
+-----------  ---  ---------  ------------  ----------  ----
+dlfl           3  57.0±10.0  [45.4, 63.0]    1.7±16.0   1.0
+er [a,b]     1/3       53.0             –        20.0   2.0
+ewc [c,d]      3  47.0±10.0  [35.4, 53.0]    1.7±16.0     –
+joint [e]    1/3       46.7             –           –     –
+lwf [f,g,h]  0/3   not done      not done    not done     –
+mean±sd over n seeds
+Protocol: images: exclusive.
+Data: manifest aaaaaaaaaaaa; 3 images left out.
+[a] er: seed 1: failed: OSError: no space left.
+[b] er: seed 2: failed: OSError: no space left.
+[c] ewc: frozen backbone: only the head was trained.
+[d] ewc: leaked weights: fitted to all classes.
+[e] joint: fewer seeds: 1, 2 not run.
+[f] lwf: seed 0: diverged: loss was nan at step 7.
+[g] lwf: seed 1: interrupted: SIGTERM.
+[h] lwf: seed 2: running.
+rank: of mAP, 1 is best; mean over the complete block of 2 rows x 1 seeds (0).
+"""
+
+
+def test_the_golden_table_of_every_state(store: Path, make: Make) -> None:
+    for seed in range(3):
+        make("dlfl", seed, offset=0.1)
+        make("er", seed, FAILED if seed else "done", reason="OSError: no space left")
+        make("ewc", seed, freeze="backbone", leak="fitted to all classes")
+    make("joint", 0, joint=True)
+    make("lwf", 0, DIVERGED, reason="loss was nan at step 7")
+    make("lwf", 1, INTERRUPTED, reason="SIGTERM")
+    make("lwf", 2, RUNNING)
+    assert formats.text(build_tables(rows(store), ["mAP", "mAP@ci95", "forgetting_mAP", "rank"])) + "\n" == GOLDEN
+
+
+def test_each_kind_of_caution_has_its_letter(store: Path, make: Make) -> None:
+    for seed in range(2):
+        make("dlfl", seed, freeze="backbone")
+        make("er", seed, leak="the weights were fitted to this scenario's classes.", freeze="backbone")
+    make("ewc", 0)
+    make("lwf", 0, INTERRUPTED, reason="SIGTERM")
+    make("lwf", 1, DIVERGED, reason="loss was nan")
+    [_, table] = build_tables(rows(store))
+    assert table.marks == ("a", "a,b", "c", "d,e")
+    assert table.notes[-5:] == (
+        "[a] dlfl, er: frozen backbone: only the head was trained.",
+        "[b] er: leaked weights: the weights were fitted to this scenario's classes.",
+        "[c] ewc: fewer seeds: 1 not run.",
+        "[d] lwf: seed 0: interrupted: SIGTERM.",
+        "[e] lwf: seed 1: diverged: loss was nan.",
+    )
+    assert [row[1] for row in table.cells] == ["2", "2", "1/2", "0/2"]
+    assert line(formats.markdown([table]), "| er [a,b]")[:5] == ["|", "er", "[a,b]", "|", "2"]
+    [dlfl, er, _, _] = json.loads(formats.as_json(rows(store)))["rows"]
+    assert dlfl["frozen"] and dlfl["leak"] is None and er["leak"].startswith("the weights")
+
+
+def test_limited_runs_have_a_table_of_their_own_even_where_the_limit_cut_nothing(store: Path, make: Make) -> None:
+    make("er", 0)
+    make("lwf", 0, limit=999)
+    plain, limited = build_tables(rows(store))[1::2]
+    assert not any(plain.marks) and limited.marks == ("a",)
+    assert "[a] lwf: limited to 999 training and 999 test images of each task: no result." in limited.notes
+
+
+def test_ranks_rest_on_the_complete_block_alone(store: Path, make: Make) -> None:
+    for seed in range(4):
+        make("er", seed, offset=0.2)
+        make("ewc", seed, offset=0.1)
+    for seed in (1, 3):
+        make("lwf", seed)
+    make("joint", 0, joint=True)
+    make("dlfl", 0, leak="it saw them")
+    make("finetune", 0, FAILED, reason="it broke")
+    [table] = build_tables(rows(store), ["rank"])
+    assert {row[0]: row[2] for row in table.cells} == {
+        "dlfl": "–",
+        "finetune": "–",
+        "joint": "–",
+        "er": "1.0",
+        "ewc": "2.0",
+        "lwf": "3.0",
+    }
+    assert table.notes[-1] == "rank: of mAP, 1 is best; mean over the complete block of 3 rows x 2 seeds (1, 3)."
+
+
+def test_ranks_are_scipys(store: Path, make: Make) -> None:
+    from scipy.stats import rankdata
+
+    rng = np.random.default_rng(0)
+    names = ["dlfl", "er", "ewc", "lwf"]
+    for name in names:
+        for seed in range(5):
+            make(name, seed, offset=float(rng.choice([0.0, 0.1, 0.2])))  # ties: the same seed has the same base
+    found = mean_ranks(rows(store)).means
+    block = np.array([row.values("mAP") for row in rows(store)])
+    assert found == pytest.approx(rankdata(-block, axis=0).mean(axis=1))
+
+
+def test_no_common_seed_means_no_rank(store: Path, make: Make) -> None:
+    make("er", 0)
+    make("lwf", 1)
+    [table] = build_tables(rows(store), ["rank", "rank:minority"])
+    assert [row[2:] for row in table.cells] == [("–", "–"), ("–", "–")]
+    assert table.notes[-1] == "rank: none; no seed is done by every continual strategy here."
+
+
+def test_the_interval_is_a_column_style_and_stands_in_csv(store: Path, make: Make) -> None:
+    for seed in range(3):
+        make("er", seed)
+    make("lwf", 0)
+    [table] = build_tables(rows(store), ["mAP@ci95", "train_seconds@ci95"])
+    low, high = rows(store)[0].metric("mAP")["ci95"]
+    assert table.headings[2:] == ("mAP 95 %", "train s 95 %")
+    assert [row[2] for row in table.cells] == [f"[{100 * low:.1f}, {100 * high:.1f}]", "–"]
+    er, lwf = csv.DictReader(io.StringIO(formats.as_csv(rows(store))))
+    assert (float(er["mAP_ci95_low"]), float(er["mAP_ci95_high"])) == (low, high) and lwf["mAP_ci95_low"] == ""
+    with pytest.raises(UsageError, match="Unknown column 'rank@ci95'"):
+        build_tables(rows(store), ["rank@ci95"])
 
 
 def test_columns_by_name(store: Path, make: Make) -> None:

@@ -1,0 +1,73 @@
+"""`clbench compare`: which differences between rows hold up."""
+
+import json as json_
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from clbench.cli.common import Debug, Json, Out
+from clbench.errors import StoreError, UsageError
+from clbench.files import DEFAULT_OUT
+
+if TYPE_CHECKING:
+    from clbench.report.rows import Row
+
+
+def compare(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Two rows or more: strategy, label or the start of a config hash.  [default: each pair of each table]"
+        ),
+    ] = None,
+    out: Out = DEFAULT_OUT,
+    scenario: Annotated[str | None, typer.Option(help="Only this scenario.")] = None,
+    metric: Annotated[str, typer.Option(help="A column of `clbench report`, e.g. CF1 or mAP:minority.")] = "mAP",
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Compare rows seed by seed: differences, intervals, paired permutation tests, Holm's correction.
+
+    Example: clbench compare er dlfl --scenario digits-seq
+    """
+    from clbench.records import find_runs
+    from clbench.report import compare as statistics
+    from clbench.report import formats, rows, tables
+    from clbench.report.remarks import marked
+
+    found = rows.collect(run for run in find_runs(out) if scenario in (None, run.scenario))
+    if not found:
+        raise StoreError(f"Expected runs below {out} to compare but found none; make some with `clbench run`.")
+    if names and len(names) < 2:
+        raise UsageError(f"Expected two rows or more to compare but got {names[0]!r} alone.")
+    if names:
+        chosen = [[statistics.find_row(found, name) for name in names]]
+    else:
+        chosen = [members for table in tables.by_data(found) if len(members := _defined(table, metric)) > 1]
+        if not chosen:
+            raise UsageError(f"Expected a table with two rows that have {metric} but there is none below {out}.")
+    results = [statistics.compare_rows(statistics.all_pairs(members), metric) for members in chosen]
+    if json:
+        documents = [
+            {
+                "scenario": members[0].first.scenario,
+                "comparisons": [pair.as_json() for pair in result],
+                "conclusion": statistics.conclusion(result),
+            }
+            for members, result in zip(chosen, results, strict=True)
+        ]
+        print(json_.dumps({"schema": 1, "tables": documents}, indent=2, allow_nan=False))
+    else:
+        built = [
+            statistics.as_table(result, tables.title(members[0]), [n.partition("] ")[2] for n in marked(members)[1]])
+            for members, result in zip(chosen, results, strict=True)
+        ]
+        print(formats.text(built))
+
+
+def _defined(members: "Sequence[Row]", metric: str) -> "list[Row]":
+    """The rows of a table that have a metric for every seed that they have done."""
+    name, _, group = metric.partition(":")
+    return [row for row in members if row.done and all(map(math.isfinite, row.values(name, group or None)))]

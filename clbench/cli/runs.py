@@ -1,0 +1,97 @@
+"""`clbench list runs`, `clbench show RUN` and `clbench merge`: what is in a store, and several stores made one."""
+
+import json as json_
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from clbench.cli.common import Debug, Json, Out
+from clbench.files import DEFAULT_OUT
+
+
+def list_runs(out: Path, json: bool) -> None:
+    """Print every run below a results folder."""
+    from clbench.records import find_runs
+    from clbench.report import formats
+    from clbench.report.rows import collect
+    from clbench.report.tables import EMPTY, Table, percent
+
+    listed: list[dict[str, Any]] = []
+    for row in collect(find_runs(out)):
+        values = row.by_seed("mAP")
+        for run in row.runs:
+            listed.append(
+                {
+                    "scenario": run.scenario,
+                    "strategy": run.strategy,
+                    "label": row.label,
+                    "config_hash": run.config_hash,
+                    "seed": run.seed,
+                    "state": run.state,
+                    "reason": run.status["reason"],
+                    "limited": row.limited,
+                    "mAP": values.get(run.seed),
+                    "folder": str(run.folder),
+                }
+            )
+    if json:
+        print(json_.dumps({"runs": listed}, indent=2))
+        return
+    cells = tuple(
+        (
+            run["label"] + (" LIMITED" if run["limited"] else ""),
+            run["scenario"],
+            f"{run['config_hash']}/seed{run['seed']}",
+            run["state"],
+            EMPTY if run["mAP"] is None else percent(run["mAP"]),
+        )
+        for run in listed
+    )
+    heading = f"{len(listed)} run(s) below {out}"
+    print(formats.text([Table(heading, ("strategy", "scenario", "run", "state", "mAP %"), cells)]))
+
+
+def show_run(out: Path, name: str, json: bool) -> bool:
+    """Print the card of the run that a name stands for; False where it stands for none."""
+    from clbench.report import card
+    from clbench.store import find_run
+
+    run = find_run(out, name)
+    if run is None:
+        return False
+    print(json_.dumps(card.as_json(run), indent=2) if json else card.card(run))
+    return True
+
+
+def merge(
+    sources: Annotated[list[Path], typer.Argument(metavar="SRC...", help="Results folders to copy from.")],
+    out: Out = DEFAULT_OUT,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Check the runs of several results folders and copy them into one; nothing there is ever overwritten.
+
+    Example: clbench merge laptop/runs cluster/runs --out results/runs
+    """
+    from dataclasses import asdict
+
+    from clbench import store
+
+    merged = store.merge(sources, out)
+    if json:
+        print(json_.dumps(asdict(merged), indent=2))
+    else:
+        for name in merged.copied:
+            print(f"copied   {name}")
+        for name in merged.same:
+            print(f"same     {name}")
+        for name, reason in merged.refused.items():
+            print(f"refused  {name}: {reason}")
+        for name, reason in merged.damaged.items():
+            print(f"damaged  {name}: {reason}")
+    counts = {name: len(found) for name, found in asdict(merged).items()}
+    print(", ".join(f"{count} {name}" for name, count in counts.items()), file=sys.stderr)
+    if not merged.whole:
+        raise typer.Exit(5)

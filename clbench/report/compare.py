@@ -1,0 +1,273 @@
+"""Is one row better than another? Paired over seeds, by an exact test, with Holm's correction over many pairs."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from clbench.errors import UsageError, unknown
+from clbench.randomness import generator
+from clbench.report.rows import ANGLE, Row
+from clbench.report.tables import COSTS, EMPTY, RANK, Table, column_names, interval, scale_of
+
+ALPHA = 0.05
+"""Level of the tests, after Holm's correction; intervals hold 1 - ALPHA."""
+EXACT = 16
+"""Up to so many seeds every one of the 2^n sign patterns is looked at; above, DRAWS random ones."""
+DRAWS = 99_999
+TIE = 1e-9
+"""Relative: sums that differ by less are equal, for numbers added in another order may differ in the last bits."""
+PREFIX = 4
+"""Digits of a configuration's hash that name a row."""
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two rows on the seeds that both have done; a metric's fractions.
+
+    difference: mean of a - b over the seeds; sd: its sample standard deviation; ci95: Student's interval, which takes
+    the differences for normal (None for one seed). p: sign-flip test, two-sided; p_holm: after Holm's correction.
+    """
+
+    a: str
+    b: str
+    metric: str
+    seeds: tuple[int, ...]
+    mean_a: float
+    mean_b: float
+    difference: float
+    sd: float | None
+    ci95: tuple[float, float] | None
+    p: float
+    p_holm: float
+    exact: bool
+
+    @property
+    def significant(self) -> bool:
+        return self.p_holm <= ALPHA
+
+    def as_json(self) -> dict[str, Any]:
+        """The comparison as `clbench compare --json` prints it."""
+        return asdict(self) | {"significant": self.significant}
+
+
+def compare_rows(pairs: Sequence[tuple[Row, Row]], metric: str) -> list[Comparison]:
+    """Every pair compared, corrected for how many they are. metric: a column's name, e.g. `mAP` or `mAP:minority`.
+
+    Raises:
+        UsageError: rows on other data or another protocol, rows without a common seed, or a metric that one of them
+            has not.
+    """
+    found = [_differences(a, b, metric) for a, b in pairs]
+    tested = [sign_flip_test(first - second) for _, first, second in found]
+    corrected = holm([p for p, _ in tested])
+    return [
+        Comparison(
+            a=a.label,
+            b=b.label,
+            metric=metric,
+            seeds=seeds,
+            mean_a=float(first.mean()),
+            mean_b=float(second.mean()),
+            difference=float((first - second).mean()),
+            sd=float((first - second).std(ddof=1)) if len(seeds) > 1 else None,
+            ci95=student_interval(first - second),
+            p=p,
+            p_holm=p_holm,
+            exact=exact,
+        )
+        for (a, b), (seeds, first, second), (p, exact), p_holm in zip(pairs, found, tested, corrected, strict=True)
+    ]
+
+
+def all_pairs(rows: Sequence[Row]) -> list[tuple[Row, Row]]:
+    """Each row with each later one."""
+    return list(combinations(rows, 2))
+
+
+def sign_flip_test(differences: FloatArray) -> tuple[float, bool]:
+    """Two-sided paired permutation test of (n,) differences: p, and whether it is exact.
+
+    Where neither is better, each difference might as well have the other sign: p is the share of sign patterns whose
+    mean is at least as far from 0 as the one seen. The smallest that n seeds can give is 2^(1-n). Above EXACT seeds it
+    is estimated from DRAWS random patterns, always the same ones, the seen one counted among them.
+    """
+    n = len(differences)
+    if n <= EXACT:
+        signs = 1.0 - 2.0 * (np.arange(2**n)[:, None] >> np.arange(n) & 1)
+        extreme = _at_least(np.abs(signs @ differences), abs(differences.sum()), differences)
+        return float(extreme.mean()), True
+    signs = generator(0, "sign flips", n).choice([-1.0, 1.0], size=(DRAWS, n))
+    extreme = _at_least(np.abs(signs @ differences), abs(differences.sum()), differences)
+    return float((extreme.sum() + 1) / (DRAWS + 1)), False
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's step-down correction: the k-th smallest of m times m - k + 1, never below an earlier one, at most 1."""
+    corrected = [0.0] * len(p_values)
+    largest = 0.0
+    for place, index in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
+        largest = max(largest, min(1.0, (len(p_values) - place) * p_values[index]))
+        corrected[index] = largest
+    return corrected
+
+
+def student_interval(differences: FloatArray) -> tuple[float, float] | None:
+    """Student's 95 % interval of the mean of (n,) differences; None for a single one.
+
+    No bootstrap here: resampling three or five values gives intervals that are far too narrow.
+    """
+    n = len(differences)
+    if n < 2:
+        return None
+    from scipy.stats import t  # takes a second to import
+
+    half = float(t.ppf(1 - ALPHA / 2, n - 1)) * float(differences.std(ddof=1)) / math.sqrt(n)
+    return float(differences.mean()) - half, float(differences.mean()) + half
+
+
+def seeds_needed(pairs: int) -> int:
+    """The fewest seeds with which the best of so many pairs can pass Holm's correction: pairs * 2^(1-n) <= ALPHA."""
+    return math.ceil(1 - math.log2(ALPHA / pairs))
+
+
+def conclusion(found: Sequence[Comparison]) -> str:
+    """One sentence: what can be concluded from these pairs, which are all that were tested together."""
+    [metric] = {pair.metric for pair in found}
+    most, needed = max(len(pair.seeds) for pair in found), seeds_needed(len(found))
+    if most < needed:
+        return (
+            f"Nothing can be concluded: with {most} {'seed' if most == 1 else 'seeds'} this test's p cannot be smaller "
+            f"than {_smallest(most, len(found)):.3g}{_among(found)}; it takes at least {needed} seeds to reach {ALPHA}."
+        )
+    significant = [pair for pair in found if pair.significant]
+    if not significant:
+        who = f"{found[0].a} and {found[0].b}" if len(found) == 1 else f"the rows of any of these {len(found)} pairs"
+        smallest = f"{p_text(min(pair.p_holm for pair in found))}{_among(found)}"
+        return f"It cannot be said that {who} differ in {metric} (p {smallest})."
+    verdicts = [_verdict(pair) for pair in significant]
+    rest = len(found) - len(significant)
+    return "; ".join(verdicts) + (f"; the other {rest} pair(s) cannot be told apart." if rest else ".")
+
+
+def as_table(found: Sequence[Comparison], heading: str, notes: Sequence[str] = ()) -> Table:
+    """One line for each pair; the conclusion first below it."""
+    metric = found[0].metric
+    scale, digits = scale_of(metric)
+    unit = "degrees" if metric == ANGLE else "points"
+    cells = []
+    for pair in found:
+        spread = "" if pair.sd is None else f"±{scale * pair.sd:.{digits}f}"
+        ends = EMPTY if pair.ci95 is None else interval(pair.ci95, scale, digits)
+        difference = f"{scale * pair.difference:+.{digits}f}{spread}"
+        p_values = [p_text(p).removeprefix("= ") for p in (pair.p, pair.p_holm)]
+        cells.append((f"{pair.a} - {pair.b}", str(len(pair.seeds)), difference, ends, *p_values))
+    exact = "every pattern of signs" if all(pair.exact for pair in found) else f"{DRAWS:,} random patterns of signs"
+    method = (
+        "difference: mean±sd over the seeds that both rows have done. 95 %: Student's interval (normal differences). "
+        f"p: paired permutation test, {exact}; p Holm: corrected for {len(found)} pair(s)."
+    )
+    headings = ("rows", "n", "difference", "95 %", "p", "p Holm")
+    return Table(f"{heading}: {metric}, {unit}", headings, tuple(cells), (conclusion(found), method, *notes))
+
+
+def comparable(a: Row, b: Row) -> None:
+    """Raises UsageError, naming the axis, where two rows are not on the same scenario, protocol and data."""
+    axes = differing_axes(a, b)
+    if axes:
+        said = "; ".join(f"{axis}: {first} against {second}" for axis, (first, second) in axes.items())
+        raise UsageError(
+            f"Expected two rows on the same data and protocol but {a.label} and {b.label} differ in {said}; compare "
+            "runs of one scenario."
+        )
+
+
+def differing_axes(a: Row, b: Row) -> dict[str, tuple[Any, Any]]:
+    """Axis -> both values, of scenario, protocol, limit and data."""
+
+    def axes(row: Row) -> Mapping[str, Any]:
+        run = row.first
+        data = {"limit": run.config["limit"], "data manifest": run.env["manifest"]["hash"][:12]}
+        return {"scenario": run.scenario, **run.config["protocol"], **data}
+
+    first, second = axes(a), axes(b)
+    return {
+        axis: (first.get(axis), second.get(axis))
+        for axis in dict.fromkeys([*first, *second])
+        if first.get(axis) != second.get(axis)
+    }
+
+
+def metric_columns(rows: Sequence[Row]) -> list[str]:
+    """The columns that can be compared: metrics, one number for each seed."""
+    return [name for name in column_names(rows) if name not in COSTS and not name.startswith(RANK)]
+
+
+def find_row(rows: Sequence[Row], name: str) -> Row:
+    """The row that a label, a strategy or the beginning of a configuration's hash names.
+
+    Raises:
+        UsageError: none has the name, or several have.
+    """
+    exact = [row for row in rows if row.label == name]
+    found = exact or [row for row in rows if row.first.strategy == name or _has_hash(row, name)]
+    if not found:
+        raise UsageError(unknown("row", name, {row.label for row in rows}, "The start of a config hash will do too."))
+    if len(found) > 1:
+        listing = ", ".join(f"{row.first.config_hash} ({row.first.scenario}, {row.label})" for row in found)
+        raise UsageError(
+            f"Expected one row named {name!r} but {len(found)} are: {listing}; give the start of a hash, or --scenario."
+        )
+    return found[0]
+
+
+def _differences(a: Row, b: Row, metric: str) -> tuple[tuple[int, ...], FloatArray, FloatArray]:
+    """Common seeds and both rows' values on them."""
+    comparable(a, b)
+    name, _, group = metric.partition(":")
+    for row in (a, b):
+        if row.done and metric not in metric_columns([row]):
+            raise UsageError(unknown("metric", metric, metric_columns([row])))
+    first, second = a.by_seed(name, group or None), b.by_seed(name, group or None)
+    seeds = tuple(sorted(set(first) & set(second)))
+    if not seeds:
+        raise UsageError(f"Expected {a.label} and {b.label} to have a seed in common that is done but they have none.")
+    for row, values in ((a, first), (b, second)):
+        if not all(math.isfinite(values[seed]) for seed in seeds):
+            raise UsageError(f"Expected {metric} to be defined for {row.label} but it is not; choose another --metric.")
+    return seeds, np.array([first[seed] for seed in seeds]), np.array([second[seed] for seed in seeds])
+
+
+def _at_least(sums: FloatArray, seen: float, differences: FloatArray) -> npt.NDArray[np.bool_]:
+    return sums >= seen - TIE * float(np.abs(differences).sum())
+
+
+def _has_hash(row: Row, name: str) -> bool:
+    return len(name) >= PREFIX and row.first.config_hash.startswith(name)
+
+
+def _smallest(seeds: int, pairs: int) -> float:
+    return min(1.0, pairs * 2.0 ** (1 - seeds))
+
+
+def _among(found: Sequence[Comparison]) -> str:
+    return f" after Holm's correction over {len(found)} pairs" if len(found) > 1 else ""
+
+
+def _verdict(pair: Comparison) -> str:
+    high, low = (pair.a, pair.b) if pair.difference > 0 else (pair.b, pair.a)
+    scale, digits = scale_of(pair.metric)
+    by = f"{scale * abs(pair.difference):.{digits}f} {'degrees' if pair.metric == ANGLE else 'points'}"
+    p = f"p {p_text(pair.p_holm)}"
+    return f"{high} has a higher {pair.metric} than {low}, by {by} over {len(pair.seeds)} seeds ({p})"
+
+
+def p_text(value: float) -> str:
+    """`= 0.031`, or `< 0.001`."""
+    return "< 0.001" if value < 0.001 else f"= {value:.3g}"

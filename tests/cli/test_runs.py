@@ -1,0 +1,81 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from clbench.records import find_runs
+
+CommandLine = Callable[..., tuple[int, str, str]]
+OUT = Path("results/runs")
+
+
+@pytest.fixture
+def clbench(clbench: CommandLine, tmp_path: Path) -> CommandLine:
+    """With one strategy on two seeds, and a limited one."""
+    assert clbench("run", "--scenario", "debug", "--strategy", "er", "--seed", "0..1")[0] == 0
+    assert clbench("run", "--scenario", "debug", "--strategy", "finetune", "--limit", "2")[0] == 0
+    return clbench
+
+
+def test_runs_are_listed(clbench: CommandLine, tmp_path: Path) -> None:
+    code, out, _ = clbench("list", "runs")
+    lines = out.splitlines()
+    assert code == 0 and lines[0] == "3 run(s) below results/runs"
+    runs = list(find_runs(tmp_path / OUT))
+    for line, run in zip(lines[3:], runs, strict=True):
+        assert f"{run.config_hash}/seed{run.seed}" in line and f"{100 * run.metrics['final']['mAP']:.1f}" in line
+    assert lines[-1].startswith("finetune LIMITED")
+    listed = json.loads(clbench("list", "runs", "--json")[1])["runs"]
+    assert [(run["strategy"], run["seed"], run["state"], run["limited"]) for run in listed] == [
+        ("er", 0, "done", False),
+        ("er", 1, "done", False),
+        ("finetune", 0, "done", True),
+    ]
+
+
+def test_a_run_has_a_card(clbench: CommandLine, tmp_path: Path) -> None:
+    first = next(find_runs(tmp_path / OUT))
+    code, out, _ = clbench("show", f"{first.config_hash[:6]}/seed0")
+    assert code == 0 and max(map(len, out.splitlines())) <= 80
+    assert out.startswith("debug, er, seed 0\n  state: done (")
+    for part in ("Configuration", "memory: reservoir, size=5", "Protocol", "Data", "Environment", "Cost: train s"):
+        assert part in out
+    assert f"mAP         {100 * first.metrics['final']['mAP']:.1f}" in out
+    by_folder = clbench("show", str(first.folder))[1]
+    assert by_folder.partition("Configuration")[2] == out.partition("Configuration")[2]
+    document = json.loads(clbench("show", str(first.folder), "--json")[1])
+    assert document["config"] == first.config and document["metrics"] == first.metrics
+
+
+def test_the_card_of_a_run_without_numbers_gives_the_reason(clbench: CommandLine) -> None:
+    clbench("run", "--scenario", "debug", "--strategy", "finetune", "--set", "lr=1e30", "--set", "optimizer=sgd")
+    listed = json.loads(clbench("list", "runs", "--json")[1])["runs"]
+    [bad] = [run for run in listed if run["state"] == "diverged"]
+    code, out, _ = clbench("show", bad["folder"])
+    assert code == 0 and "state: diverged: Expected finite" in out and "Metrics" not in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("show", "nothing"), "Unknown plugin 'nothing'"),
+        (("list", "run"), "Unknown kind 'run'; did you mean 'runs'?"),
+    ],
+)
+def test_unknown_names(clbench: CommandLine, arguments: tuple[str, ...], sentence: str) -> None:
+    code, _, err = clbench(*arguments)
+    assert code == 2 and sentence in err
+
+
+def test_stores_are_merged(clbench: CommandLine, tmp_path: Path) -> None:
+    code, out, err = clbench("merge", "results/runs", "--out", "all")
+    assert code == 0 and err.strip() == "3 copied, 0 same, 0 refused, 0 damaged"
+    assert [line.split()[0] for line in out.splitlines()] == ["copied"] * 3
+    assert clbench("report", "--out", "all")[1] == clbench("report")[1]
+    run = next(find_runs(tmp_path / OUT))
+    (run.folder / "metrics.json").write_text("{}")
+    code, out, err = clbench("merge", "results/runs", "--out", "all")
+    assert code == 5 and "metrics.json is not as the run wrote it" in out and "1 damaged" in err
+    assert len(json.loads(clbench("merge", "all", "--json")[1])["refused"]) == 1
+    assert clbench("merge", "nowhere")[0] == 5
