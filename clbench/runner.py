@@ -41,7 +41,8 @@ class Prepared:
 
     @cached_property
     def weights(self) -> dict[str, Any]:
-        return weights_record(self.config.options["model"])
+        dataset = plugins.load("scenario", self.config.scenario).dataset
+        return weights_record(self.config.options["model"], dataset)
 
     @cached_property
     def config_hash(self) -> str:

@@ -78,6 +78,7 @@ class CocoSeq(ScenarioBuilder):
     """Four tasks over 70 classes; see the module's docstring."""
 
     Options = Options
+    dataset = "coco"
     defaults = {
         "train": {"lr": 1e-4, "batch_size": 10, "epochs": 1, "grad_clip": 5.0, "drop_last": True},
         "model": {"backbone": "resnet101"},

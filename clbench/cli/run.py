@@ -168,6 +168,9 @@ def _announce(cells: list[Cell], out: Path, device: str) -> None:
             f"{memory}, {training.optimizer} {training.lr:g}, batch {training.batch_size}, {training.epochs} epoch(s), "
             f"seed {','.join(seeds)}"
         )
+        for warning in ("leak", "note"):
+            if prepared.weights[warning]:
+                _say(f"    {warning}: {prepared.weights[warning]}")
     _say(f"{len(cells)} run(s) on {device}; results go to {out}")
 
 
