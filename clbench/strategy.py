@@ -48,6 +48,7 @@ class Setup:
     device: torch.device
     seed: int
     grad_clip: float = 0.0
+    feature_seconds: float = 0.0
 
 
 class Strategy(ABC):
@@ -81,6 +82,8 @@ class Strategy(ABC):
         self.task_classes: tuple[int, ...] = ()
         """Columns that the present task introduces."""
         self.load = setup.loader
+        self.feature_seconds = setup.feature_seconds
+        """What the maps of a frozen backbone took, before training."""
         self._seed = setup.seed
         self._grad_clip = setup.grad_clip
         self._replay = generator(setup.seed, "replay")

@@ -23,12 +23,27 @@ class Network(nn.Module):
         super().__init__()
         self.backbone = backbone
         self.head = head
+        self.frozen = False
         self.register_buffer("mean", torch.tensor(backbone.mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(backbone.std).view(3, 1, 1), persistent=False)
 
+    def freeze(self) -> "Network":
+        """Hold the backbone as it is: no gradients, and in evaluation for good. Returns the network."""
+        self.frozen = True
+        self.backbone.requires_grad_(False)
+        return self.train(self.training)
+
+    def train(self, mode: bool = True) -> "Network":
+        """As `nn.Module.train`, but a frozen backbone stays in evaluation."""
+        super().train(mode)
+        if self.frozen:
+            self.backbone.eval()
+        return self
+
     def forward(self, images: Tensor) -> Tensor:
-        """Logits (B, C) float32 of images, uint8 (B, 3, S, S)."""
-        logits: Tensor = self.head(self.feature_map(images))
+        """Logits (B, C) float32 of images, uint8 (B, 3, S, S), or of the backbone's maps, float16 (B, D, H, W)."""
+        features = self.feature_map(images) if images.dtype == torch.uint8 else images.float()
+        logits: Tensor = self.head(features)
         return logits
 
     def feature_map(self, images: Tensor) -> Tensor:
@@ -69,7 +84,8 @@ def build_model(options: ModelOptions, num_classes: int, seed: int) -> Network:
         torch.default_generator.manual_seed(derive(seed, "init", "head"))
         head = build_head(options, backbone.channels, num_classes)
         load_weights(backbone, options)
-    return Network(backbone, head)
+    network = Network(backbone, head)
+    return network.freeze() if options.freeze == "backbone" else network
 
 
 def build_head(options: ModelOptions, channels: int, num_classes: int) -> Head:

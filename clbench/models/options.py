@@ -23,6 +23,11 @@ class ModelOptions:
     weights_trained_on: str = option(
         "", "what FILE.safetensors was trained on, e.g. ImageNet-1k; by default its metadata key trained_on"
     )
+    freeze: str = option(
+        "none",
+        "backbone: it stays as it begins, in evaluation; each image's map is computed once and kept in float16",
+        choices=("none", "backbone"),
+    )
     head: str = option(
         "linear",
         "linear: one shared feature for all labels; dlfl: one feature per label (Jia et al., arXiv 2212.01461)",

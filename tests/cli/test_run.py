@@ -198,6 +198,27 @@ def test_weights_that_know_the_scenario_are_said_and_recorded(
         assert (f"    {name}: {weights[name]}" in err) == (name == warning)
 
 
+@pytest.mark.parametrize("strategy", ["er", "ewc", "lwf", "dlfl", "joint"])
+def test_a_frozen_run_is_labelled_and_the_next_one_reads_its_maps(
+    clbench: CommandLine, tmp_path: Path, strategy: str
+) -> None:
+    code, out, err = clbench(*DEBUG, "--strategy", strategy, "--set", "freeze=backbone")
+    assert code == 0 and "small (none weights, frozen)" in err and f"{strategy} (freeze=backbone)" in out
+    assert "features, block 1/1" in err
+    folder = only_run(tmp_path)
+    assert json.loads((folder / "env.json").read_text())["freeze"] == "backbone"
+    assert json.loads((folder / "config.json").read_text())["options"]["model"]["freeze"] == "backbone"
+    cost = json.loads((folder / "metrics.json").read_text())["cost"]
+    assert cost["feature_seconds"] > 0
+    logits = (folder / "logits" / "task0.npy").read_bytes()
+    code, _, err = clbench(*DEBUG, "--strategy", strategy, "--set", "freeze=backbone", "--rerun")
+    assert code == 0 and "features" not in err.replace("features_", "")
+    assert (folder / "logits" / "task0.npy").read_bytes() == logits
+    code, _, _ = clbench(*DEBUG, "--strategy", strategy, "--set", "freeze=backbone", "--out", "elsewhere")
+    [elsewhere] = find_runs(tmp_path / "elsewhere")
+    assert (elsewhere.folder / "logits" / "task0.npy").read_bytes() == logits
+
+
 def test_a_failed_run_is_recorded_and_the_next_goes_on(
     clbench: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
