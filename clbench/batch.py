@@ -14,7 +14,8 @@ from clbench.scenario import ImageSource, Samples
 class Batch:
     """Samples with their pixels, on the run's device.
 
-    images: uint8 (B, 3, S, S) as stored; the model normalises them.
+    images: uint8 (B, 3, S, S) as stored; the model normalises them. With a frozen backbone its maps stand here instead,
+        float16 (B, D, H, W); the model takes both.
     labels: float32 (B, C) in {0, 1}; C are the columns of the model's head, which may grow with the tasks.
     known: bool (B, C), False where the protocol hides the label; losses leave those entries out.
     samples: the same samples as the memory takes them, with all columns.

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-PACKAGES = ("clbench", "torch", "torchvision", "numpy", "scikit-learn", "pillow")
+PACKAGES = ("clbench", "torch", "torchvision", "numpy", "scikit-learn", "pillow", "timm", "efficientnet_lite_pytorch")
 
 
 def describe(device: torch.device) -> dict[str, Any]:

@@ -29,6 +29,7 @@ def option(
 ) -> Any:
     """A dataclass field with its explanation (unit and source) and its bounds.
 
+    choices: the values there are; one like `timm:NAME` stands for every value that begins so.
     path: the value may name a file or folder, so it is no part of a run's identity; what stands there is.
     """
     metadata = {"help": help, "choices": choices, "at_least": at_least, "above": above, "path": path}
@@ -108,7 +109,7 @@ def _to_bool(value: Any) -> bool:
 
 def _checked(name: str, value: Any, metadata: Mapping[str, Any]) -> Any:
     choices, at_least, above = metadata.get("choices"), metadata.get("at_least"), metadata.get("above")
-    if choices and value not in choices:
+    if choices and not any(_fits(value, choice) for choice in choices):
         raise UsageError(f"Expected option {name} to be one of {', '.join(choices)} but got {value!r}.")
     # `not (value >= bound)` also refuses NaN.
     if at_least is not None and not value >= at_least:
@@ -116,3 +117,8 @@ def _checked(name: str, value: Any, metadata: Mapping[str, Any]) -> Any:
     if above is not None and not value > above:
         raise UsageError(f"Expected option {name} to be above {above} but got {value}.")
     return value
+
+
+def _fits(value: str, choice: str) -> bool:
+    pattern = choice.endswith(":NAME")
+    return value == choice or (pattern and value.startswith(choice.removesuffix("NAME")) and value[-1] != ":")

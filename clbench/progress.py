@@ -25,6 +25,7 @@ class RunProgress(Listener):
         self._console = Console(stderr=True)
         self._bar: Progress | None = None
         self._loss = float("nan")
+        self._plain_at = 0.0
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
@@ -44,6 +45,16 @@ class RunProgress(Listener):
     ) -> None:
         if self._bar:
             self._bar.stop()
+
+    def features(self, done: int, total: int) -> None:
+        now = time.monotonic()
+        if self._bar:
+            if done == 1:
+                self._row = self._bar.add_task(f"{self._title}: features", total=total, rate="")
+            self._bar.update(self._row, completed=done)
+        elif done in (1, total) or now >= self._plain_at:
+            self._plain_at = now + PLAIN_EVERY
+            print(f"{self._title}: features, block {done}/{total}", file=sys.stderr, flush=True)
 
     def task_started(self, task: int, tasks: int, steps: int) -> None:
         self._tasks, self._steps, self._images, self._started = tasks, steps, 0, time.monotonic()

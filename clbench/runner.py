@@ -17,6 +17,8 @@ from clbench.batch import loader
 from clbench.config import DEFAULT_MEMORY, Config, resolve
 from clbench.errors import UsageError
 from clbench.files import DEFAULT_OUT
+from clbench.models.features import FOLDER as FEATURES
+from clbench.models.features import FeatureSource
 from clbench.models.network import Network, build_model, weights_record
 from clbench.randomness import derive, generator
 from clbench.records import DIVERGED, DONE, FAILED, INTERRUPTED, RUNNING, Run, RunWriter, run_folder
@@ -41,7 +43,8 @@ class Prepared:
 
     @cached_property
     def weights(self) -> dict[str, Any]:
-        return weights_record(self.config.options["model"])
+        dataset = plugins.load("scenario", self.config.scenario).dataset
+        return weights_record(self.config.options["model"], dataset)
 
     @cached_property
     def config_hash(self) -> str:
@@ -68,13 +71,24 @@ def choose_device(name: str) -> torch.device:
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
-def build_strategy(prepared: Prepared, seed: int, device: torch.device) -> Strategy:
-    """Model, optimiser, memory and strategy of one run, all seeded."""
+def build_strategy(
+    prepared: Prepared,
+    seed: int,
+    device: torch.device,
+    *,
+    cache: Path | None = None,
+    listeners: Sequence[Listener] = (),
+) -> Strategy:
+    """Model, optimiser, memory and strategy of one run, all seeded.
+
+    cache: where the maps of a frozen backbone are kept; in memory without one. They are computed here.
+    """
     config, scenario = prepared.config, prepared.scenario
     strategy_class = plugins.load("strategy", config.strategy)
     first = scenario.joined()[0] if strategy_class.joint else scenario[0]
     columns = len(first.classes) if scenario.growing else scenario.num_classes
     model: Network = build_model(config.options["model"], columns, seed).to(device)
+    features = frozen_features(scenario, model, device, cache, listeners) if model.frozen else None
     memory = None
     if config.memory:
         policy = plugins.load("memory", config.memory)
@@ -85,14 +99,29 @@ def build_strategy(prepared: Prepared, seed: int, device: torch.device) -> Strat
         optimizer=build_optimizer(config.options["train"], model),
         criterion=build_criterion(config.options["train"]),
         memory=memory,
-        loader=loader(scenario.images, device),
+        loader=loader(features or scenario.images, device),
         device=device,
         seed=seed,
         grad_clip=config.options["train"].grad_clip,
         replay_labels=scenario.replay,
+        feature_seconds=features.seconds if features else 0.0,
     )
     strategy: Strategy = strategy_class(setup)
     return strategy
+
+
+def frozen_features(
+    scenario: Scenario, model: Network, device: torch.device, cache: Path | None, listeners: Sequence[Listener]
+) -> FeatureSource:
+    """The maps of every image that the scenario's tasks use."""
+
+    def progress(done: int, total: int) -> None:
+        for listener in listeners:
+            listener.features(done, total)
+
+    source = FeatureSource(scenario, model, device, cache)
+    source.prepare(np.concatenate([scenario.test_indices(), *(task.train for task in scenario)]), progress)
+    return source
 
 
 def run(
@@ -146,6 +175,7 @@ def execute(
     env |= {
         "manifest": prepared.manifest,
         "weights": prepared.weights,
+        "freeze": prepared.config.options["model"].freeze,
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
     }
     writer.json("env.json", env)
@@ -173,7 +203,8 @@ def _train(
     prepared: Prepared, seed: int, device: torch.device, writer: RunWriter, listeners: Sequence[Listener]
 ) -> dict[str, Any]:
     """Train, save the logits, and return what metrics.json holds."""
-    scenario, strategy = prepared.scenario, build_strategy(prepared, seed, device)
+    cache = writer.folder.parents[3] / FEATURES  # below `out`
+    scenario, strategy = prepared.scenario, build_strategy(prepared, seed, device, cache=cache, listeners=listeners)
     evaluations = train(strategy, scenario, prepared.config.options["train"], seed=seed, listeners=listeners)
     writer.array("labels", scenario.labels[scenario.test_indices()])
     for number, evaluation in enumerate(evaluations):
@@ -210,6 +241,7 @@ def costs(scenario: Scenario, strategy: Strategy, evaluations: Sequence[Evaluati
     return {
         "positive_angle": [evaluation.positive_angle for evaluation in evaluations],
         "cost": {
+            "feature_seconds": strategy.feature_seconds,
             "train_seconds": [evaluation.train_seconds for evaluation in evaluations],
             "eval_seconds": [evaluation.eval_seconds for evaluation in evaluations],
             "peak_memory_bytes": environment.peak_memory_bytes(strategy.device),

@@ -254,10 +254,10 @@ class ScenarioBuilder(ABC):
     """
 
     Options: ClassVar[type[Any]] = NoOptions
-    dataset: ClassVar[str] = ""
-    """What it is made of, as weights name what they were trained on: coco, voc, nuswide; empty where none has."""
     defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     """Section (`train`, `model`, `memory`) -> options whose defaults differ on this scenario."""
+    dataset: ClassVar[str] = ""
+    """Family of its images: coco, voc or nuswide. Weights that were trained on it are flagged as a leak."""
 
     def __init__(self, options: Any = None, data_root: Path | None = None) -> None:
         self.options = self.Options() if options is None else options

@@ -63,6 +63,9 @@ class Evaluation:
 class Listener:
     """Hears what happens in a run; every method may be left as it is."""
 
+    def features(self, done: int, total: int) -> None:
+        """So many of the missing blocks of a frozen backbone's maps are computed."""
+
     def task_started(self, task: int, tasks: int, steps: int) -> None:
         """One of so many tasks begins, with that many steps to come."""
 

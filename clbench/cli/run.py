@@ -162,12 +162,16 @@ def _announce(cells: list[Cell], out: Path, device: str) -> None:
     for prepared in dict.fromkeys(cell.prepared for cell in cells):
         config, seeds = prepared.config, [str(cell.seed) for cell in cells if cell.prepared is prepared]
         model, training = config.options["model"], config.options["train"]
+        frozen = "" if model.freeze == "none" else ", frozen"
         memory = f"memory {config.memory} of {config.options['memory'].size}" if config.memory else "no memory"
         _say(
-            f"  {config.strategy}: {model.backbone} ({prepared.weights['source']} weights), {model.head} head, "
+            f"  {config.strategy}: {model.backbone} ({prepared.weights['source']} weights{frozen}), {model.head} head, "
             f"{memory}, {training.optimizer} {training.lr:g}, batch {training.batch_size}, {training.epochs} epoch(s), "
             f"seed {','.join(seeds)}"
         )
+        for warning in ("leak", "note"):
+            if prepared.weights[warning]:
+                _say(f"    {warning}: {prepared.weights[warning]}")
     _say(f"{len(cells)} run(s) on {device}; results go to {out}")
 
 

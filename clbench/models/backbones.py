@@ -1,46 +1,170 @@
-"""Backbones: normalised images (B, 3, S, S) float32 -> feature map (B, D, H, W) float32; and their initial weights.
+"""Backbones: normalised images (B, 3, S, S) float32 -> feature map (B, D, H, W) float32.
 
-`small` is our own; the ResNets (He et al., CVPR 2016, arXiv 1512.03385) are torchvision's, without pooling and `fc`.
+`small` is our own; the ResNets (He et al., CVPR 2016, arXiv 1512.03385) are torchvision's, without pooling and `fc`;
+`efficientnet_lite0` (Tan and Le, ICML 2019, arXiv 1905.11946, in Google's variant without squeeze-and-excitation) comes
+from the package efficientnet_lite_pytorch; `timm:NAME` is any image model of timm. Packages are imported when they are
+asked for.
 """
 
 from collections import OrderedDict
-from collections.abc import Mapping
-from http.client import HTTPException
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from importlib import import_module
+from math import isqrt
 from typing import Any
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
-from torchvision.models import get_model, get_model_weights
+from torchvision.models import get_model
 
-from clbench.errors import DataError, UsageError
-from clbench.files import sha256
-from clbench.models.options import ModelOptions
+from clbench.errors import ClbenchError, UsageError
 
 SMALL = ((32, 2), (64, 2), (96, 1), (96, 2), (96, 1))
 """(channels, stride) of each convolution of `small`: an 8x8 map from 64 px."""
 
-IMAGENET = "IMAGENET1K_V1"
-"""torchvision's name for its weights of 2020, when PRS used them. Its V2, from a newer recipe, came later."""
+LITE0 = "efficientnet_lite0"
+TIMM = "timm:"
+"""What the name of a timm model begins with."""
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Per channel (red, green, blue), of pixels in [0, 1]: what torchvision's weights expect."""
 
 
-class Backbone(nn.Sequential):
-    """Named layers in a row. channels: D of the map that they give."""
+class Backbone(nn.Module):
+    """What every backbone has.
 
-    def __init__(self, layers: Mapping[str, nn.Module], channels: int) -> None:
+    channels: D of its map. mean, std: per channel, of pixels in [0, 1], what its images are normalised with.
+    size: the one height and width in pixels that it takes; None where it takes any.
+    classifier: what the keys of a weights file begin with that belong to the file's own classifier.
+    """
+
+    channels: int
+    mean: Sequence[float] = IMAGENET_MEAN
+    std: Sequence[float] = IMAGENET_STD
+    size: int | None = None
+    classifier: tuple[str, ...] = ()
+
+    @property
+    def body(self) -> nn.Module:
+        """The module that a weights file is for."""
+        return self
+
+
+class Layers(nn.Sequential, Backbone):
+    """Named layers in a row."""
+
+    def __init__(self, layers: Mapping[str, nn.Module], channels: int, classifier: tuple[str, ...] = ()) -> None:
         super().__init__(OrderedDict(layers))
-        self.channels = channels
+        self.channels, self.classifier = channels, classifier
+
+
+class Lite0(Backbone):
+    """EfficientNet-Lite0 up to the map. Images are (pixel - 127) / 128, with pixels from 0 to 255."""
+
+    channels = 1280
+    mean, std = (127 / 255,) * 3, (128 / 255,) * 3
+    classifier = ("_fc.",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.model = needed("efficientnet_lite_pytorch", LITE0, "lite0").EfficientNet.from_name("efficientnet-lite0")
+        self.model._fc = nn.Identity()
+
+    @property
+    def body(self) -> nn.Module:
+        model: nn.Module = self.model
+        return model
+
+    def forward(self, images: Tensor) -> Tensor:
+        features: Tensor = self.model.extract_features(images)
+        return features
+
+
+class Timm(Backbone):
+    """A model of timm (Wightman, github.com/huggingface/pytorch-image-models) up to its last feature map.
+
+    Of a transformer, the patch tokens stand as a map, row by row; class and register tokens are dropped. Images are
+    normalised as the model's own weights expect.
+
+    Raises:
+        UsageError: timm is not installed, or has no such model.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        known_timm_model(name)
+        self.model = needed("timm", name, "timm").create_model(name, num_classes=0)
+        config = self.model.pretrained_cfg
+        self.channels, self.mean, self.std = self.model.num_features, config["mean"], config["std"]
+        self.size = config["input_size"][-1] if config.get("fixed_input_size") else None
+        heads = config.get("classifier") or ()
+        self.classifier = tuple(f"{head}." for head in ((heads,) if isinstance(heads, str) else heads))
+
+    @property
+    def body(self) -> nn.Module:
+        model: nn.Module = self.model
+        return model
+
+    def forward(self, images: Tensor) -> Tensor:
+        features: Tensor = self.model.forward_features(images)
+        if features.ndim == 3:
+            features = features[:, getattr(self.model, "num_prefix_tokens", 0) :]
+            side = isqrt(features.shape[1])
+            if side**2 == features.shape[1] and features.shape[2] == self.channels:
+                return features.transpose(1, 2).reshape(-1, self.channels, side, side)
+        elif features.ndim == 4 and features.shape[3] == self.channels and self._last(features):
+            return features.permute(0, 3, 1, 2)
+        elif features.ndim == 4 and features.shape[1] == self.channels:
+            return features
+        raise ClbenchError(
+            f"Expected a map of {self.channels} channels from {type(self.model).__name__} of timm but got features of "
+            f"shape {tuple(features.shape)}; choose another backbone."
+        )
+
+    def _last(self, features: Tensor) -> bool:
+        """True where channels come last, as in Swin; the model is asked only where the shape leaves it open."""
+        return features.shape[1] != self.channels or str(getattr(self.model, "output_fmt", "NCHW")) == "NHWC"
 
 
 def build_backbone(name: str) -> Backbone:
-    """A backbone with random weights, drawn from PyTorch's global generator."""
+    """A backbone with random weights, drawn from PyTorch's global generator.
+
+    Raises:
+        UsageError: a package that is not installed, or a name that timm does not know.
+    """
     if name == "small":
         return _small()
+    if name == LITE0:
+        return Lite0()
+    if name.startswith(TIMM):
+        return Timm(name.removeprefix(TIMM))
     resnet = get_model(name, weights=None)
     layers = {key: layer for key, layer in resnet.named_children() if key not in ("avgpool", "fc")}
-    return Backbone(layers, resnet.fc.in_features)
+    return Layers(layers, resnet.fc.in_features, classifier=("fc.",))
+
+
+def known_timm_model(name: str) -> str:
+    """The name, `architecture` or `architecture.tag`, if timm has it. Raises UsageError as `Timm` does."""
+    timm = needed("timm", f"{TIMM}{name}", "timm")
+    architecture, _, tag = name.partition(".")
+    if not timm.is_model(architecture):
+        near = get_close_matches(architecture, timm.list_models(), n=5)
+        guess = f"did you mean {', '.join(near)}?" if near else "timm.list_models() lists them."
+        raise UsageError(f"Unknown timm model {architecture!r}; {guess}")
+    tags = [known.partition(".")[2] for known in timm.list_pretrained(f"{architecture}.*")]
+    if tag and tag not in tags:
+        raise UsageError(f"Unknown weights {tag!r} of timm model {architecture}; known: {', '.join(tags) or 'none'}.")
+    return name
+
+
+def needed(package: str, backbone: str, extra: str) -> Any:
+    """A package that a backbone needs. Raises UsageError where it is not installed."""
+    try:
+        return import_module(package)
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"Expected the package {package} for the backbone {backbone} but it is not installed; "
+            f"pip install 'clbench[{extra}]'."
+        ) from error
 
 
 def _small() -> Backbone:
@@ -51,100 +175,4 @@ def _small() -> Backbone:
         layers[f"bn{number}"] = nn.BatchNorm2d(channels)
         layers[f"relu{number}"] = nn.ReLU(inplace=True)
         before = channels
-    return Backbone(layers, before)
-
-
-def weights_record(options: ModelOptions) -> dict[str, Any]:
-    """Where the initial weights come from: `source` (none, imagenet, file), `name`, and `sha256` of the file.
-
-    Raises DataError and UsageError as `load_weights` does.
-    """
-    if options.weights == "none":
-        return {"source": "none", "name": None, "sha256": None}
-    path = _weights_file(options)
-    if options.weights == "imagenet":
-        return {"source": "imagenet", "name": str(_imagenet(options)), "sha256": sha256(path)}
-    return {"source": "file", "name": path.name, "sha256": sha256(path)}
-
-
-def load_weights(backbone: Backbone, options: ModelOptions) -> None:
-    """Give a backbone its initial weights; `none` leaves it as it is. A ResNet file's classifier (`fc.*`) is ignored.
-
-    Raises:
-        UsageError: weights that are neither none, imagenet nor a .safetensors file; imagenet for `small`.
-        DataError: a file that is missing, cannot be downloaded, is damaged, or does not fit the backbone.
-    """
-    if options.weights == "none":
-        return
-    path = _weights_file(options)
-    state = _read(path)
-    if options.backbone != "small":
-        state = {key: tensor for key, tensor in state.items() if not key.startswith("fc.")}
-    problem = _mismatch(backbone.state_dict(), state)
-    if problem:
-        raise DataError(f"Expected weights of a {options.backbone} in {path} but {problem}; choose another file.")
-    backbone.load_state_dict(state)
-
-
-def _weights_file(options: ModelOptions) -> Path:
-    """The file with the weights, downloaded to torch's cache if need be."""
-    if options.weights == "imagenet":
-        return _imagenet_file(options)
-    path = Path(options.weights)
-    if path.suffix != ".safetensors":
-        raise UsageError(f"Expected weights to be none, imagenet or FILE.safetensors but got {options.weights!r}.")
-    if not path.is_file():
-        raise DataError(f"Expected weights in {path} but there is no such file; check the path given to --weights.")
-    return path
-
-
-def _imagenet(options: ModelOptions) -> Any:
-    if options.backbone == "small":
-        raise UsageError("There are no imagenet weights for the small backbone; use --weights none or a ResNet.")
-    return get_model_weights(options.backbone)[IMAGENET]
-
-
-def _imagenet_file(options: ModelOptions) -> Path:
-    url: str = _imagenet(options).url
-    path = Path(torch.hub.get_dir(), "checkpoints", url.rpartition("/")[2])
-    prefix = path.stem.rpartition("-")[2]  # torchvision's file names end in the first digits of their SHA-256
-    if not path.exists():
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            torch.hub.download_url_to_file(url, str(path), prefix)
-        except (OSError, HTTPException, RuntimeError) as error:
-            raise DataError(
-                f"Expected {options.backbone}'s ImageNet weights but {url} cannot be downloaded ({_line(error)}); run "
-                f"once with network, or put {path.name} into {path.parent}, or convert it and pass "
-                "--weights FILE.safetensors."
-            ) from error
-    if not sha256(path).startswith(prefix):
-        raise DataError(f"Expected a file whose SHA-256 begins with {prefix} in {path} but it is damaged; delete it.")
-    return path
-
-
-def _read(path: Path) -> dict[str, Tensor]:
-    if path.suffix == ".pth":  # torchvision's, of known hash; a pickle, from which weights_only builds tensors alone
-        state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
-        return state
-    try:
-        return load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise DataError(f"Expected weights in {path} but it cannot be read ({_line(error)}); get it again.") from error
-
-
-def _mismatch(expected: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> str | None:
-    """The first key that is missing, of another shape, or unexpected."""
-    for key, tensor in expected.items():
-        # Files of before 2018 have no such counters, and batch norm with a fixed momentum does not use them.
-        if key not in given and not key.endswith("num_batches_tracked"):
-            return f"{key} is missing"
-        if key in given and given[key].shape != tensor.shape:
-            return f"{key} has shape {tuple(given[key].shape)} instead of {tuple(tensor.shape)}"
-    unexpected = [key for key in given if key not in expected]
-    return f"{unexpected[0]} is not part of it" if unexpected else None
-
-
-def _line(error: BaseException) -> str:
-    """An error's first line: some run over many."""
-    return (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
+    return Layers(layers, before)

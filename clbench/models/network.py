@@ -3,15 +3,14 @@
 import torch
 from torch import Tensor, nn
 
-from clbench.models.backbones import Backbone, build_backbone, load_weights, weights_record
+from clbench.errors import UsageError
+from clbench.models.backbones import Backbone, build_backbone
 from clbench.models.heads import DLFLHead, Head, LinearHead
 from clbench.models.options import ModelOptions
+from clbench.models.weights import load_weights, weights_record
 from clbench.randomness import derive
 
 __all__ = ["Network", "build_model", "weights_record"]
-
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""Per channel (red, green, blue), of pixels in [0, 1]: what torchvision's weights expect; used with every backbone."""
 
 
 class Network(nn.Module):
@@ -24,16 +23,41 @@ class Network(nn.Module):
         super().__init__()
         self.backbone = backbone
         self.head = head
-        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(3, 1, 1), persistent=False)
+        self.frozen = False
+        self.register_buffer("mean", torch.tensor(backbone.mean).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(backbone.std).view(3, 1, 1), persistent=False)
+
+    def freeze(self) -> "Network":
+        """Hold the backbone as it is: no gradients, and in evaluation for good. Returns the network."""
+        self.frozen = True
+        self.backbone.requires_grad_(False)
+        return self.train(self.training)
+
+    def train(self, mode: bool = True) -> "Network":
+        """As `nn.Module.train`, but a frozen backbone stays in evaluation."""
+        super().train(mode)
+        if self.frozen:
+            self.backbone.eval()
+        return self
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits (B, C) float32 of images, uint8 (B, 3, S, S)."""
-        logits: Tensor = self.head(self.feature_map(images))
+        """Logits (B, C) float32 of images, uint8 (B, 3, S, S), or of the backbone's maps, float16 (B, D, H, W)."""
+        features = self.feature_map(images) if images.dtype == torch.uint8 else images.float()
+        logits: Tensor = self.head(features)
         return logits
 
     def feature_map(self, images: Tensor) -> Tensor:
-        """The backbone's map (B, D, H, W) float32 of images, uint8 (B, 3, S, S)."""
+        """The backbone's map (B, D, H, W) float32 of images, uint8 (B, 3, S, S).
+
+        Raises:
+            UsageError: images of another size than the one that the backbone takes.
+        """
+        size = self.backbone.size
+        if size is not None and images.shape[-1] != size:
+            raise UsageError(
+                f"Expected images of {size} px for this backbone but the scenario's have {images.shape[-1]}; set its "
+                "image_size if it has one, or choose a backbone that takes any size."
+            )
         features: Tensor = self.backbone((images.float() / 255 - self.mean) / self.std)
         return features
 
@@ -59,8 +83,9 @@ def build_model(options: ModelOptions, num_classes: int, seed: int) -> Network:
         backbone = build_backbone(options.backbone)
         torch.default_generator.manual_seed(derive(seed, "init", "head"))
         head = build_head(options, backbone.channels, num_classes)
-    load_weights(backbone, options)
-    return Network(backbone, head)
+        load_weights(backbone, options)
+    network = Network(backbone, head)
+    return network.freeze() if options.freeze == "backbone" else network
 
 
 def build_head(options: ModelOptions, channels: int, num_classes: int) -> Head:

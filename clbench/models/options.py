@@ -11,13 +11,22 @@ class ModelOptions:
 
     backbone: str = option(
         "resnet101",
-        "network from images to a feature map; small: five convolutions; others: torchvision's. PRS: resnet101",
-        choices=("small", "resnet18", "resnet50", "resnet101"),
+        "network from images to a feature map; small: five convolutions; resnets: torchvision's. PRS: resnet101",
+        choices=("small", "resnet18", "resnet50", "resnet101", "efficientnet_lite0", "timm:NAME"),
     )
     weights: str = option(
         "none",
-        "the backbone's initial weights: none (random), imagenet (torchvision's IMAGENET1K_V1), or FILE.safetensors",
+        "the backbone's initial weights: none (random), imagenet (torchvision's IMAGENET1K_V1; the package's of "
+        "efficientnet_lite0; timm's pretrained ones), or FILE.safetensors",
         path=True,
+    )
+    weights_trained_on: str = option(
+        "", "what FILE.safetensors was trained on, e.g. ImageNet-1k; by default its metadata key trained_on"
+    )
+    freeze: str = option(
+        "none",
+        "backbone: it stays as it begins, in evaluation; each image's map is computed once and kept in float16",
+        choices=("none", "backbone"),
     )
     head: str = option(
         "linear",

@@ -10,8 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
+from clbench import plugins
 from clbench.metrics import average_precision
+from clbench.models.backbones import build_backbone
 from clbench.records import find_runs
 
 CommandLine = Callable[..., tuple[int, str, str]]
@@ -169,6 +172,51 @@ def test_a_bad_configuration_file(clbench: CommandLine, tmp_path: Path, text: st
 def test_debug_shows_the_traceback(clbench: CommandLine) -> None:
     _, _, err = clbench(*DEBUG, "--strategy", "dlf", "--debug")
     assert "Traceback" in err and "Unknown strategy 'dlf'" in err
+
+
+@pytest.mark.parametrize(
+    ("trained_on", "dataset", "warning"),
+    [("MS-COCO 2014", "coco", "leak"), ("MS-COCO 2014", "voc", None), ("", "coco", "note")],
+)
+def test_weights_that_know_the_scenario_are_said_and_recorded(
+    clbench: CommandLine,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    trained_on: str,
+    dataset: str,
+    warning: str | None,
+) -> None:
+    monkeypatch.setattr(plugins.load("scenario", "debug"), "dataset", dataset)
+    save_file(dict(build_backbone("small").state_dict()), tmp_path / "w.safetensors")
+    settings = ("--weights", "w.safetensors", "--set", f"weights_trained_on={trained_on}")
+    code, _, err = clbench(*DEBUG, "--strategy", "finetune", *settings)
+    assert code == 0
+    weights = json.loads((only_run(tmp_path) / "env.json").read_text())["weights"]
+    assert weights["trained_on"] == (trained_on or "unknown")
+    for name in ("leak", "note"):
+        assert (weights[name] is not None) == (name == warning)
+        assert (f"    {name}: {weights[name]}" in err) == (name == warning)
+
+
+@pytest.mark.parametrize("strategy", ["er", "ewc", "lwf", "dlfl", "joint"])
+def test_a_frozen_run_is_labelled_and_the_next_one_reads_its_maps(
+    clbench: CommandLine, tmp_path: Path, strategy: str
+) -> None:
+    code, out, err = clbench(*DEBUG, "--strategy", strategy, "--set", "freeze=backbone")
+    assert code == 0 and "small (none weights, frozen)" in err and f"{strategy} (freeze=backbone)" in out
+    assert "features, block 1/1" in err
+    folder = only_run(tmp_path)
+    assert json.loads((folder / "env.json").read_text())["freeze"] == "backbone"
+    assert json.loads((folder / "config.json").read_text())["options"]["model"]["freeze"] == "backbone"
+    cost = json.loads((folder / "metrics.json").read_text())["cost"]
+    assert cost["feature_seconds"] > 0
+    logits = (folder / "logits" / "task0.npy").read_bytes()
+    code, _, err = clbench(*DEBUG, "--strategy", strategy, "--set", "freeze=backbone", "--rerun")
+    assert code == 0 and "features" not in err.replace("features_", "")
+    assert (folder / "logits" / "task0.npy").read_bytes() == logits
+    code, _, _ = clbench(*DEBUG, "--strategy", strategy, "--set", "freeze=backbone", "--out", "elsewhere")
+    [elsewhere] = find_runs(tmp_path / "elsewhere")
+    assert (elsewhere.folder / "logits" / "task0.npy").read_bytes() == logits
 
 
 def test_a_failed_run_is_recorded_and_the_next_goes_on(

@@ -127,3 +127,16 @@ def test_the_large_resnets(backbone: str, channels: int) -> None:
     model = build_model(ModelOptions(backbone=backbone), 5, seed=0).eval()
     with torch.inference_mode():
         assert model.feature_map(images(64)).shape == (3, channels, 2, 2)
+
+
+def test_a_frozen_backbone_stays_as_it_is() -> None:
+    model = build_model(ModelOptions(backbone="small", freeze="backbone"), 5, seed=0).train()
+    before = deepcopy(model.backbone.state_dict())
+    model(images()).sum().backward()
+    assert all(torch.equal(tensor, before[key]) for key, tensor in model.backbone.state_dict().items())
+    assert [name for name, p in model.named_parameters() if p.grad is not None] == [
+        "head.classifier.weight",
+        "head.classifier.bias",
+    ]
+    assert model.head.training and not model.backbone.training
+    assert model.parameter_count == 97 * 5

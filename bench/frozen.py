@@ -1,0 +1,87 @@
+"""What a frozen backbone with its maps kept saves over one that is run at every step.
+
+    python bench/frozen.py [--steps 40] [--photos DIR]
+
+Both train the same strategies (er and dlfl, 10 new and 10 replayed images) with EfficientNet-Lite0 and its ImageNet
+weights in evaluation, without gradients; one reads the kept maps, the other computes them. They take turns step by step
+in one process, on one thread, CPU time. Images: digits-seq at 64 px, and photographs of `--photos` at 128 px. The maps
+are kept in float16, which is the only difference between the two: the largest one of their losses is printed.
+"""
+
+import argparse
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from _common import header, spread
+
+from clbench.batch import loader
+from clbench.config import resolve
+from clbench.data.images import ArrayImages, FileImages
+from clbench.runner import Prepared, build_scenario, build_strategy
+from clbench.scenario import Scenario
+from clbench.strategy import Strategy
+from clbench.trainer import stream
+
+WARM_UP = 5
+"""First steps that are not counted."""
+SETTINGS = {"backbone": "efficientnet_lite0", "weights": "imagenet", "freeze": "backbone", "dlfl_width": 0, "lr": 1e-3}
+
+
+def photographs(folder: Path, size: int) -> ArrayImages:
+    """All JPEGs below a folder, decoded, repeated up to 1,000."""
+    files = sorted(str(path.relative_to(folder)) for path in folder.rglob("*.jpg"))
+    pixels = FileImages(folder, files, size).read(np.arange(len(files))).numpy()
+    return ArrayImages(np.resize(pixels, (1000, *pixels.shape[1:])))
+
+
+def steps(strategy: Strategy, prepared: Prepared, count: int) -> Iterator[tuple[float, float]]:
+    """CPU seconds and loss of each step."""
+    task = prepared.scenario[0]
+    strategy.model.train()
+    strategy.before_task(task)
+    for _, samples in zip(range(count), stream(task, 0, prepared.config.options["train"], 0), strict=False):
+        started = time.process_time()
+        values = strategy.observe(strategy.load(samples))
+        yield time.process_time() - started, float(values["loss"])
+
+
+def compare(name: str, scenario: Scenario, count: int) -> None:
+    """Prints kept against computed maps."""
+    for chosen in ("er", "dlfl"):
+        prepared = Prepared(resolve("digits-seq", chosen, settings=SETTINGS), scenario.limited(count * 10))
+        cpu = torch.device("cpu")
+        kept, computed = (build_strategy(prepared, 0, cpu) for _ in range(2))
+        computed._loader = loader(prepared.scenario.images, cpu)  # pixels instead of maps
+        pairs = list(zip(steps(kept, prepared, count), steps(computed, prepared, count), strict=True))[WARM_UP:]
+        (fast, losses), (slow, others) = (zip(*side, strict=True) for side in zip(*pairs, strict=True))
+        apart = max(abs(a - b) for a, b in zip(losses, others, strict=True))
+        print(
+            f"{name}, {chosen}, {len(pairs)} steps; maps once {kept.feature_seconds:.1f} s wall; "
+            f"losses within {apart:.1e}"
+        )
+        print(f"  computed  {spread([1e3 * s for s in slow], 'ms/step')}")
+        print(f"  kept      {spread([1e3 * s for s in fast], 'ms/step')}")
+        print(f"  ratio     {sum(slow) / sum(fast):.1f}", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--photos", type=Path)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    print(header())
+    digits = build_scenario(resolve("digits-seq", "er"))
+    compare("digits-seq at 64 px", digits, arguments.steps)
+    if arguments.photos:
+        images = photographs(arguments.photos, 128)
+        tasks = tuple(replace(task, train=task.train % 1000, test=task.test % 1000) for task in digits[:1])
+        compare("photographs at 128 px", replace(digits, images=images, tasks=tasks), arguments.steps)
+
+
+if __name__ == "__main__":
+    main()
