@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from clbench import plugins
+from clbench.models import ModelOptions
+from clbench.options import describe
 from clbench.records import find_runs
 
 ROOT = Path(__file__).parent.parent
@@ -53,6 +55,12 @@ def test_the_readmes_strategy_runs_as_a_third_party_package(tmp_path: Path) -> N
 @pytest.mark.parametrize("kind", plugins.KINDS)
 def test_every_plugin_is_named(kind: plugins.Kind) -> None:
     for name in plugins.available(kind):
+        assert f"`{name}`" in README, name
+
+
+def test_every_backbone_and_head_is_named() -> None:
+    options = {info.name: info for info in describe(ModelOptions)}
+    for name in (*options["backbone"].choices, *options["head"].choices):
         assert f"`{name}`" in README, name
 
 
