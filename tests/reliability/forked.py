@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import save
 
 from clbench import checkpoint, runner
 from clbench.config import resolve
@@ -62,7 +63,7 @@ def go(prepared: Prepared, out: Path, *listeners: Listener, steps: int = 2) -> N
         built.append(build(*arguments))
         return built[0]
 
-    runner.build_strategy = kept
+    runner.build_strategy = kept  # type: ignore[assignment]
     try:
         execute(prepared, 0, out=out, device=CPU, listeners=listeners, schedule=Schedule(steps=steps))
     finally:
@@ -75,7 +76,7 @@ def state_hash(state: Any) -> str:
     """Of every bit of a state."""
     tensors: dict[str, torch.Tensor] = {}
     plain = json.dumps(checkpoint._take_apart(state, "", tensors))
-    return hashlib.sha256(plain.encode() + checkpoint.save(tensors)).hexdigest()
+    return hashlib.sha256(plain.encode() + save(tensors)).hexdigest()
 
 
 def outcome(prepared: Prepared, out: Path) -> dict[str, str]:
@@ -108,8 +109,8 @@ class KilledAt(Listener):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-Act = Callable[[int, str], bool | None]
-"""(number of the operation, its name) -> True to leave the operation out; called before it is done."""
+Act = Callable[[int, str, tuple[Any, ...]], object]
+"""(number of the operation, its name, its arguments), called before it is done; may raise."""
 
 
 def watch_files(act: Act) -> None:
@@ -121,8 +122,7 @@ def watch_files(act: Act) -> None:
             nonlocal count
             count += 1
             where = os.readlink(f"/proc/self/fd/{arguments[0]}") if isinstance(arguments[0], int) else arguments[0]
-            if act(count, f"{name} {Path(where).name}"):
-                return len(arguments[1]) if name == "write" else None
+            act(count, f"{name} {Path(where).name}", arguments)
             return function(*arguments, **options)
 
         return replacement

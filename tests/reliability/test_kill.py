@@ -20,7 +20,7 @@ def operations(prepared: Prepared, out: Path) -> list[str]:
     def record() -> None:
         out.mkdir()
         names = open(out / "names", "w")
-        watch_files(lambda count, name: print(name, file=names))
+        watch_files(lambda count, name, _: print(name, file=names))
         go(prepared, out)
         names.close()
 
@@ -33,7 +33,7 @@ def kill_at(prepared: Prepared, out: Path, *, step: int | None = None, operation
 
     def work() -> None:
         if operation is not None:
-            watch_files(lambda count, name: os.kill(os.getpid(), signal.SIGKILL) if count == operation else None)
+            watch_files(lambda count, name, _: os.kill(os.getpid(), signal.SIGKILL) if count == operation else None)
         go(prepared, out, *([] if step is None else [KilledAt(step)]))
 
     return in_child(work)
