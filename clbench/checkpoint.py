@@ -106,7 +106,7 @@ def read(folder: Path, device: torch.device) -> dict[str, Any]:
         if manifest["schema"] != SCHEMA:
             raise ValueError(f"its schema is {manifest['schema']}, not {SCHEMA}")
         state = _put_together(json.loads(files[STATE]), load(files[TENSORS]), device)
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, SafetensorError) as error:
         raise Damaged(f"Expected a whole checkpoint in {folder} but found: {error}.") from error
     if manifest["versions"] != versions():
         print(f"note: {folder} was written by {manifest['versions']}; bits may differ", file=sys.stderr, flush=True)

@@ -168,15 +168,24 @@ class Run:
         file = self.folder / SUMS
         if not file.exists():
             return {}
-        lines = (line.split("  ", 1) for line in file.read_text(encoding="utf-8").splitlines())
+        lines = (line.split("  ", 1) for line in self._text(file).splitlines())
         return {parts[1]: parts[0] for parts in lines if len(parts) == 2}
+
+    @staticmethod
+    def _text(file: Path) -> str:
+        try:
+            return file.read_text(encoding="utf-8")
+        except (OSError, ValueError) as error:
+            raise StoreError(
+                f"Expected {file} to be a text file but got: {error}; run it again with --rerun, or remove the folder."
+            ) from error
 
     def _json(self, name: str) -> dict[str, Any]:
         file = self.folder / name
         again = "run it again with --rerun, or remove the folder"
         try:
             value = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise StoreError(f"Expected {file} to be a JSON file but got: {error}; {again}.") from error
         if name in self._sums and self._sums[name] != sha256(file):
             raise StoreError(f"Expected {file} to be as the run wrote it but its checksum differs; {again}.")

@@ -1,6 +1,7 @@
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ CPU = torch.device("cpu")
 
 def test_a_state_comes_back_as_it_was(tmp_path: Path) -> None:
     shared = torch.arange(6.0)
-    state = {
+    state: dict[str, Any] = {
         "tensor": shared[::2],
         "same storage": shared,
         "scalar": torch.tensor(7, dtype=torch.int64),
@@ -32,9 +33,9 @@ def test_a_state_comes_back_as_it_was(tmp_path: Path) -> None:
     back = checkpoint.read(tmp_path / "3", CPU)
     assert back.keys() == state.keys() and list(back["by id"]) == [0, 1]
     for key in ("tensor", "same storage", "scalar", "half", "a/b"):
-        assert torch.equal(back[key], state[key]) and back[key].dtype == state[key].dtype  # type: ignore[call-overload]
+        assert torch.equal(back[key], state[key]) and back[key].dtype == state[key].dtype
     for key in ("empty", "bool"):
-        assert back[key].shape == state[key].shape and back[key].dtype == state[key].dtype  # type: ignore[attr-defined]
+        assert back[key].shape == state[key].shape and back[key].dtype == state[key].dtype
     assert back["bool"].tolist() == [[True], [False]]
     assert back["numbers"] == state["numbers"] and back["$odd"] == {"$tensor": 3}
     assert back["tuple"][0] == 1 and torch.equal(back["tuple"][1][0], torch.zeros(1)) and back["tuple"][1][1] == []

@@ -30,7 +30,7 @@ def read_config(context: typer.Context, file: Path | None) -> Path | None:
         return None
     try:
         values = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"Expected --config to be a TOML file but {file} gave: {error}.") from error
     settings = values.pop("set", {})
     known = {p.name for p in context.command.params if p.name not in ("config", "settings", "debug")}

@@ -46,8 +46,7 @@ class At(Listener):
 def act_at(monkeypatch: pytest.MonkeyPatch, step: int, act: Callable[[], object]) -> None:
     """Let every run of this process do something after so many steps."""
     from clbench.cli import cells
-
-    execute = cells.execute
+    from clbench.runner import execute
 
     def with_listener(*arguments: object, **options: object) -> Run:
         options["listeners"] = [At(step, act)]
@@ -119,7 +118,12 @@ def test_a_user_signal_checkpoints_and_the_run_goes_on(
     from clbench import checkpoint
 
     write = checkpoint.write
-    monkeypatch.setattr(checkpoint, "write", lambda *a: (written.append(a[1]), write(*a)))
+
+    def noted(folder: Path, step: int, state: dict[str, object]) -> None:
+        written.append(step)
+        write(folder, step, state)
+
+    monkeypatch.setattr(checkpoint, "write", noted)
     act_at(monkeypatch, 3, lambda: os.kill(os.getpid(), signal.SIGUSR1))
     assert clbench(*RUN)[0] == 0
     assert written == [2, 3, 4]  # two ends of a task, and the signal
