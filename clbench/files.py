@@ -13,16 +13,35 @@ DEFAULT_OUT = Path("results/runs")
 def write_bytes(path: Path, data: bytes) -> None:
     """Replace a file's content in one step: temporary file, fsync, rename, fsync of the folder."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with open(temporary, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+    write_synced(temporary, data)
     os.replace(temporary, path)
-    folder = os.open(path.parent, os.O_RDONLY)
+    sync_folder(path.parent)
+
+
+def write_synced(path: Path, data: bytes) -> None:
+    """Write a file and wait until it is on the disk; for files that nobody reads before a rename."""
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
     try:
-        os.fsync(folder)
+        write_all(file, data)
+        os.fsync(file)
     finally:
-        os.close(folder)
+        os.close(file)
+
+
+def write_all(file: int, data: bytes) -> None:
+    """Write every byte to a file descriptor; the operating system may take fewer at once."""
+    left = memoryview(data)
+    while left:
+        left = left[os.write(file, left) :]
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until a folder's list of names is on the disk."""
+    file = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -7,15 +7,20 @@
         events.jsonl   every step's numbers
         logits/        task<t>.npy (N_test, C) float32 after each task; labels.npy (N_test, C) uint8
         metrics.json   what `clbench.metrics.evaluate` gives, and costs
-        status.json    running, done, failed, diverged or interrupted, with the reason
+        status.json    running, done, failed, diverged or interrupted, with the reason; of a run that diverged the
+                       task, step, learning rate and ids of the batch
         traceback.txt  of a run that failed
+        checkpoint/    while it runs, or is to go on: see clbench/checkpoint.py
         SHA256SUMS     of all the others, written last
+
+Beside it lies `.seed<k>.lock`, which a running process holds.
 
 No file is ever read as code: JSON, text, and `.npy` without objects.
 """
 
 import io
 import json
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -28,7 +33,7 @@ import numpy as np
 import numpy.typing as npt
 
 from clbench.errors import StoreError
-from clbench.files import sha256, write_bytes, write_json
+from clbench.files import sha256, write_all, write_bytes, write_json
 
 SCHEMA = 1
 """Version of the run folder's files and of the report's JSON."""
@@ -36,6 +41,8 @@ SCHEMA = 1
 DONE, RUNNING, FAILED, DIVERGED, INTERRUPTED = "done", "running", "failed", "diverged", "interrupted"
 STATES = (DONE, RUNNING, FAILED, DIVERGED, INTERRUPTED)
 SUMS = "SHA256SUMS"
+CHECKPOINTS = "checkpoint"
+"""The folder of checkpoints in a run folder; no checksums here, they have their own."""
 
 
 def run_folder(out: Path, scenario: str, strategy: str, config_hash: str, seed: int) -> Path:
@@ -46,17 +53,24 @@ def run_folder(out: Path, scenario: str, strategy: str, config_hash: str, seed: 
 class RunWriter:
     """Writes one run folder from its start to its end.
 
+    events: bytes of events.jsonl that a run which goes on keeps; None for a run that starts afresh.
+
     Raises:
         StoreError: the folder cannot be written.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, events: int | None = None) -> None:
         self.folder = folder
         try:
-            if folder.exists():
+            if events is None and folder.exists():
                 shutil.rmtree(folder)
-            (folder / "logits").mkdir(parents=True)
-            self._events = open(folder / "events.jsonl", "w", encoding="utf-8")  # noqa: SIM115 (lives as long as the run)
+            (folder / "logits").mkdir(parents=True, exist_ok=True)
+            for name in (SUMS, "traceback.txt"):
+                (folder / name).unlink(missing_ok=True)
+            for left_over in folder.rglob(".*.tmp"):
+                left_over.unlink()
+            self._events = os.open(folder / "events.jsonl", os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+            os.ftruncate(self._events, events or 0)
         except OSError as error:
             raise StoreError(
                 f"Expected to write results to {folder} but got: {error.strerror}; choose another folder with --out."
@@ -78,22 +92,25 @@ class RunWriter:
 
     def events(self, events: list[dict[str, Any]]) -> None:
         """Append to events.jsonl."""
-        self._events.writelines(json.dumps(event) + "\n" for event in events)
-        self._events.flush()
+        write_all(self._events, "".join(json.dumps(event) + "\n" for event in events).encode())
 
-    def status(self, state: str, reason: str | None = None) -> None:
+    def events_written(self) -> int:
+        """Bytes of events.jsonl, all of them on the disk."""
+        os.fsync(self._events)
+        return os.fstat(self._events).st_size
+
+    def status(self, state: str, reason: str | None = None, **details: Any) -> None:
         """Write status.json."""
-        self.json(
-            "status.json", {"state": state, "reason": reason, "time": datetime.now(UTC).isoformat("T", "seconds")}
-        )
+        now = datetime.now(UTC).isoformat("T", "seconds")
+        self.json("status.json", {"state": state, "reason": reason, "time": now, **details})
 
-    def close(self, state: str, reason: str | None = None) -> None:
+    def close(self, state: str, reason: str | None = None, **details: Any) -> None:
         """Write the final status, then the checksums."""
-        self._events.close()
-        self.status(state, reason)
-        files = sorted(path for path in self.folder.rglob("*") if path.is_file())
-        lines = [f"{sha256(path)}  {path.relative_to(self.folder).as_posix()}\n" for path in files]
-        self.text(SUMS, "".join(lines))
+        os.close(self._events)
+        self.status(state, reason, **details)
+        names = {path.relative_to(self.folder).as_posix(): path for path in self.folder.rglob("*") if path.is_file()}
+        kept = sorted(name for name in names if not name.startswith(f"{CHECKPOINTS}/"))
+        self.text(SUMS, "".join(f"{sha256(names[name])}  {name}\n" for name in kept))
 
 
 @dataclass(frozen=True)
@@ -151,15 +168,24 @@ class Run:
         file = self.folder / SUMS
         if not file.exists():
             return {}
-        lines = (line.split("  ", 1) for line in file.read_text(encoding="utf-8").splitlines())
+        lines = (line.split("  ", 1) for line in self._text(file).splitlines())
         return {parts[1]: parts[0] for parts in lines if len(parts) == 2}
+
+    @staticmethod
+    def _text(file: Path) -> str:
+        try:
+            return file.read_text(encoding="utf-8")
+        except (OSError, ValueError) as error:
+            raise StoreError(
+                f"Expected {file} to be a text file but got: {error}; run it again with --rerun, or remove the folder."
+            ) from error
 
     def _json(self, name: str) -> dict[str, Any]:
         file = self.folder / name
         again = "run it again with --rerun, or remove the folder"
         try:
             value = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise StoreError(f"Expected {file} to be a JSON file but got: {error}; {again}.") from error
         if name in self._sums and self._sums[name] != sha256(file):
             raise StoreError(f"Expected {file} to be as the run wrote it but its checksum differs; {again}.")

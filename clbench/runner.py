@@ -1,30 +1,56 @@
 """From a configuration to a run folder: builds the scenario, the model and the strategy, trains, records."""
 
 import math
+import shutil
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from clbench import environment, metrics, plugins
+from clbench import environment, metrics, plugins, resume
 from clbench.batch import loader
+from clbench.checkpoint import Checkpoint
 from clbench.config import DEFAULT_MEMORY, Config, resolve
 from clbench.errors import UsageError
 from clbench.files import DEFAULT_OUT
+from clbench.lock import held
 from clbench.models.features import FOLDER as FEATURES
 from clbench.models.features import FeatureSource
 from clbench.models.network import Network, build_model, weights_record
 from clbench.randomness import derive, generator
-from clbench.records import DIVERGED, DONE, FAILED, INTERRUPTED, RUNNING, Run, RunWriter, run_folder
+from clbench.records import (
+    CHECKPOINTS,
+    DIVERGED,
+    DONE,
+    FAILED,
+    INTERRUPTED,
+    RUNNING,
+    SUMS,
+    Run,
+    RunWriter,
+    run_folder,
+)
+from clbench.resume import Checkpointer, Schedule, WhilePreparing
 from clbench.scenario import Scenario
+from clbench.stops import Requests, Stopped, passing, reason
 from clbench.strategy import Setup, Strategy, Values
-from clbench.trainer import Diverged, Evaluation, Listener, build_criterion, build_optimizer, train
+from clbench.trainer import (
+    Diverged,
+    Evaluation,
+    Listener,
+    Progress,
+    build_criterion,
+    build_optimizer,
+    stream,
+    train,
+)
 
 FLUSH_EVERY = 50
 """Steps between two readings of the losses: each reading waits for the device."""
@@ -53,6 +79,10 @@ class Prepared:
     def folder(self, out: Path, seed: int) -> Path:
         """Where the run with this seed goes."""
         return run_folder(out, self.scenario.name, self.config.strategy, self.config_hash, seed)
+
+    def identity(self, seed: int, device: torch.device) -> dict[str, Any]:
+        """What must be the same for a run to go on from a checkpoint."""
+        return {"config": self.config_hash, "data": self.manifest["hash"], "seed": seed, "device": device.type}
 
 
 def build_scenario(config: Config, data_root: Path | None = None) -> Scenario:
@@ -147,27 +177,68 @@ def run(
     """
     config = resolve(scenario, strategy, memory=memory, limit=limit, settings=settings)
     chosen, prepared = choose_device(device), Prepared(config, build_scenario(config, data_root))
-    runs = []
-    for seed in seeds:
-        existing = finished(prepared.folder(out, seed))
-        runs.append(
-            existing if existing and not rerun else execute(prepared, seed, out=out, device=chosen, listeners=listeners)
-        )
-    return runs
+    return [execute(prepared, seed, out=out, device=chosen, listeners=listeners, rerun=rerun) for seed in seeds]
 
 
 def finished(folder: Path) -> Run | None:
     """The run in a folder, if it is done."""
     run = Run(folder)
-    return run if (folder / "status.json").exists() and run.state == DONE else None
+    return run if (folder / SUMS).exists() and run.state == DONE else None
 
 
 def execute(
-    prepared: Prepared, seed: int, *, out: Path, device: torch.device, listeners: Sequence[Listener] = ()
+    prepared: Prepared,
+    seed: int,
+    *,
+    out: Path,
+    device: torch.device,
+    listeners: Sequence[Listener] = (),
+    rerun: bool = False,
+    schedule: Schedule | None = None,
+    requests: Requests | None = None,
 ) -> Run:
-    """Run one seed from its start; whatever stops it is recorded in the run folder before it is raised."""
-    deterministic(seed, prepared.config.options["train"].threads)
-    writer = RunWriter(prepared.folder(out, seed))
+    """Run one seed, from its last checkpoint if it has one; nothing where it is done already.
+
+    What stops a run is recorded in the run folder before it is raised. Where it may pass (a signal, a full disk, no
+    memory, missing data) the checkpoints stay, and the same call goes on.
+
+    rerun: start afresh. schedule: when to write checkpoints. requests: what may ask the run to stop.
+
+    Raises:
+        Busy: another process has this run.
+        Stopped: `requests` asked for it.
+    """
+    folder = prepared.folder(out, seed)
+    with held(folder):
+        done = None if rerun else finished(folder)
+        if done:
+            shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)  # of a process that was killed before it did
+            return done
+        found = None if rerun else resume.latest(folder, prepared.identity(seed, device), device)
+        if found:
+            print(f"{folder}: going on after step {found.step}", file=sys.stderr, flush=True)
+        deterministic(seed, prepared.config.options["train"].threads)
+        writer = RunWriter(folder, found.state["record"]["events"] if found else None)
+        _describe(prepared, seed, device, writer, found)
+        attempt = Attempt(prepared, seed, device, writer, found, schedule or Schedule(), requests or Requests())
+        return _recorded(attempt, listeners)
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One process's work on a run: from its start, or from a checkpoint."""
+
+    prepared: Prepared
+    seed: int
+    device: torch.device
+    writer: RunWriter
+    found: Checkpoint | None
+    schedule: Schedule
+    requests: Requests
+
+
+def _describe(prepared: Prepared, seed: int, device: torch.device, writer: RunWriter, found: Checkpoint | None) -> None:
+    """config.json, env.json and what is known before the first step."""
     writer.json(
         "config.json", {**prepared.config.resolved(), "seed": seed, "protocol": dict(prepared.scenario.protocol)}
     )
@@ -177,38 +248,92 @@ def execute(
         "weights": prepared.weights,
         "freeze": prepared.config.options["model"].freeze,
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "resumed_after_step": found.step if found else None,
     }
     writer.json("env.json", env)
     if prepared.scenario.absent:
         writer.text("absent.txt", "".join(f"{path}\n" for path in prepared.scenario.absent))
+    writer.array("labels", prepared.scenario.labels[prepared.scenario.test_indices()])
     writer.status(RUNNING)
+
+
+def _recorded(attempt: Attempt, listeners: Sequence[Listener]) -> Run:
+    """Train, and write down how it ended."""
+    writer = attempt.writer
     try:
-        recorder = Recorder(writer)
-        writer.json("metrics.json", _train(prepared, seed, device, writer, [recorder, *listeners]))
+        writer.json("metrics.json", _train(attempt, listeners))
+        writer.close(DONE)
     except Diverged as error:
-        writer.close(DIVERGED, str(error))
+        _close(writer, DIVERGED, str(error), **_place(attempt, error))
+        raise
+    except Stopped as error:
+        _close(writer, INTERRUPTED, str(error))
         raise
     except Exception as error:
-        writer.text("traceback.txt", traceback.format_exc())
-        writer.close(FAILED, f"{type(error).__name__}: {error}")
+        _close(writer, FAILED, reason(error), trace=traceback.format_exc(), keep=passing(error))
         raise
-    except BaseException as error:  # a signal
-        writer.close(INTERRUPTED, type(error).__name__)
+    except BaseException as error:
+        _close(writer, INTERRUPTED, type(error).__name__)
         raise
-    writer.close(DONE)
+    shutil.rmtree(writer.folder / CHECKPOINTS, ignore_errors=True)
     return Run(writer.folder)
 
 
-def _train(
-    prepared: Prepared, seed: int, device: torch.device, writer: RunWriter, listeners: Sequence[Listener]
-) -> dict[str, Any]:
-    """Train, save the logits, and return what metrics.json holds."""
+def _close(
+    writer: RunWriter, state: str, why: str, *, trace: str | None = None, keep: bool = True, **details: Any
+) -> None:
+    """Write down why a run ended early; the first error is not to be lost where this, too, cannot be written."""
+    try:
+        if not keep or state == DIVERGED:
+            shutil.rmtree(writer.folder / CHECKPOINTS, ignore_errors=True)
+        if trace:
+            writer.text("traceback.txt", trace)
+        writer.close(state, why, **details)
+    except OSError as error:
+        print(f"{writer.folder}: {state}, {why}; this could not be written: {error}", file=sys.stderr, flush=True)
+
+
+def _place(attempt: Attempt, error: Diverged) -> dict[str, Any]:
+    """Where a run diverged: for status.json."""
+    scenario, options = attempt.prepared.scenario, attempt.prepared.config.options["train"]
+    joint = plugins.load("strategy", attempt.prepared.config.strategy).joint
+    batch = None
+    if error.task is not None and error.step is not None:
+        task = (scenario.joined() if joint else scenario)[error.task]
+        samples = next(islice(stream(task, error.task, options, attempt.seed), error.step, None))
+        batch = [scenario.ids[index] for index in samples.indices]
+    return {"at": {"task": error.task, "step": error.step, "lr": options.lr, "batch": batch}}
+
+
+def _train(attempt: Attempt, listeners: Sequence[Listener]) -> dict[str, Any]:
+    """Train to the end, and return what metrics.json holds."""
+    prepared, seed, writer, found = attempt.prepared, attempt.seed, attempt.writer, attempt.found
     cache = writer.folder.parents[3] / FEATURES  # below `out`
-    scenario, strategy = prepared.scenario, build_strategy(prepared, seed, device, cache=cache, listeners=listeners)
-    evaluations = train(strategy, scenario, prepared.config.options["train"], seed=seed, listeners=listeners)
-    writer.array("labels", scenario.labels[scenario.test_indices()])
-    for number, evaluation in enumerate(evaluations):
-        writer.array(f"task{number}", evaluation.logits)
+    before = [*listeners, WhilePreparing(attempt.requests)]
+    scenario, strategy = (
+        prepared.scenario,
+        build_strategy(prepared, seed, attempt.device, cache=cache, listeners=before),
+    )
+    progress = resume.restore(found, strategy, writer.folder) if found else Progress()
+    recorder = Recorder(writer)
+    checkpointer = Checkpointer(
+        writer,
+        strategy,
+        progress,
+        prepared.identity(seed, attempt.device),
+        flush=recorder.flush,
+        schedule=attempt.schedule,
+        requests=attempt.requests,
+        step=found.step if found else 0,
+    )
+    evaluations = train(
+        strategy,
+        scenario,
+        prepared.config.options["train"],
+        seed=seed,
+        listeners=[recorder, *listeners, checkpointer],
+        progress=progress,
+    )
     return score(scenario, evaluations, joint=strategy.joint) | costs(scenario, strategy, evaluations)
 
 
@@ -252,7 +377,9 @@ def costs(scenario: Scenario, strategy: Strategy, evaluations: Sequence[Evaluati
 
 
 class Recorder(Listener):
-    """Writes every step's numbers to events.jsonl, reading them from the device in bulk.
+    """Writes every step's numbers to events.jsonl, reading them from the device in bulk, and each task's logits.
+
+    Seconds stand in metrics.json alone, so that events.jsonl is the same for the same run.
 
     Raises:
         Diverged: a recorded number is not finite; says at which step.
@@ -265,20 +392,16 @@ class Recorder(Listener):
     def stepped(self, task: int, step: int, values: Values, images: int) -> None:
         self._waiting.append((task, step, values))
         if len(self._waiting) >= FLUSH_EVERY:
-            self._flush()
+            self.flush()
 
     def evaluated(self, task: int, evaluation: Evaluation) -> None:
-        self._flush()
-        event = {
-            "event": "evaluated",
-            "task": task,
-            "train_seconds": evaluation.train_seconds,
-            "eval_seconds": evaluation.eval_seconds,
-        }
-        self._writer.events([event])
+        self.flush()
+        self._writer.array(f"task{task}", evaluation.logits)
+        self._writer.events([{"event": "evaluated", "task": task}])
 
-    def _flush(self) -> None:
-        events = [
+    def flush(self) -> None:
+        """Write what waits."""
+        events: list[dict[str, Any]] = [
             {"event": "step", "task": task, "step": step} | {name: float(value) for name, value in values.items()}
             for task, step, values in self._waiting
         ]
@@ -288,6 +411,8 @@ class Recorder(Listener):
             if bad:
                 raise Diverged(
                     f"Expected finite numbers but {bad[0]} was {event[bad[0]]} at task {event['task']}, step "
-                    f"{event['step']}; try a smaller learning rate (--set lr=…)."
+                    f"{event['step']}; try a smaller learning rate (--set lr=…).",
+                    event["task"],
+                    event["step"],
                 )
         self._writer.events(events)

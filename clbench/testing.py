@@ -197,20 +197,31 @@ def check_strategy(name: str, scenario: str = "debug", **settings: Any) -> None:
 
 
 def check_resumed(prepared: Prepared) -> None:
-    """A strategy rebuilt from its state after every task goes on exactly like the one that was not stopped."""
+    """A strategy rebuilt from its state, before and within every task, goes on like the one that was not stopped."""
     scenario, options = prepared.scenario, prepared.config.options["train"]
     going, resumed = (build_strategy(prepared, 0, torch.device("cpu")) for _ in range(2))
     for number, task in enumerate(scenario.joined() if going.joint else scenario):
-        fresh = build_strategy(prepared, 0, torch.device("cpu"))
-        fresh.load_state(_copied(resumed.state()))
-        resumed = fresh
+        batches = list(stream(task, number, options, 0))[:STEPS]
+        resumed = _rebuilt(prepared, resumed)
         for strategy in (going, resumed):
-            strategy.model.train()
             strategy.before_task(task)
-            for samples in list(stream(task, number, options, 0))[:STEPS]:
+        for step, samples in enumerate(batches):
+            if step == len(batches) // 2:
+                resumed = _rebuilt(prepared, resumed)
+            for strategy in (going, resumed):
+                strategy.model.train()
                 _check_values(strategy.observe(strategy.load(samples)))
+        for strategy in (going, resumed):
             strategy.after_task(task)
         assert _same(going.state(), resumed.state()), f"task {task.name}: state must hold all that learning changes"
+
+
+def _rebuilt(prepared: Prepared, strategy: Strategy) -> Strategy:
+    """As in a new process: built afresh, then given the other's state."""
+    fresh = build_strategy(prepared, 0, torch.device("cpu"))
+    fresh.load_state(_copied(strategy.state()))
+    fresh.model.train()
+    return fresh
 
 
 def _trained(prepared: Prepared) -> Strategy:

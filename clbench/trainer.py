@@ -6,8 +6,9 @@ Sample order is a permutation from a generator of (seed, task, epoch); nothing h
 import math
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -42,7 +43,15 @@ class TrainOptions:
 
 
 class Diverged(ClbenchError):
-    """A loss or a score that is not finite."""
+    """A loss or a score that is not finite.
+
+    step: of the task, from 0; None where it was an evaluation. The trainer and the recorder know where.
+    """
+
+    def __init__(self, message: str, task: int | None = None, step: int | None = None) -> None:
+        super().__init__(message)
+        self.task = task
+        self.step = step
 
 
 @dataclass(frozen=True)
@@ -58,6 +67,19 @@ class Evaluation:
     positive_angle: float | None
     train_seconds: float
     eval_seconds: float
+
+
+@dataclass
+class Progress:
+    """How far a run is: with the strategy's state, all that is needed to go on.
+
+    task, step: tasks, and steps of the present task, that are done. train_seconds: spent on the present task.
+    """
+
+    task: int = 0
+    step: int = 0
+    train_seconds: float = 0.0
+    evaluations: list[Evaluation] = field(default_factory=list)
 
 
 class Listener:
@@ -112,27 +134,33 @@ def train(
     *,
     seed: int,
     listeners: Sequence[Listener] = (),
+    progress: Progress | None = None,
 ) -> list[Evaluation]:
     """Learn a scenario with a strategy; one evaluation after each task, or one at the end for joint training.
+
+    progress: where to start, kept up to date for listeners; the strategy must have the state that belongs to it.
 
     Raises:
         Diverged: a score is not finite (losses are watched by the listener that reads them).
     """
     test = scenario.test_indices()
-    evaluations = []
+    progress = progress or Progress()
     tasks = scenario.joined() if strategy.joint else scenario
-    for number, task in enumerate(tasks):
+    for number, task in list(enumerate(tasks))[progress.task :]:
         for listener in listeners:
             listener.task_started(number, len(tasks), options.epochs * steps_per_epoch(len(task.train), options))
-        started = time.perf_counter()
-        learn(strategy, task, number, stream(task, number, options, seed), listeners)
+        learn(strategy, task, number, stream(task, number, options, seed), listeners, progress)
         trained = time.perf_counter()
-        logits, angle = evaluate(strategy, scenario, test, options.eval_batch_size)
-        evaluation = Evaluation(logits, angle, trained - started, time.perf_counter() - trained)
-        evaluations.append(evaluation)
+        try:
+            logits, angle = evaluate(strategy, scenario, test, options.eval_batch_size)
+        except Diverged as error:
+            raise Diverged(str(error), number) from error
+        evaluation = Evaluation(logits, angle, progress.train_seconds, time.perf_counter() - trained)
+        progress.evaluations.append(evaluation)
+        progress.task, progress.step, progress.train_seconds = number + 1, 0, 0.0
         for listener in listeners:
             listener.evaluated(number, evaluation)
-    return evaluations
+    return progress.evaluations
 
 
 def learn(
@@ -141,17 +169,25 @@ def learn(
     number: int,
     batches: Iterator[Samples],
     listeners: Sequence[Listener],
+    progress: Progress | None = None,
 ) -> None:
-    """Show a strategy one task's batches."""
+    """Show a strategy one task's batches, from the step on that `progress` says."""
+    progress = progress or Progress(number)
+    mark = time.perf_counter()
     strategy.model.train()
-    strategy.before_task(task)
-    for step, samples in enumerate(batches):
+    if not progress.step:
+        strategy.before_task(task)
+    for samples in islice(batches, progress.step, None):
         values = strategy.observe(strategy.load(samples))
+        step, progress.step = progress.step, progress.step + 1
+        now = time.perf_counter()
+        progress.train_seconds, mark = progress.train_seconds + now - mark, now
         for listener in listeners:
             listener.stepped(number, step, values, len(samples.indices))
     strategy.after_task(task)
     if strategy.device.type == "cuda":
         torch.cuda.synchronize(strategy.device)  # or the seconds below would miss queued work
+    progress.train_seconds += time.perf_counter() - mark
 
 
 @torch.inference_mode()

@@ -5,20 +5,21 @@ import traceback
 
 import typer
 
-from clbench.cli import common, compare, inspect, report, run, runs
+from clbench.cli import common, compare, inspect, report, resume, run, runs
 from clbench.errors import ClbenchError
 
 app = typer.Typer(
     name="clbench",
     help="Benchmark suite for continual multi-label image classification.",
     epilog="Exit codes: 0 ok, 1 a run failed, 2 usage or configuration, 3 data missing or damaged, 4 plugin, "
-    "5 results store, 130 and 143 stopped by a signal.",
+    "5 results store, 75 out of time but resumable, 130 and 143 stopped by a signal.",
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("run")(run.run)
+app.command("resume")(resume.resume)
 app.command("report")(report.report)
 app.command("compare")(compare.compare)
 app.command("merge")(runs.merge)

@@ -36,6 +36,16 @@ Out = Annotated[Path, typer.Option("--out", envvar="CLBENCH_OUT", help="Folder o
 DataRoot = Annotated[
     Path | None, typer.Option("--data-root", envvar="CLBENCH_DATA_ROOT", help="Folder of the dataset's own files.")
 ]
+CheckpointMinutes = Annotated[
+    float, typer.Option(min=0.0, metavar="MINUTES", help="Write a checkpoint when the last is so old.")
+]
+CheckpointSteps = Annotated[
+    int | None, typer.Option(min=1, metavar="N", help="Write a checkpoint every N steps as well.")
+]
+MaxTime = Annotated[
+    str | None,
+    typer.Option(metavar="TIME", help="Stop with a checkpoint and exit code 75 after 90 (minutes), 45s, 30m or 1.5h."),
+]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="An option of `clbench show NAME`; repeatable.")
 ]

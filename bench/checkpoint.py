@@ -1,0 +1,81 @@
+"""What checkpoints cost: a run's time spent on writing them, as a share of the rest of the same run.
+
+    python bench/checkpoint.py [--minutes 5] [--steps 40] [--folder .]
+
+The writes are timed within the run, with fsync on the disk of `--folder`. A run of a few minutes writes none by the
+clock at the default of 5 minutes, so a few are forced, and the share is that of one write every 5 minutes of training.
+A state is the model, Adam's two means, and a memory of 2,000; one thread.
+"""
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+from _common import header, spread
+from overhead import scenario
+
+from clbench import checkpoint
+from clbench.config import resolve
+from clbench.records import RunWriter
+from clbench.resume import Checkpointer, Schedule
+from clbench.runner import Prepared, Recorder, build_strategy
+from clbench.stops import Requests
+from clbench.trainer import Progress, learn, stream
+
+WRITES = 4
+
+
+def measure(backbone: str, steps: int, minutes: float, folder: Path) -> None:
+    """Prints one backbone's figures."""
+    settings = {"backbone": backbone, "size": 2000, "batch_size": 10, "replay_batch": 10}
+    prepared = Prepared(resolve("debug", "er", memory="reservoir", settings=settings), scenario(steps))
+    strategy = build_strategy(prepared, 0, torch.device("cpu"))
+    writer, progress = RunWriter(folder / backbone), Progress()
+    recorder = Recorder(writer)
+    seconds: list[float] = []
+    write = checkpoint.write
+
+    def timed(*arguments: object) -> None:
+        started = time.perf_counter()
+        write(*arguments)  # type: ignore[arg-type]
+        seconds.append(time.perf_counter() - started)
+
+    checkpoint.write = timed  # type: ignore[assignment]
+    checkpointer = Checkpointer(
+        writer,
+        strategy,
+        progress,
+        {},
+        flush=recorder.flush,
+        schedule=Schedule(steps=steps // WRITES),
+        requests=Requests(),
+    )
+    batches = stream(prepared.scenario[0], 0, prepared.config.options["train"], 0)
+    started = time.perf_counter()
+    learn(strategy, prepared.scenario[0], 0, batches, [recorder, checkpointer], progress)
+    training = time.perf_counter() - started - sum(seconds)
+    checkpoint.write = write
+    size = sum(file.stat().st_size for file in next((folder / backbone / "checkpoint").iterdir()).iterdir())
+    share = 100 * max(seconds) / (60 * minutes)
+    print(f"{backbone}: {size / 1e6:.1f} MB; {steps} steps in {training:.1f} s besides")
+    print(f"  one write  {spread([1e3 * s for s in seconds], 'ms')}")
+    print(f"  share of a run at one in {minutes:g} min, by the slowest write: {share:.2f} %  (goal: at most 3 %)")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--minutes", type=float, default=5.0)
+    parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--folder", type=Path, default=Path("."))
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    print(header())
+    with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
+        for backbone in ("small", "resnet18", "resnet50", "resnet101"):
+            measure(backbone, arguments.steps, arguments.minutes, Path(folder))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,103 @@
+"""What makes a run stop early: signals and the clock, answered between two steps, and failures put into words."""
+
+import errno
+import os
+import re
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import torch
+
+from clbench.errors import ClbenchError, DataError, UsageError
+
+OUT_OF_TIME = 75
+"""Exit code of a run that stopped because its time was up and that can go on: EX_TEMPFAIL of sysexits.h."""
+
+
+class Stopped(ClbenchError):
+    """A run that was asked to stop and did so after a checkpoint."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+class Requests:
+    """What is asked of a run from outside. Handlers only note it; the run looks between two steps.
+
+    seconds: how long from now until the time is up; None for no limit.
+    """
+
+    def __init__(self, seconds: float | None = None) -> None:
+        self._deadline = None if seconds is None else time.monotonic() + seconds
+        self._signal: int | None = None
+        self._checkpoint = False
+
+    def stop(self) -> Stopped | None:
+        """Why the run has to stop now, if it has to."""
+        if self._signal is not None:
+            return Stopped(f"stopped by {signal.Signals(self._signal).name}", 128 + self._signal)
+        if self._deadline is not None and time.monotonic() >= self._deadline:
+            return Stopped("stopped by --max-time", OUT_OF_TIME)
+        return None
+
+    def take_checkpoint(self) -> bool:
+        """Whether a checkpoint was asked for since the last call."""
+        asked, self._checkpoint = self._checkpoint, False
+        return asked
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """SIGINT and SIGTERM stop after the present step, a second one at once; SIGUSR1 asks for a checkpoint."""
+        handlers = {signal.SIGINT: self._on_stop, signal.SIGTERM: self._on_stop}
+        if hasattr(signal, "SIGUSR1"):
+            handlers[signal.SIGUSR1] = self._on_checkpoint
+        before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _on_stop(self, number: int, frame: FrameType | None) -> None:
+        if self._signal is not None:
+            os._exit(128 + number)  # what is on the disk is whole at any moment
+        self._signal = number
+
+    def _on_checkpoint(self, number: int, frame: FrameType | None) -> None:
+        self._checkpoint = True
+
+
+def parse_duration(text: str) -> float:
+    """Seconds of `90` (minutes), `45s`, `30m` or `1.5h`. Raises UsageError."""
+    match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)([smh]?)", text.strip(), re.ASCII)
+    if not match:
+        raise UsageError(f"Expected --max-time like 90 (minutes), 45s, 30m or 1.5h but got {text!r}.")
+    return float(match[1]) * {"s": 1, "m": 60, "h": 3600, "": 60}[match[2]]
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that there was no memory left, on the device or in the machine."""
+    if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and "DefaultCPUAllocator: can't allocate" in str(error)
+
+
+def reason(error: BaseException) -> str:
+    """Why a run failed, in one line."""
+    said = (str(error) or type(error).__name__).splitlines()[0]
+    if out_of_memory(error):
+        return f"out of memory: {said}; try a smaller --set batch_size or eval_batch_size"
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"disk full: {said}; make room, then the same command goes on"
+    if isinstance(error, ClbenchError):
+        return str(error)
+    return f"{type(error).__name__}: {said}"
+
+
+def passing(error: BaseException) -> bool:
+    """Whether a failure is the machine's and may pass, so that the run can go on from its last checkpoint."""
+    return out_of_memory(error) or isinstance(error, OSError | DataError)

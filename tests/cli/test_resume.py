@@ -1,0 +1,292 @@
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from clbench.lock import held
+from clbench.records import Run, find_runs
+from clbench.stops import Requests, parse_duration
+from clbench.strategy import Values
+from clbench.trainer import Listener
+
+CommandLine = Callable[..., tuple[int, str, str]]
+RUN = ("run", "--scenario", "debug", "--strategy", "er")
+
+
+def only_run(folder: Path) -> Run:
+    [run] = find_runs(folder)
+    return run
+
+
+def record(run: Run) -> list[bytes]:
+    files = [run.folder / "events.jsonl", *sorted((run.folder / "logits").iterdir())]
+    return [file.read_bytes() for file in files]
+
+
+class At(Listener):
+    """Does something to this process after a step."""
+
+    def __init__(self, step: int, act: Callable[[], object]) -> None:
+        self._left, self._act = step, act
+
+    def stepped(self, task: int, step: int, values: Values, images: int) -> None:
+        self._left -= 1
+        if not self._left:
+            self._act()
+
+
+def act_at(monkeypatch: pytest.MonkeyPatch, step: int, act: Callable[[], object]) -> None:
+    """Let every run of this process do something after so many steps."""
+    from clbench.cli import cells
+    from clbench.runner import execute
+
+    def with_listener(*arguments: object, **options: object) -> Run:
+        options["listeners"] = [At(step, act)]
+        return execute(*arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(cells, "execute", with_listener)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_stops_at_the_next_step_and_the_same_command_goes_on(
+    clbench: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, code: int
+) -> None:
+    assert clbench(*RUN, "--out", "whole")[0] == 0
+    with monkeypatch.context() as patch:
+        act_at(patch, 3, lambda: os.kill(os.getpid(), number))
+        got, out, err = clbench(*RUN)
+    assert got == code and not out and "the same command goes on" in err
+    run = only_run(tmp_path / "results" / "runs")
+    assert run.state == "interrupted" and run.status["reason"] == f"stopped by {signal.Signals(number).name}"
+    assert (run.folder / "checkpoint" / "3" / "MANIFEST.json").exists()
+    got, out, err = clbench(*RUN)
+    assert got == 0 and "going on after step 3" in err and "er" in out
+    assert record(only_run(tmp_path / "results" / "runs")) == record(only_run(tmp_path / "whole"))
+    assert not (run.folder / "checkpoint").exists() and only_run(tmp_path / "results" / "runs").state == "done"
+
+
+def test_resume_goes_on_with_a_run_or_with_all_of_a_store(
+    clbench: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = ("--set", "lr=0.01", "--set", "size=4", "--limit", "6", "--memory", "prs")
+    assert clbench(*RUN, *options, "--out", "whole", "--seed", "0..1")[0] == 0
+    for seed in ("0", "1"):
+        with monkeypatch.context() as patch:
+            act_at(patch, 3, lambda: os.kill(os.getpid(), signal.SIGTERM))
+            assert clbench(*RUN, *options, "--seed", seed)[0] == 143
+    first, second = find_runs(tmp_path / "results" / "runs")
+    code, out, err = clbench("resume", str(first.folder))
+    assert code == 0 and "going on after step 3" in err, err
+    code, out, err = clbench("resume", "results/runs")
+    assert code == 0 and len(out.splitlines()) == 2 + 1, err  # the other one alone
+    wholes = list(find_runs(tmp_path / "whole"))
+    assert [record(run) for run in (first, second)] == [record(run) for run in wholes]
+    code, _, err = clbench("resume", "results/runs")
+    assert code == 5 and "Expected interrupted runs below results/runs but found none" in err
+    code, _, err = clbench("resume", str(first.folder))
+    assert code == 5 and "but it is done" in err
+    assert clbench("resume", "nowhere")[0] == 5
+
+
+def test_max_time_stops_with_75(clbench: CommandLine, tmp_path: Path) -> None:
+    code, _, err = clbench(*RUN, "--max-time", "0s")
+    assert code == 75 and "stopped by --max-time" in err
+    code, _, err = clbench(*RUN, "--max-time", "0.3s", "--set", "epochs=100000")
+    assert code == 75
+    run = only_run(tmp_path / "results" / "runs")
+    assert run.state == "interrupted" and list((run.folder / "checkpoint").glob("*/MANIFEST.json"))
+    code, _, err = clbench(*RUN, "--max-time", "soon")
+    assert code == 2 and "Expected --max-time like 90 (minutes), 45s, 30m or 1.5h but got 'soon'." in err
+
+
+def test_durations() -> None:
+    assert [parse_duration(text) for text in ("2", "45s", "1.5h", "30m")] == [120, 45, 5400, 1800]
+
+
+def test_a_user_signal_checkpoints_and_the_run_goes_on(
+    clbench: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[int] = []
+    from clbench import checkpoint
+
+    write = checkpoint.write
+
+    def noted(folder: Path, step: int, state: dict[str, object]) -> None:
+        written.append(step)
+        write(folder, step, state)
+
+    monkeypatch.setattr(checkpoint, "write", noted)
+    act_at(monkeypatch, 3, lambda: os.kill(os.getpid(), signal.SIGUSR1))
+    assert clbench(*RUN)[0] == 0
+    assert written == [2, 3, 4]  # two ends of a task, and the signal
+    assert only_run(tmp_path / "results" / "runs").state == "done"
+
+
+def test_checkpoints_by_steps_and_minutes(clbench: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    from clbench import checkpoint
+
+    written: list[int] = []
+    monkeypatch.setattr(checkpoint, "write", lambda folder, step, state: written.append(step))
+    assert clbench(*RUN, "--checkpoint-steps", "1")[0] == 0
+    assert clbench(*RUN, "--checkpoint-minutes", "0", "--rerun")[0] == 0
+    assert clbench(*RUN, "--rerun")[0] == 0
+    assert written == [1, 2, 2, 3, 4, 4, 5, 6] * 2 + [2, 4]
+
+
+def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
+    child = os.fork()
+    if not child:
+        requests = Requests()
+        with requests.listening():
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+            os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 130
+
+
+def test_rerun_starts_afresh(clbench: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        act_at(patch, 3, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        clbench(*RUN)
+    code, _, err = clbench(*RUN, "--rerun")
+    assert code == 0 and "going on" not in err
+
+
+def test_a_checkpoint_of_something_else_is_refused(
+    clbench: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        act_at(patch, 3, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        clbench(*RUN)
+    folder = only_run(tmp_path / "results" / "runs").folder
+    folder.rename(folder.with_name("seed1"))
+    code, _, err = clbench(*RUN, "--seed", "1")
+    assert code == 1 and "to be of seed 1 but it is of 0; start afresh with --rerun" in err
+
+
+def test_a_run_of_another_process_is_left_to_it(clbench: CommandLine, tmp_path: Path) -> None:
+    clbench(*RUN, "--strategy", "finetune")
+    busy = only_run_of(tmp_path, "er").folder
+    with held(busy):
+        code, out, err = clbench(*RUN, "--strategy", "finetune", "--rerun")
+    assert code == 5 and "finetune" in out
+    assert f"process {os.getpid()} on " in err and "has been running it since 20" in err
+    assert clbench(*RUN, "--rerun")[0] == 0  # the lock of a process that is gone is free
+
+
+def only_run_of(folder: Path, strategy: str) -> Run:
+    return next(run for run in find_runs(folder / "results" / "runs") if run.strategy == strategy)
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (torch.cuda.OutOfMemoryError("CUDA out of memory"), "out of memory: CUDA out of memory; try a smaller"),
+        (MemoryError(), "out of memory: MemoryError; try a smaller"),
+        (RuntimeError("[enforce] DefaultCPUAllocator: can't allocate memory"), "out of memory: "),
+        (OSError(errno.ENOSPC, "No space left on device"), "disk full: "),
+        (FileNotFoundError(errno.ENOENT, "gone", "a.jpg"), "FileNotFoundError: "),
+    ],
+)
+def test_what_may_pass_is_recorded_and_the_next_run_goes_on(
+    clbench: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, reason: str
+) -> None:
+    from strategies.er import ExperienceReplay
+
+    observe = ExperienceReplay.observe
+    steps: list[int] = []
+
+    def broken(self: ExperienceReplay, batch: object) -> Values:
+        steps.append(1)
+        if len(steps) == 4:
+            raise error
+        return observe(self, batch)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(ExperienceReplay, "observe", broken)
+    code, out, err = clbench(*RUN, "--strategy", "finetune")
+    assert code == 1 and "1 run(s) failed:" in err and "finetune" in out and "er" not in out
+    run = only_run_of(tmp_path, "er")
+    assert run.state == "failed" and run.status["reason"].startswith(reason)
+    code, _, err = clbench(*RUN)
+    assert code == 0 and "going on after step 2" in err
+
+
+def test_divergence_says_where(clbench: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from strategies.er import ExperienceReplay
+
+    seen: list[list[int]] = []
+    observe = ExperienceReplay.observe
+
+    def broken(self: ExperienceReplay, batch: object) -> Values:
+        seen.append(batch.samples.indices.tolist())  # type: ignore[attr-defined]
+        values = observe(self, batch)  # type: ignore[arg-type]
+        return {"loss": float("nan")} if len(seen) == 4 else values
+
+    monkeypatch.setattr(ExperienceReplay, "observe", broken)
+    code, out, _ = clbench(*RUN, "--checkpoint-steps", "1")
+    run = only_run(tmp_path / "results" / "runs")
+    assert code == 1 and not out and run.state == "diverged"
+    assert run.status["at"] == {"task": 1, "step": 1, "lr": 0.001, "batch": seen[3]}
+    assert not (run.folder / "checkpoint").exists() and not (run.folder / "metrics.json").exists()
+
+
+def test_eight_processes_share_a_list_of_runs(tmp_path: Path) -> None:
+    """24 runs offered to 8 processes, 3 of which are killed: each run is done once, none is lost."""
+    from clbench.cli import app
+
+    arguments = ["run", "--scenario", "debug", "--strategy", "er,finetune,lwf", "--seed", "0..7", "--out"]
+    arguments += [str(tmp_path / "runs"), "--set", "epochs=8"]
+
+    def start(number: int) -> int:
+        child = os.fork()
+        if child:
+            return child
+        try:
+            with open(tmp_path / f"{number}.err", "w") as err:
+                os.dup2(err.fileno(), 2)
+                sys.stderr = err
+                app(arguments, standalone_mode=False)
+        finally:
+            os._exit(0)
+
+    children = [start(number) for number in range(8)]
+    time.sleep(1.0)
+    for child in children[:3]:
+        os.kill(child, signal.SIGKILL)
+    for child in children:
+        os.waitpid(child, 0)
+    os.waitpid(start(8), 0)  # takes over what the killed ones had begun, if the others were done by then
+    runs = list(find_runs(tmp_path / "runs"))
+    assert len(runs) == 24 and all(run.state == "done" for run in runs)
+    said = "".join((tmp_path / f"{number}.err").read_text() for number in range(9))
+    done = [line.partition(": done in ")[0] for line in said.splitlines() if ": done in " in line]
+    assert len(done) == len(set(done)) <= 24
+    for run in runs:
+        events = [json.loads(line) for line in (run.folder / "events.jsonl").read_text().splitlines()]
+        assert sum(event["event"] == "evaluated" for event in events) == 3
+        assert sum(event["event"] == "step" for event in events) == 3 * 2 * 8
+
+
+def test_killed_for_good_and_resumed_from_the_command_line(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "clbench", *RUN, "--set", "epochs=80", "--checkpoint-steps", "10", "--out"]
+    assert subprocess.run([*command, "whole"], cwd=tmp_path, capture_output=True).returncode == 0
+    process = subprocess.Popen([*command, "killed"], cwd=tmp_path, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not list((tmp_path / "killed").glob("**/MANIFEST.json")):
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    assert only_run(tmp_path / "killed").state == "running"
+    done = subprocess.run(
+        [sys.executable, "-m", "clbench", "resume", "killed"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0 and "going on after step" in done.stderr, done.stderr
+    assert record(only_run(tmp_path / "killed")) == record(only_run(tmp_path / "whole"))

@@ -1,0 +1,132 @@
+"""Runs in forked children, which have torch imported already, and what becomes of a run that is killed or fails."""
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save
+
+from clbench import checkpoint, runner
+from clbench.config import resolve
+from clbench.resume import Schedule
+from clbench.runner import Prepared, build_scenario, execute
+from clbench.strategy import Strategy, Values
+from clbench.trainer import Listener
+
+CPU = torch.device("cpu")
+KINDS: tuple[tuple[str, str, str | None], ...] = (
+    ("debug", "finetune", None),
+    ("debug", "er", "reservoir"),
+    ("debug", "ewc", "prs"),
+    ("debug", "lwf", "reservoir"),
+    ("debug", "dlfl", "prs"),
+    ("debug", "joint", None),
+    ("debug", "er", "prs"),
+    ("debug-incremental", "er", "reservoir"),
+    ("debug-incremental", "ewc", None),
+    ("debug-incremental", "lwf", "prs"),
+)
+"""Scenario, strategy, memory: every built-in strategy and memory, and heads that grow."""
+
+
+def prepare(kind: tuple[str, str, str | None], **settings: Any) -> Prepared:
+    scenario, strategy, memory = kind
+    config = resolve(scenario, strategy, memory=memory, settings={"epochs": 2, **settings})
+    return Prepared(config, build_scenario(config))
+
+
+def in_child(work: Callable[[], None]) -> int:
+    """Run something in a forked child; its exit code, or minus the signal that killed it."""
+    child = os.fork()
+    if not child:
+        code = 1
+        try:
+            work()
+            code = 0
+        finally:
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def go(prepared: Prepared, out: Path, *listeners: Listener, steps: int = 2) -> None:
+    """Run, or go on; leaves a hash of the strategy's last state beside the results."""
+    built: list[Strategy] = []
+    build = runner.build_strategy
+
+    def kept(*arguments: Any, **options: Any) -> Strategy:
+        built.append(build(*arguments, **options))
+        return built[0]
+
+    runner.build_strategy = kept  # type: ignore[assignment]
+    try:
+        execute(prepared, 0, out=out, device=CPU, listeners=listeners, schedule=Schedule(steps=steps))
+    finally:
+        runner.build_strategy = build
+    if built:
+        (out / "final").write_text(state_hash(built[0].state()))
+
+
+def state_hash(state: Any) -> str:
+    """Of every bit of a state."""
+    tensors: dict[str, torch.Tensor] = {}
+    plain = json.dumps(checkpoint._take_apart(state, "", tensors))
+    return hashlib.sha256(plain.encode() + save(tensors)).hexdigest()
+
+
+def outcome(prepared: Prepared, out: Path) -> dict[str, str]:
+    """Hashes of all that a run leaves behind but seconds, bytes of memory, versions and times of day."""
+    folder = prepared.folder(out, 0)
+    files = [folder / "events.jsonl", folder / "config.json", *sorted((folder / "logits").iterdir())]
+    hashes = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    metrics = json.loads((folder / "metrics.json").read_text())
+    metrics.pop("cost")
+    assert json.loads((folder / "status.json").read_text())["state"] == "done"
+    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
+    return {**hashes, "metrics": json.dumps(metrics, sort_keys=True), "names": json.dumps(names)}
+
+
+def reference(prepared: Prepared, out: Path) -> tuple[dict[str, str], str]:
+    """What the uninterrupted run leaves, and the hash of its last state."""
+    assert in_child(lambda: go(prepared, out)) == 0
+    return outcome(prepared, out), (out / "final").read_text()
+
+
+class KilledAt(Listener):
+    """SIGKILL after so many steps of this process."""
+
+    def __init__(self, steps: int) -> None:
+        self._left = steps
+
+    def stepped(self, task: int, step: int, values: Values, images: int) -> None:
+        self._left -= 1
+        if self._left < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+Act = Callable[[int, str, tuple[Any, ...]], object]
+"""(number of the operation, its name, its arguments), called before it is done; may raise."""
+
+
+def watch_files(act: Act) -> None:
+    """Call `act` before every write, fsync, rename and removal that this process does; for children only."""
+    count = 0
+
+    def watched(function: Any, name: str) -> Any:
+        def replacement(*arguments: Any, **options: Any) -> Any:
+            nonlocal count
+            count += 1
+            where = os.readlink(f"/proc/self/fd/{arguments[0]}") if isinstance(arguments[0], int) else arguments[0]
+            act(count, f"{name} {Path(where).name}", arguments)
+            return function(*arguments, **options)
+
+        return replacement
+
+    for name in ("write", "fsync", "replace", "rename", "ftruncate", "mkdir"):
+        setattr(os, name, watched(getattr(os, name), name))
+    shutil.rmtree = watched(shutil.rmtree, "rmtree")

@@ -1,0 +1,239 @@
+"""Files that are damaged or hostile: one sentence that names the file, and no code of theirs runs."""
+
+import copy
+import io
+import json
+import os
+import pickle
+import random
+import tarfile
+import time
+import zipfile
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from forked import CPU, KINDS, KilledAt, go, in_child, prepare
+
+from clbench import checkpoint
+from clbench.cli.run import read_config
+from clbench.data.coco import read_instances
+from clbench.errors import ClbenchError, DataError, StoreError
+from clbench.metrics import average_precision
+from clbench.models import ModelOptions
+from clbench.models.network import build_model
+from clbench.records import Run
+from clbench.report.formats import summary
+
+GOOD: dict[str, Any] = {
+    "images": [{"id": i, "file_name": f"{i}.jpg", "height": 4, "width": 4} for i in range(1, 7)],
+    "categories": [{"id": c, "name": f"class {c}"} for c in (1, 3, 8)],
+    "annotations": [{"id": n, "image_id": 1 + n % 5, "category_id": (1, 3, 8)[n % 3], "iscrowd": 0} for n in range(9)],
+}
+ODD: tuple[Any, ...] = (
+    None, True, -1, 0, 1, 3, 2**63, 10**400, 1.5, float("nan"), float("inf"), "", "1", "../x", "/etc/passwd", "a\0b",
+    "\ud800", [], {}, [[]], {"id": 1}, "x" * 5000,
+)  # fmt: skip
+
+
+def mutate(value: Any, rng: random.Random) -> Any:
+    """One change somewhere in a JSON value."""
+    value = copy.deepcopy(value)
+    here = value
+    while isinstance(here, dict | list) and here:
+        key = rng.choice(list(here)) if isinstance(here, dict) else rng.randrange(len(here))
+        if not isinstance(here[key], dict | list) or not here[key] or rng.random() < 0.2:
+            break
+        here = here[key]
+    change = rng.randrange(4)
+    if change == 0:
+        del here[key]
+    elif change == 1 and isinstance(here, list):
+        here.append(copy.deepcopy(here[key]))
+    else:
+        here[key] = copy.deepcopy(rng.choice(ODD))
+    return value
+
+
+def garble(data: bytes, rng: random.Random) -> bytes:
+    """Cut off, flipped, in another encoding, repeated, or nested without end."""
+    way = rng.randrange(7)
+    place = rng.randrange(len(data))
+    if way == 0:
+        return data[:place]
+    if way == 1:
+        return data[:place] + bytes([rng.randrange(256)]) + data[place + 1 :]
+    if way == 2:
+        return data.decode().encode(rng.choice(("utf-16", "utf-32", "utf-8-sig")))
+    if way == 3:
+        return data + data[place:]
+    if way == 4:
+        return data[:place] + b"[" * 20000 + data[place:]
+    if way == 5:
+        return data[:place] + rng.randbytes(9) + data[place:]
+    return data[:place] + b"9" * 5000 + data[place:]
+
+
+def plain_reading(data: bytes) -> dict[int, set[str]]:
+    """Image id -> names of its classes, by the shortest program that reads the file."""
+    top = json.loads(data.decode("utf-8-sig"))
+    names = {category["id"]: category["name"] for category in top["categories"]}
+    labels: dict[int, set[str]] = {image["id"]: set() for image in top["images"]}
+    for annotation in top["annotations"]:
+        labels[annotation["image_id"]].add(names[annotation["category_id"]])
+    return labels
+
+
+def test_two_thousand_annotation_files(tmp_path: Path) -> None:
+    rng = random.Random(0)
+    file = tmp_path / "instances.json"
+    refused = 0
+    for number in range(2000):
+        value = GOOD
+        for _ in range(rng.randrange(1, 3)):
+            value = mutate(value, rng) if number % 2 and isinstance(value, dict) and value else value
+        data = json.dumps(value).encode()
+        file.write_bytes(data if number % 2 else garble(data, rng))
+        started = time.monotonic()
+        try:
+            table = read_instances([(file, "train2014")])
+        except DataError as error:
+            refused += 1
+            assert "instances.json" in str(error) and "\n" not in str(error), str(error)
+        else:
+            got = {
+                image: {table.classes[c] for c in np.flatnonzero(row)}
+                for image, row in zip(table.ids, table.labels, strict=True)
+            }
+            assert got == plain_reading(file.read_bytes())
+        assert time.monotonic() - started < 1.0
+    assert 1000 < refused < 2000  # both ways were taken
+
+
+def test_garbled_configuration_files(tmp_path: Path) -> None:
+    import typer
+
+    from clbench.cli import app
+
+    command = typer.main.get_command(app).commands["run"]  # type: ignore[attr-defined]
+    rng = random.Random(1)
+    good = b'scenario = "debug"\nseed = 3\nlimit = 2\n[set]\nlr = 0.5\nepochs = 2\n'
+    for _ in range(300):
+        file = tmp_path / "c.toml"
+        file.write_bytes(garble(good, rng))
+        try:
+            read_config(typer.Context(command), file)
+        except ClbenchError as error:
+            assert "c.toml" in str(error)
+
+
+def run_folder(tmp_path: Path) -> Path:
+    prepared = prepare(KINDS[1], epochs=1)
+    assert in_child(lambda: go(prepared, tmp_path / "runs")) == 0
+    return prepared.folder(tmp_path / "runs", 0)
+
+
+def test_garbled_run_folders(tmp_path: Path) -> None:
+    """A changed file of a run is noticed by its sum, and without sums it is one sentence or the same table."""
+    rng = random.Random(2)
+    folder = run_folder(tmp_path)
+    expected = summary([Run(folder)])
+    for number in range(300):
+        file = folder / ("metrics.json", "status.json", "config.json")[number % 3]
+        good = file.read_bytes()
+        bad = garble(good, rng)
+        file.write_bytes(bad)
+        try:
+            assert summary([Run(folder)]) == expected
+        except StoreError as error:
+            assert file.name in str(error)
+        file.write_bytes(good)
+
+
+class Bomb:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __reduce__(self) -> Any:
+        return os.mkdir, (str(self._path),)
+
+
+def hostile(proof: Path) -> list[bytes]:
+    """Twenty files that would make a folder called `proof` if they were unpickled or unpacked."""
+    bomb = Bomb(proof)
+    files = [pickle.dumps(bomb, protocol) for protocol in range(pickle.HIGHEST_PROTOCOL + 1)]
+    files += [pickle.dumps({"state": [bomb]}, protocol) for protocol in range(pickle.HIGHEST_PROTOCOL + 1)]
+    for zipped in (True, False):
+        buffer = io.BytesIO()
+        torch.save({"model": bomb}, buffer, _use_new_zipfile_serialization=zipped)
+        files.append(buffer.getvalue())
+    buffer = io.BytesIO()
+    np.save(buffer, np.array([bomb], object), allow_pickle=True)
+    files.append(buffer.getvalue())
+    buffer = io.BytesIO()
+    np.savez(buffer, a=np.array([bomb], object))
+    files.append(buffer.getvalue())
+    for mode in ("w", "w:gz", "w:bz2"):
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode=mode) as archive:
+            archive.addfile(tarfile.TarInfo(f"../{proof.name}"), io.BytesIO())
+        files.append(buffer.getvalue())
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as zip_file:
+        zip_file.writestr(f"../{proof.name}", "")
+    return [*files, buffer.getvalue()]
+
+
+def test_twenty_hostile_files_in_every_place(tmp_path: Path) -> None:
+    proof = tmp_path / "proof"
+    files = hostile(proof)
+    assert len(files) == 20
+    pickle.loads(files[0])
+    assert proof.exists()  # they are what they seem
+    proof.rmdir()
+    done = run_folder(tmp_path)
+    prepared, out = prepare(KINDS[1]), tmp_path / "killed"
+    assert in_child(lambda: go(prepared, out, KilledAt(9))) < 0
+    last = prepared.folder(out, 0) / "checkpoint" / "8"
+    for number, data in enumerate(files):
+        for place in sorted([*last.iterdir(), *(p for p in done.rglob("*") if p.is_file())]):
+            good = place.read_bytes()
+            place.write_bytes(data)
+            with pytest.raises(ClbenchError) if place.parent == last else nullcontext():
+                checkpoint.read(last, CPU)
+            try:
+                summary([Run(done)])
+            except StoreError as error:
+                assert place.name in str(error) or place.name == "SHA256SUMS"
+            place.write_bytes(good)
+        weights = tmp_path / "w.safetensors"
+        weights.write_bytes(data)
+        with pytest.raises(DataError):
+            build_model(ModelOptions(backbone="small", weights=str(weights)), 3, 0)
+        with pytest.raises(DataError):
+            read_instances([(weights, "train2014")])
+        assert not proof.exists(), number
+
+
+@pytest.mark.filterwarnings("ignore:No positive class found")
+def test_ten_thousand_metric_cases() -> None:
+    from sklearn.metrics import average_precision_score
+
+    rng = np.random.default_rng(0)
+    for case in range(1000):
+        n, classes = int(rng.integers(1, 30)), 10
+        labels = (rng.random((n, classes)) < rng.random(classes)).astype(np.uint8)
+        scores = rng.normal(size=(n, classes)).astype(np.float32)
+        if case % 2:
+            scores = np.round(scores * rng.integers(1, 4))  # ties, and constants
+        got = average_precision(labels, scores)
+        for c in range(classes):
+            if labels[:, c].any():
+                assert abs(got[c] - average_precision_score(labels[:, c], scores[:, c])) <= 1e-12
+            else:
+                assert np.isnan(got[c])
