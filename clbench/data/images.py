@@ -9,11 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torchvision.io import ImageReadMode, decode_image, read_file
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2.functional import resize
 
-from clbench.errors import DataError
+from clbench.data.decode import decode
 
 IntArray = npt.NDArray[np.int64]
 
@@ -43,7 +42,7 @@ class ArrayImages:
 class FileImages:
     """Image files decoded on the fly by torchvision and resized straight to a square (aspect not kept, as in PRS).
 
-    Grey images get three equal channels; bicubic with antialiasing, which is what PRS's pinned Pillow did.
+    `clbench.data.decode` says what becomes of odd files. Bicubic with antialiasing, as PRS's pinned Pillow did.
     """
 
     def __init__(self, root: Path, paths: Sequence[str], size: int, threads: int = 2) -> None:
@@ -63,14 +62,6 @@ class FileImages:
         return torch.stack(list(self._pool.map(self._one, indices.tolist())))
 
     def _one(self, index: int) -> Tensor:
-        file = self._files[index]
-        try:
-            image = decode_image(read_file(str(file)), ImageReadMode.RGB)
-        except RuntimeError as error:
-            reason = str(error).splitlines()[0]
-            raise DataError(
-                f"Expected {file} to be a readable JPEG or PNG image but got: {reason}. "
-                "Restore the file, or leave it out with --allow-missing once it is deleted."
-            ) from error
+        image = decode(self._files[index])
         square: Tensor = resize(image, [self._size, self._size], InterpolationMode.BICUBIC, antialias=True)
         return square

@@ -9,9 +9,6 @@ from clbench.data.images import ArrayImages, FileImages
 from clbench.errors import DataError
 from clbench.randomness import generator
 
-# torchvision announces that its decoders will move to another package
-pytestmark = pytest.mark.filterwarnings("ignore:The image decoding and encoding capabilities:DeprecationWarning")
-
 
 def smooth(height: int, width: int, channels: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
     """A picture without hard edges, which every decoder shows alike."""
