@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from _common import header, spread
 
-from clbench.batch import loader
+from clbench.batch import Loader
 from clbench.config import resolve
 from clbench.data.images import ArrayImages, FileImages
 from clbench.runner import Prepared, build_scenario, build_strategy
@@ -57,7 +57,7 @@ def compare(name: str, scenario: Scenario, count: int) -> None:
         cpu = torch.device("cpu")
         with tempfile.TemporaryDirectory() as cache:
             kept, computed = (build_strategy(prepared, 0, cpu, cache=Path(cache)) for _ in range(2))
-        computed._loader = loader(prepared.scenario.images, cpu)  # pixels instead of maps
+        computed._loader = Loader(prepared.scenario.images, cpu)  # pixels instead of maps
         pairs = list(zip(steps(kept, prepared, count), steps(computed, prepared, count), strict=True))[WARM_UP:]
         (fast, losses), (slow, others) = (zip(*side, strict=True) for side in zip(*pairs, strict=True))
         apart = max(abs(a - b) for a, b in zip(losses, others, strict=True))

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from clbench import environment, metrics, plugins, resume
-from clbench.batch import loader
+from clbench.batch import WORKERS, Loader
 from clbench.checkpoint import Checkpoint
 from clbench.config import DEFAULT_MEMORY, Config, resolve
 from clbench.errors import UsageError
@@ -108,9 +108,11 @@ def build_strategy(
     *,
     cache: Path | None = None,
     listeners: Sequence[Listener] = (),
+    workers: int = WORKERS,
 ) -> Strategy:
     """Model, optimiser, memory and strategy of one run, all seeded.
 
+    workers: threads that decode images ahead.
     cache: where the maps of a frozen backbone are kept; in memory without one. They are computed here.
     """
     config, scenario = prepared.config, prepared.scenario
@@ -129,7 +131,7 @@ def build_strategy(
         optimizer=build_optimizer(config.options["train"], model),
         criterion=build_criterion(config.options["train"]),
         memory=memory,
-        loader=loader(features or scenario.images, device),
+        loader=Loader(features or scenario.images, device, workers),
         device=device,
         seed=seed,
         grad_clip=config.options["train"].grad_clip,
@@ -167,17 +169,22 @@ def run(
     device: str = "auto",
     rerun: bool = False,
     listeners: Sequence[Listener] = (),
+    workers: int = WORKERS,
 ) -> list[Run]:
     """Run a strategy on a scenario, once for each seed; a run that is done already is not run again.
 
     settings: option -> value, as `--set` takes them, e.g. ``{"head": "dlfl", "lr": 1e-3}``.
+    workers: threads that decode images ahead; results do not depend on them.
 
     Raises:
         UsageError, PluginError, DataError: nothing has run. Whatever a run raises is recorded in its folder first.
     """
     config = resolve(scenario, strategy, memory=memory, limit=limit, settings=settings)
     chosen, prepared = choose_device(device), Prepared(config, build_scenario(config, data_root))
-    return [execute(prepared, seed, out=out, device=chosen, listeners=listeners, rerun=rerun) for seed in seeds]
+    return [
+        execute(prepared, seed, out=out, device=chosen, listeners=listeners, rerun=rerun, workers=workers)
+        for seed in seeds
+    ]
 
 
 def finished(folder: Path) -> Run | None:
@@ -196,13 +203,15 @@ def execute(
     rerun: bool = False,
     schedule: Schedule | None = None,
     requests: Requests | None = None,
+    workers: int = WORKERS,
 ) -> Run:
     """Run one seed, from its last checkpoint if it has one; nothing where it is done already.
 
     What stops a run is recorded in the run folder before it is raised. Where it may pass (a signal, a full disk, no
     memory, missing data) the checkpoints stay, and the same call goes on.
 
-    rerun: start afresh. schedule: when to write checkpoints. requests: what may ask the run to stop.
+    rerun: start afresh. schedule: when to write checkpoints. requests: what may ask the run to stop. workers: threads
+    that decode images ahead.
 
     Raises:
         Busy: another process has this run.
@@ -220,7 +229,9 @@ def execute(
         deterministic(seed, prepared.config.options["train"].threads)
         writer = RunWriter(folder, found.state["record"]["events"] if found else None)
         _describe(prepared, seed, device, writer, found)
-        attempt = Attempt(prepared, seed, device, writer, found, schedule or Schedule(), requests or Requests())
+        attempt = Attempt(
+            prepared, seed, device, writer, found, schedule or Schedule(), requests or Requests(), workers
+        )
         return _recorded(attempt, listeners)
 
 
@@ -235,6 +246,7 @@ class Attempt:
     found: Checkpoint | None
     schedule: Schedule
     requests: Requests
+    workers: int
 
 
 def _describe(prepared: Prepared, seed: int, device: torch.device, writer: RunWriter, found: Checkpoint | None) -> None:
@@ -310,10 +322,8 @@ def _train(attempt: Attempt, listeners: Sequence[Listener]) -> dict[str, Any]:
     prepared, seed, writer, found = attempt.prepared, attempt.seed, attempt.writer, attempt.found
     cache = writer.folder.parents[3] / FEATURES  # below `out`
     before = [*listeners, WhilePreparing(attempt.requests)]
-    scenario, strategy = (
-        prepared.scenario,
-        build_strategy(prepared, seed, attempt.device, cache=cache, listeners=before),
-    )
+    scenario = prepared.scenario
+    strategy = build_strategy(prepared, seed, attempt.device, cache=cache, listeners=before, workers=attempt.workers)
     progress = resume.restore(found, strategy, writer.folder) if found else Progress()
     recorder = Recorder(writer)
     checkpointer = Checkpointer(

@@ -39,6 +39,10 @@ class ImageSource(Protocol):
     def fingerprint(self) -> str:
         """What the pixels are, for the manifest: a hash of them, or how they are made from files."""
 
+    @property
+    def decodes(self) -> bool:
+        """Whether each reading works on files, so that it is worth doing ahead and in threads."""
+
     def read(self, indices: IntArray) -> "Tensor":
         """The images at dataset `indices` (B,): uint8 (B, 3, size, size), on the CPU."""
 

@@ -14,7 +14,7 @@ A strategy never logs, prints, evaluates or touches a file: `observe` returns nu
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -126,6 +126,10 @@ class Strategy(ABC):
         """The samples with their pixels, on the device, with the labels of the columns that the head has."""
         return self._loader(samples).cut(self.model.head.num_classes)
 
+    def ahead(self, batches: Iterable[Samples]) -> Iterator[Samples]:
+        """The same batches; the images of the next ones may be read while one is learned."""
+        return self._loader.ahead(batches)
+
     def loss(self, batch: Batch) -> Tensor:
         """The run's criterion on a batch; honours `known`."""
         return self.criterion(self.model(batch.images), batch.labels, batch.known)
@@ -154,6 +158,7 @@ class Strategy(ABC):
         """Offer a batch of the stream to the memory, if there is one."""
         if self.memory is not None:
             self.memory.update(batch.samples.indices, batch.samples.labels, batch.samples.known)
+            self._loader.keep(self.memory.indices)
 
     # What a run's state is
 
@@ -175,6 +180,7 @@ class Strategy(ABC):
         self.optimizer.load_state_dict(state["optimizer"])
         if self.memory is not None:
             self.memory.load_state(state["memory"])
+            self._loader.keep(self.memory.indices)
         self._replay.bit_generator.state = state["replay"]
         self.old_classes = tuple(state["old_classes"])
         self.task_classes = tuple(state["task_classes"])

@@ -177,7 +177,7 @@ def learn(
     strategy.model.train()
     if not progress.step:
         strategy.before_task(task)
-    for samples in islice(batches, progress.step, None):
+    for samples in strategy.ahead(islice(batches, progress.step, None)):
         values = strategy.observe(strategy.load(samples))
         step, progress.step = progress.step, progress.step + 1
         now = time.perf_counter()
@@ -207,10 +207,8 @@ def evaluate(
     learned[list(strategy.old_classes)] = 1  # a class still to come has no angle worth its name
     parts = []
     with AngleMeter(strategy.model.head) as meter:
-        for start in range(0, len(indices), batch_size):
-            rows = indices[start : start + batch_size]
-            labels = scenario.labels[rows]
-            batch = strategy.load(Samples(rows, labels, np.ones_like(labels, np.bool_)))
+        for samples in strategy.ahead(_batches(scenario, indices, batch_size)):
+            batch = strategy.load(samples)
             logits = strategy.predict(batch.images)
             _check_shape(strategy, logits, batch)
             meter.update(batch.labels * learned[: batch.labels.shape[1]])
@@ -222,6 +220,14 @@ def evaluate(
     every = np.full((len(indices), scenario.num_classes), np.nan, np.float32)
     every[:, : scores.shape[1]] = scores
     return every, meter.mean()
+
+
+def _batches(scenario: Scenario, indices: npt.NDArray[np.int64], batch_size: int) -> Iterator[Samples]:
+    """Test images with the full truth."""
+    for start in range(0, len(indices), batch_size):
+        rows = indices[start : start + batch_size]
+        labels = scenario.labels[rows]
+        yield Samples(rows, labels, np.ones_like(labels, np.bool_))
 
 
 def _check_shape(strategy: Strategy, logits: Tensor, batch: Batch) -> None:

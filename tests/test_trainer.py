@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from clbench import Scenario, plugins
-from clbench.batch import loader
+from clbench.batch import Loader
 from clbench.config import resolve
 from clbench.errors import ClbenchError
 from clbench.models.losses import asymmetric, bce
@@ -54,7 +54,7 @@ def test_a_last_smaller_batch_is_left_out_unless_it_is_the_only_one(images: int,
 
 def test_a_batch_has_the_images_as_stored(scenario: Scenario) -> None:
     task = scenario[0]
-    batch = loader(scenario.images, torch.device("cpu"))(Samples(task.train, task.labels, task.known))
+    batch = Loader(scenario.images, torch.device("cpu"))(Samples(task.train, task.labels, task.known))
     assert batch.images.dtype == torch.uint8 and batch.images.shape == (7, 3, 8, 8)
     assert torch.equal(batch.images, scenario.images.read(task.train))
     assert batch.labels.dtype == torch.float32 and batch.known.dtype == torch.bool

@@ -37,7 +37,13 @@ class Cell:
 
 
 def run_cells(
-    cells: list[Cell], device: torch.device, schedule: Schedule, max_time: str | None, *, rerun: bool = False
+    cells: list[Cell],
+    device: torch.device,
+    schedule: Schedule,
+    max_time: str | None,
+    workers: int,
+    *,
+    rerun: bool = False,
 ) -> None:
     """Run each that is not done; what another process has is left to it and looked at once more in the end.
 
@@ -60,7 +66,7 @@ def run_cells(
                 if stop := requests.stop():
                     raise stop
                 try:
-                    runs.append(_run_cell(cell, device, schedule, requests, rerun=rerun))
+                    runs.append(_run_cell(cell, device, schedule, requests, workers, rerun=rerun))
                     settled.add(id(cell))
                 except Stopped:
                     raise
@@ -83,7 +89,9 @@ def run_cells(
         raise typer.Exit(1 if failures else Busy.exit_code)
 
 
-def _run_cell(cell: Cell, device: torch.device, schedule: Schedule, requests: Requests, *, rerun: bool) -> Run:
+def _run_cell(
+    cell: Cell, device: torch.device, schedule: Schedule, requests: Requests, workers: int, *, rerun: bool
+) -> Run:
     existing = None if rerun else finished(cell.folder)
     if existing:
         say(f"{cell}: done already in {cell.folder}; --rerun runs it again")
@@ -99,6 +107,7 @@ def _run_cell(cell: Cell, device: torch.device, schedule: Schedule, requests: Re
             rerun=rerun,
             schedule=schedule,
             requests=requests,
+            workers=workers,
         )
     say(f"{cell}: done in {time.monotonic() - started:.0f} s, {cell.folder}")
     return run

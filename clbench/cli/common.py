@@ -46,6 +46,12 @@ MaxTime = Annotated[
     str | None,
     typer.Option(metavar="TIME", help="Stop with a checkpoint and exit code 75 after 90 (minutes), 45s, 30m or 1.5h."),
 ]
+Workers = Annotated[
+    int,
+    typer.Option(
+        min=0, max=64, envvar="CLBENCH_WORKERS", help="Threads that decode images ahead. Results are the same."
+    ),
+]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="An option of `clbench show NAME`; repeatable.")
 ]

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from clbench.cli.common import CheckpointMinutes, CheckpointSteps, DataRoot, Debug, MaxTime
+from clbench.cli.common import CheckpointMinutes, CheckpointSteps, DataRoot, Debug, MaxTime, Workers
 from clbench.errors import StoreError
 from clbench.records import CHECKPOINTS, DONE, FAILED, INTERRUPTED, RUNNING, Run, find_runs
 
@@ -17,6 +17,7 @@ def resume(
     checkpoint_minutes: CheckpointMinutes = 5.0,
     checkpoint_steps: CheckpointSteps = None,
     max_time: MaxTime = None,
+    workers: Workers = 2,
     debug: Debug = False,
 ) -> None:
     """Go on with an interrupted run, or with all of them, from the last checkpoint.
@@ -38,7 +39,7 @@ def resume(
     cells = [Cell(_prepared(run, data_root), run.seed, run.folder.parents[3]) for run in runs]
     for scenario in dict.fromkeys(cell.prepared.scenario.name for cell in cells):
         announce([cell for cell in cells if cell.prepared.scenario.name == scenario], chosen)
-    run_cells(cells, chosen, Schedule(checkpoint_minutes, checkpoint_steps), max_time)
+    run_cells(cells, chosen, Schedule(checkpoint_minutes, checkpoint_steps), max_time, workers)
 
 
 def resumable(run: Run) -> bool:

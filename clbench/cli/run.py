@@ -14,6 +14,7 @@ from clbench.cli.common import (
     MaxTime,
     Out,
     Settings,
+    Workers,
     parse_seeds,
     parse_settings,
 )
@@ -83,6 +84,7 @@ def run(
     checkpoint_minutes: CheckpointMinutes = 5.0,
     checkpoint_steps: CheckpointSteps = None,
     max_time: MaxTime = None,
+    workers: Workers = 2,
     debug: Debug = False,
 ) -> None:
     """Train and evaluate: one run for each strategy and seed; goes on with what was interrupted.
@@ -108,4 +110,4 @@ def run(
     built = build_scenario(configs[0], data_root)
     cells = [Cell(item, number, out) for item in (Prepared(config, built) for config in configs) for number in seeds]
     announce(cells, chosen_device)
-    run_cells(cells, chosen_device, Schedule(checkpoint_minutes, checkpoint_steps), max_time, rerun=rerun)
+    run_cells(cells, chosen_device, Schedule(checkpoint_minutes, checkpoint_steps), max_time, workers, rerun=rerun)

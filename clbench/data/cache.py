@@ -32,6 +32,8 @@ CHUNK = 256
 class CachedImages:
     """A whole pixel cache, read through the page cache without decoding."""
 
+    decodes = False
+
     def __init__(self, file: Path, about: dict[str, Any]) -> None:
         count, size = about["count"], about["size"]
         # shared=False: nobody can write into the cache by writing into what was read

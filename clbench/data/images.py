@@ -20,6 +20,8 @@ IntArray = npt.NDArray[np.int64]
 class ArrayImages:
     """Images held in memory: uint8 (N, 3, S, S)."""
 
+    decodes = False
+
     def __init__(self, pixels: npt.NDArray[np.uint8]) -> None:
         if pixels.ndim != 4 or pixels.shape[1] != 3 or pixels.shape[2] != pixels.shape[3] or pixels.dtype != np.uint8:
             raise ValueError(f"expected uint8 images (N, 3, S, S) but got {pixels.dtype} {pixels.shape}")
@@ -45,6 +47,8 @@ class FileImages:
     `clbench.data.decode` says what becomes of odd files. Bicubic with antialiasing, as PRS's pinned Pillow did.
     """
 
+    decodes = True
+
     def __init__(self, root: Path, paths: Sequence[str], size: int, threads: int = 2) -> None:
         self._files = [root / path for path in paths]
         self._size = size
@@ -59,6 +63,8 @@ class FileImages:
         return f"files, decoded and resized to {self._size} x {self._size}, bicubic"
 
     def read(self, indices: IntArray) -> Tensor:
+        if len(indices) == 1:
+            return self._one(int(indices[0]))[None]
         return torch.stack(list(self._pool.map(self._one, indices.tolist())))
 
     def _one(self, index: int) -> Tensor:

@@ -58,6 +58,8 @@ class FeatureSource:
         DataError: there is no room for the maps, or a map does not fit float16.
     """
 
+    decodes = False
+
     def __init__(self, scenario: Scenario, network: Network, device: torch.device, cache: Path | None = None) -> None:
         started = time.perf_counter()
         self._images, self._network, self._device, self._count = scenario.images, network, device, len(scenario.ids)

@@ -63,7 +63,7 @@ def go(prepared: Prepared, out: Path, *listeners: Listener, steps: int = 2) -> N
         built.append(build(*arguments, **options))
         return built[0]
 
-    runner.build_strategy = kept  # type: ignore[assignment]
+    runner.build_strategy = kept
     try:
         execute(prepared, 0, out=out, device=CPU, listeners=listeners, schedule=Schedule(steps=steps))
     finally:
