@@ -5,7 +5,7 @@ import traceback
 
 import typer
 
-from clbench.cli import common, compare, inspect, report, run, runs
+from clbench.cli import common, compare, export, inspect, report, run, runs
 from clbench.errors import ClbenchError
 
 app = typer.Typer(
@@ -21,6 +21,7 @@ app = typer.Typer(
 app.command("run")(run.run)
 app.command("report")(report.report)
 app.command("compare")(compare.compare)
+app.command("export")(export.export)
 app.command("merge")(runs.merge)
 app.command("list")(inspect.list_plugins)
 app.command("show")(inspect.show)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from clbench.cli.common import DataRoot, Debug, Out, Settings, debugging, parse_seeds, parse_settings
+from clbench.cli.export import Kind
 from clbench.errors import UsageError, unknown
 from clbench.files import DEFAULT_OUT
 
@@ -87,6 +88,7 @@ def run(
     ] = False,
     device: Annotated[str, typer.Option(envvar="CLBENCH_DEVICE", help="auto, cpu or cuda.")] = "auto",
     out: Out = DEFAULT_OUT,
+    track: Annotated[Kind | None, typer.Option(help="Show the numbers in a tracker as they come.")] = None,
     rerun: Annotated[bool, typer.Option("--rerun", help="Run again what is done already.")] = False,
     debug: Debug = False,
 ) -> None:
@@ -100,6 +102,10 @@ def run(
             wanted[name] = value
     names = [name for given in strategy or ["dlfl"] for name in given.split(",")]
     seeds = parse_seeds(seed)
+    if track:
+        from clbench.export import require
+
+        require(track)
 
     from clbench.config import DEFAULT_MEMORY, resolve
     from clbench.runner import Prepared, build_scenario, choose_device
@@ -116,7 +122,7 @@ def run(
     with _signals():
         for cell in cells:
             try:
-                finished_runs.append(_run_cell(cell, out, chosen_device, rerun))
+                finished_runs.append(_run_cell(cell, out, chosen_device, rerun, track))
             except Exception as error:
                 if debugging():
                     traceback.print_exc()
@@ -136,9 +142,10 @@ class Cell:
         return f"{self.prepared.scenario.name}/{self.prepared.config.strategy} seed {self.seed}"
 
 
-def _run_cell(cell: Cell, out: Path, device: "torch.device", rerun: bool) -> "Run":
+def _run_cell(cell: Cell, out: Path, device: "torch.device", rerun: bool, track: str | None) -> "Run":
     from clbench.progress import RunProgress
     from clbench.runner import execute, finished
+    from clbench.tracking import tracked
 
     folder = cell.prepared.folder(out, cell.seed)
     existing = None if rerun else finished(folder)
@@ -146,8 +153,8 @@ def _run_cell(cell: Cell, out: Path, device: "torch.device", rerun: bool) -> "Ru
         _say(f"{cell}: done already in {folder}; --rerun runs it again")
         return existing
     started = time.monotonic()
-    with RunProgress(str(cell)) as progress:
-        run = execute(cell.prepared, cell.seed, out=out, device=device, listeners=[progress])
+    with RunProgress(str(cell)) as progress, tracked(track, cell.prepared, cell.seed, out) as listeners:
+        run = execute(cell.prepared, cell.seed, out=out, device=device, listeners=[progress, *listeners])
     _say(f"{cell}: done in {time.monotonic() - started:.0f} s, {folder}")
     return run
 
