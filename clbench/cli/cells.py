@@ -18,6 +18,7 @@ from clbench.report.formats import summary
 from clbench.resume import Schedule
 from clbench.runner import Prepared, execute, finished
 from clbench.stops import Requests, Stopped, parse_duration, reason
+from clbench.tracking import tracked
 
 
 @dataclass(frozen=True)
@@ -36,15 +37,18 @@ class Cell:
         return self.prepared.folder(self.out, self.seed)
 
 
-def run_cells(
-    cells: list[Cell],
-    device: torch.device,
-    schedule: Schedule,
-    max_time: str | None,
-    workers: int,
-    *,
-    rerun: bool = False,
-) -> None:
+@dataclass(frozen=True)
+class Launch:
+    """How runs are carried out. workers: threads that decode images. track: a tracker's name."""
+
+    device: torch.device
+    schedule: Schedule
+    workers: int
+    rerun: bool = False
+    track: str | None = None
+
+
+def run_cells(cells: list[Cell], launch: Launch, max_time: str | None) -> None:
     """Run each that is not done; what another process has is left to it and looked at once more in the end.
 
     One that fails does not keep the next from running. Ends with the numbers on standard output.
@@ -66,7 +70,7 @@ def run_cells(
                 if stop := requests.stop():
                     raise stop
                 try:
-                    runs.append(_run_cell(cell, device, schedule, requests, workers, rerun=rerun))
+                    runs.append(_run_cell(cell, launch, requests))
                     settled.add(id(cell))
                 except Stopped:
                     raise
@@ -89,25 +93,24 @@ def run_cells(
         raise typer.Exit(1 if failures else Busy.exit_code)
 
 
-def _run_cell(
-    cell: Cell, device: torch.device, schedule: Schedule, requests: Requests, workers: int, *, rerun: bool
-) -> Run:
-    existing = None if rerun else finished(cell.folder)
+def _run_cell(cell: Cell, launch: Launch, requests: Requests) -> Run:
+    existing = None if launch.rerun else finished(cell.folder)
     if existing:
         say(f"{cell}: done already in {cell.folder}; --rerun runs it again")
         return existing
     started = time.monotonic()
-    with RunProgress(str(cell)) as progress:
+    tracking = tracked(launch.track, cell.prepared, cell.seed, cell.out)
+    with RunProgress(str(cell)) as progress, tracking as listeners:
         run = execute(
             cell.prepared,
             cell.seed,
             out=cell.out,
-            device=device,
-            listeners=[progress],
-            rerun=rerun,
-            schedule=schedule,
+            device=launch.device,
+            listeners=[progress, *listeners],
+            rerun=launch.rerun,
+            schedule=launch.schedule,
             requests=requests,
-            workers=workers,
+            workers=launch.workers,
         )
     say(f"{cell}: done in {time.monotonic() - started:.0f} s, {cell.folder}")
     return run

@@ -31,7 +31,7 @@ def resume(
     if not runs:
         raise StoreError(f"Expected interrupted runs below {folder} but found none; see `clbench report`.")
 
-    from clbench.cli.cells import Cell, announce, run_cells
+    from clbench.cli.cells import Cell, Launch, announce, run_cells
     from clbench.resume import Schedule
     from clbench.runner import choose_device
 
@@ -39,7 +39,7 @@ def resume(
     cells = [Cell(_prepared(run, data_root), run.seed, run.folder.parents[3]) for run in runs]
     for scenario in dict.fromkeys(cell.prepared.scenario.name for cell in cells):
         announce([cell for cell in cells if cell.prepared.scenario.name == scenario], chosen)
-    run_cells(cells, chosen, Schedule(checkpoint_minutes, checkpoint_steps), max_time, workers)
+    run_cells(cells, Launch(chosen, Schedule(checkpoint_minutes, checkpoint_steps), workers), max_time)
 
 
 def resumable(run: Run) -> bool:

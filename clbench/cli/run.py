@@ -18,6 +18,7 @@ from clbench.cli.common import (
     parse_seeds,
     parse_settings,
 )
+from clbench.cli.export import Kind
 from clbench.errors import UsageError, unknown
 from clbench.files import DEFAULT_OUT
 
@@ -80,6 +81,7 @@ def run(
     ] = False,
     device: Annotated[str, typer.Option(envvar="CLBENCH_DEVICE", help="auto, cpu or cuda.")] = "auto",
     out: Out = DEFAULT_OUT,
+    track: Annotated[Kind | None, typer.Option(help="Show the numbers in a tracker as they come.")] = None,
     rerun: Annotated[bool, typer.Option("--rerun", help="Start afresh what is done or interrupted.")] = False,
     checkpoint_minutes: CheckpointMinutes = 5.0,
     checkpoint_steps: CheckpointSteps = None,
@@ -97,8 +99,12 @@ def run(
             wanted[name] = value
     names = [name for given in strategy or ["dlfl"] for name in given.split(",")]
     seeds = parse_seeds(seed)
+    if track:
+        from clbench.export import require
 
-    from clbench.cli.cells import Cell, announce, run_cells, say
+        require(track)
+
+    from clbench.cli.cells import Cell, Launch, announce, run_cells, say
     from clbench.config import DEFAULT_MEMORY, resolve
     from clbench.resume import Schedule
     from clbench.runner import Prepared, build_scenario, choose_device
@@ -110,4 +116,5 @@ def run(
     built = build_scenario(configs[0], data_root)
     cells = [Cell(item, number, out) for item in (Prepared(config, built) for config in configs) for number in seeds]
     announce(cells, chosen_device)
-    run_cells(cells, chosen_device, Schedule(checkpoint_minutes, checkpoint_steps), max_time, workers, rerun=rerun)
+    schedule = Schedule(checkpoint_minutes, checkpoint_steps)
+    run_cells(cells, Launch(chosen_device, schedule, workers, rerun, track), max_time)
