@@ -181,7 +181,7 @@ def _conclude(runs: "list[Run]", failures: list[str], out: Path) -> None:
 
     if runs:
         print(summary(runs))
-        _say(f"next: clbench report{'' if out == DEFAULT_OUT else f' --out {out}'}")
+        _say(f"next: clbench report{'' if out == DEFAULT_OUT else f' --runs {out}'}")
     if failures:
         _say(f"{len(failures)} run(s) failed:")
         for failure in failures:

@@ -144,7 +144,7 @@ def against_cost(rows: Sequence[Row]) -> "Figure | None":
                 elinewidth=1,
             )
         axes.set_xlabel(label)
-        axes.set_xlim(left=0)
+        axes.set_xlim(left=-0.04 * axes.get_xlim()[1])
         axes.set_ylim(bottom=0)
     panels[0].set_ylabel("mAP, %")
     _legend(figure, panels[0])
