@@ -203,7 +203,7 @@ def find_runs(out: Path) -> Iterator[Run]:
     if not out.is_dir():
         raise StoreError(
             f"Expected a results folder at {out} but there is none; make one with `clbench run`, or name another with "
-            "--out."
+            "--runs."
         )
     for folder in sorted(out.glob("*/*/*/seed*"), key=_order):
         if folder.name.removeprefix("seed").isdigit() and (folder / "status.json").exists():

@@ -143,7 +143,7 @@ def _conclude(runs: list[Run], failures: list[str], busy: list[str], out: Path) 
     """The numbers on standard output, what to type next, and what went wrong once more."""
     if runs:
         print(summary(runs))
-        say(f"next: clbench report{'' if out == DEFAULT_OUT else f' --out {out}'}")
+        say(f"next: clbench report{'' if out == DEFAULT_OUT else f' --runs {out}'}")
     for number, what in ((failures, "failed"), (busy, "left to other processes")):
         if number:
             say(f"{len(number)} run(s) {what}:")

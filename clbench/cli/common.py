@@ -33,6 +33,7 @@ def print_version(value: bool) -> None:
 Debug = Annotated[bool, typer.Option("--debug", callback=_set_debug, help="Show the traceback of an error.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Out = Annotated[Path, typer.Option("--out", envvar="CLBENCH_OUT", help="Folder of run folders.")]
+Runs = Annotated[Path, typer.Option("--runs", envvar="CLBENCH_OUT", help="Folder of run folders.")]
 DataRoot = Annotated[
     Path | None, typer.Option("--data-root", envvar="CLBENCH_DATA_ROOT", help="Folder of the dataset's own files.")
 ]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from clbench.cli.common import Debug, Json, Out
+from clbench.cli.common import Debug, Json, Runs
 from clbench.errors import StoreError, UsageError
 from clbench.files import DEFAULT_OUT
 
@@ -22,7 +22,7 @@ def compare(
             help="Two rows or more: strategy, label or the start of a config hash.  [default: each pair of each table]"
         ),
     ] = None,
-    out: Out = DEFAULT_OUT,
+    runs: Runs = DEFAULT_OUT,
     scenario: Annotated[str | None, typer.Option(help="Only this scenario.")] = None,
     metric: Annotated[str, typer.Option(help="A column of `clbench report`, e.g. CF1 or mAP:minority.")] = "mAP",
     json: Json = False,
@@ -37,9 +37,9 @@ def compare(
     from clbench.report import formats, rows, tables
     from clbench.report.remarks import marked
 
-    found = rows.collect(run for run in find_runs(out) if scenario in (None, run.scenario))
+    found = rows.collect(run for run in find_runs(runs) if scenario in (None, run.scenario))
     if not found:
-        raise StoreError(f"Expected runs below {out} to compare but found none; make some with `clbench run`.")
+        raise StoreError(f"Expected runs below {runs} to compare but found none; make some with `clbench run`.")
     if names and len(names) < 2:
         raise UsageError(f"Expected two rows or more to compare but got {names[0]!r} alone.")
     if names:
@@ -47,7 +47,7 @@ def compare(
     else:
         chosen = [members for table in tables.by_data(found) if len(members := _defined(table, metric)) > 1]
         if not chosen:
-            raise UsageError(f"Expected a table with two rows that have {metric} but there is none below {out}.")
+            raise UsageError(f"Expected a table with two rows that have {metric} but there is none below {runs}.")
     results = [statistics.compare_rows(statistics.all_pairs(members), metric) for members in chosen]
     if json:
         documents = [

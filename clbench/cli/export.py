@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from clbench.cli.common import Debug, Out
+from clbench.cli.common import Debug, Runs
 from clbench.errors import StoreError
 from clbench.files import DEFAULT_OUT
 
@@ -22,9 +22,9 @@ class Kind(StrEnum):
 
 def export(
     kind: Annotated[Kind, typer.Argument(help="The tracker.")],
-    out: Out = DEFAULT_OUT,
-    to: Annotated[
-        Path | None, typer.Option(help="Folder of the tracker's files.  [default: beside --out]", show_default=False)
+    runs: Runs = DEFAULT_OUT,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the tracker's files.  [default: beside --runs]", show_default=False)
     ] = None,
     scenario: Annotated[str | None, typer.Option(help="Only this scenario.")] = None,
     debug: Debug = False,
@@ -39,11 +39,11 @@ def export(
     from clbench.store import run_name
 
     require(kind)
-    folder = to or out.parent / kind
-    runs = [run for run in find_runs(out) if scenario in (None, run.scenario)]
-    if not runs:
-        raise StoreError(f"Expected runs below {out} to export but found none; make some with `clbench run`.")
-    for run in runs:
+    folder = out or runs.parent / kind
+    found = [run for run in find_runs(runs) if scenario in (None, run.scenario)]
+    if not found:
+        raise StoreError(f"Expected runs below {runs} to export but found none; make some with `clbench run`.")
+    for run in found:
         export_run(run, kind, folder)
         print(run_name(run))
-    print(f"{len(runs)} run(s) in {folder}", file=sys.stderr)
+    print(f"{len(found)} run(s) in {folder}", file=sys.stderr)

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from clbench import plugins
-from clbench.cli.common import DataRoot, Debug, Json, Out, Settings, parse_settings
+from clbench.cli.common import DataRoot, Debug, Json, Runs, Settings, parse_settings
 from clbench.cli.runs import list_runs, show_run
 from clbench.errors import UsageError, unknown
 from clbench.files import DEFAULT_OUT
@@ -23,12 +23,12 @@ RUNS = "runs"
 def list_plugins(
     kind: Annotated[str | None, typer.Argument(help="scenarios, strategies, memories or runs.")] = None,
     json: Json = False,
-    out: Out = DEFAULT_OUT,
+    runs: Runs = DEFAULT_OUT,
     debug: Debug = False,
 ) -> None:
     """List scenarios, strategies and memories, or the runs of a results folder."""
     if kind == RUNS:
-        list_runs(out, json)
+        list_runs(runs, json)
         return
     if kind is not None and kind not in PLURALS.values():
         raise UsageError(unknown("kind", kind, [*PLURALS.values(), RUNS]))
@@ -60,7 +60,7 @@ def show(
     settings: Settings = None,
     data_root: DataRoot = None,
     json: Json = False,
-    out: Out = DEFAULT_OUT,
+    runs: Runs = DEFAULT_OUT,
     debug: Debug = False,
 ) -> None:
     """Tell what a scenario, strategy or memory is (source, protocol, options with defaults), or what a run was.
@@ -69,7 +69,7 @@ def show(
     """
     homes = [kind for kind in PLURALS if _known(kind, name)]
     if not homes:
-        if show_run(out, name, json):
+        if show_run(runs, name, json):
             return
         names = [known for kind in PLURALS for known in plugins.available(kind)]
         raise UsageError(unknown("plugin", name, names, "See `clbench list`, and `clbench list runs` for runs."))

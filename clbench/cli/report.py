@@ -1,11 +1,13 @@
 """`clbench report`: tables from run folders."""
 
+import sys
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from clbench.cli.common import Debug, Json, Out
+from clbench.cli.common import Debug, Json, Runs
 from clbench.errors import StoreError, UsageError
 from clbench.files import DEFAULT_OUT
 
@@ -18,10 +20,12 @@ class Format(StrEnum):
     latex = "latex"
     csv = "csv"
     json = "json"
+    html = "html"
 
 
 def report(
-    out: Out = DEFAULT_OUT,
+    runs: Runs = DEFAULT_OUT,
+    out: Annotated[Path | None, typer.Option(help="Write every format and the figures into this folder.")] = None,
     format: Annotated[Format, typer.Option(help="How to print.")] = Format.table,
     json: Json = False,
     scenario: Annotated[str | None, typer.Option(help="Only this scenario.")] = None,
@@ -34,28 +38,40 @@ def report(
     matrix: Annotated[bool, typer.Option("--matrix", help="mAP on each task after each task instead.")] = False,
     debug: Debug = False,
 ) -> None:
-    """Print tables of mAP, F1 and forgetting, mean ± sd over seeds.
+    """Print tables of mAP, F1 and forgetting, mean ± sd over seeds; or write them with figures into a folder.
 
     Example: clbench report --format markdown
+    Example: clbench report --out results/report
     """
     from clbench.records import find_runs
     from clbench.report import formats, latex, rows, tables
+    from clbench.report.folder import check_folder, write_folder
+    from clbench.report.html import html
     from clbench.report.published import published_tables
 
-    found = rows.collect(run for run in find_runs(out) if scenario in (None, run.scenario))
+    if out is not None:
+        check_folder(out)
+    found = rows.collect(run for run in find_runs(runs) if scenario in (None, run.scenario))
     if not found:
         which = f" of {scenario}" if scenario else ""
-        raise StoreError(f"Expected runs{which} below {out} but found none; make one with `clbench run`.")
+        raise StoreError(f"Expected runs{which} below {runs} but found none; make one with `clbench run`.")
     if published and (json or matrix or format not in (Format.table, Format.markdown)):
         raise UsageError("Expected --published with --format table or markdown alone; leave out the other.")
-    if json or format is Format.json:
+    names = [name.strip() for name in columns.split(",")] if columns else []
+    if out is not None:
+        if json or matrix or format is not Format.table:
+            raise UsageError("Expected --out alone, as it writes every format; leave out --format, --json or --matrix.")
+        written = write_folder(found, out, names, published_tables(found) if published else [])
+        print(f"{len(written)} files in {out}; open {written[0]}", file=sys.stderr)
+    elif json or format is Format.json:
         print(formats.as_json(found))
     elif format is Format.csv:
         print(formats.as_csv(found))
     elif format is Format.latex:
-        print(latex.latex(found, [name.strip() for name in columns.split(",")] if columns else []))
+        print(latex.latex(found, names))
+    elif format is Format.html:
+        print(html(found, names), end="")
     else:
-        names = [name.strip() for name in columns.split(",")] if columns else []
         built = tables.matrix_tables(found) if matrix else tables.build_tables(found, names)
         built += published_tables(found) if published else []
         print(formats.text(built) if format is Format.table else formats.markdown(built))

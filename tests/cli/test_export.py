@@ -67,7 +67,7 @@ def test_tensorboard_reads_back_what_was_exported(clbench: CommandLine, tmp_path
 def test_live_tracking_gives_what_an_export_gives(clbench: CommandLine, tmp_path: Path) -> None:
     code, _, err = clbench(*DEBUG, "--track", "tensorboard", "--set", "epochs=40")  # more steps than are kept back
     assert code == 0, err
-    clbench("export", "tensorboard", "--to", "again")
+    clbench("export", "tensorboard", "--out", "again")
     [run] = find_runs(tmp_path / "results/runs")
     name = run.folder.relative_to(tmp_path / "results/runs")
     live = event_files(tmp_path / "results/tensorboard" / name)

@@ -1,0 +1,264 @@
+"""Figures from rows: what a table cannot show. Fractions are drawn as percent."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from clbench.metrics.forgetting import forgetting_per_task
+from clbench.report.rows import Row
+from clbench.report.style import COLOURS, INK, line_style, settle, styled
+
+if TYPE_CHECKING:  # matplotlib takes half a second to import
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Array = npt.NDArray[np.float64]
+Draw = Callable[[Sequence[Row]], "Figure | None"]
+
+WIDTH, HEIGHT = 7.2, 3.6
+"""Inches."""
+ANNOTATED = 10
+"""Tasks up to which a heat map's cells carry their number."""
+
+
+@dataclass(frozen=True, eq=False)
+class Drawing:
+    """A figure with its file name and what a reader must know to read it."""
+
+    name: str
+    caption: str
+    figure: "Figure"
+
+
+def draw(rows: Sequence[Row]) -> list[Drawing]:
+    """Every figure that the rows of one table (see `clbench.report.tables.by_data`) have numbers for."""
+    drawings = []
+    with styled():
+        for name, (function, caption) in FIGURES.items():
+            figure = function(rows)
+            if figure is not None:
+                settle(figure)
+                drawings.append(Drawing(name, caption, figure))
+    return drawings
+
+
+def map_over_tasks(rows: Sequence[Row]) -> "Figure | None":
+    """Overall mAP after each task, a band of one standard deviation over seeds; a bound is a level line."""
+    chosen = [row for row in rows if row.done]
+    if not chosen:
+        return None
+    figure, axes = _single()
+    most = max(len(run.metrics["overall"]) for row in chosen for run in row.done)
+    for number, row in enumerate(chosen):
+        mean, sd = _mean_sd([[after["mAP"] for after in run.metrics["overall"]] for run in row.done])
+        style = line_style(number)
+        if row.is_bound:
+            mean, sd = np.repeat(mean, most), np.repeat(sd, most)
+            style |= {"marker": "", "linestyle": (0, (2, 2))}
+        tasks = np.arange(1, len(mean) + 1)
+        axes.plot(tasks, 100 * mean, label=_short(row.label), **style)
+        axes.fill_between(tasks, 100 * (mean - sd), 100 * (mean + sd), color=style["color"], alpha=0.18, linewidth=0)
+    axes.set(xlabel="tasks learned", ylabel="mAP, %", xticks=range(1, most + 1))
+    axes.set_ylim(bottom=max(0.0, axes.get_ylim()[0]))
+    _legend(figure, axes)
+    return figure
+
+
+def matrices(rows: Sequence[Row], metric: str = "mAP") -> "Figure | None":
+    """The task-by-task matrix of each row as a heat map, all on one scale."""
+    chosen = [row for row in rows if row.done and not row.is_bound and len(row.matrix(metric)) > 1]
+    if not chosen:
+        return None
+    from matplotlib.colors import Normalize
+
+    columns = min(3, len(chosen))
+    lines = math.ceil(len(chosen) / columns)
+    figure = _figure(WIDTH, 0.5 + 2.5 * lines)
+    grid = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
+    scale = Normalize(0, 100)
+    for axes, row in zip(grid.flat, chosen, strict=False):
+        values = 100 * row.matrix(metric)
+        mesh = _heat_map(axes, values, scale)
+        axes.set_title(_short(row.label))
+    for axes in grid.flat[len(chosen) :]:
+        axes.set_axis_off()
+    for axes in grid[-1]:
+        axes.set_xlabel("task")
+    for axes in grid[:, 0]:
+        axes.set_ylabel("after task")
+    bar = figure.colorbar(mesh, ax=grid, label=f"{metric}, %", shrink=0.9)
+    bar.outline.set_visible(False)
+    return figure
+
+
+def forgetting(rows: Sequence[Row]) -> "Figure | None":
+    """Forgetting of mAP of each task before the last one, mean and standard deviation over seeds."""
+    series = []
+    for row in _continual(rows):
+        found = [forgetting_per_task(np.array(run.metrics["matrix"]["mAP"], np.float64)) for run in row.done]
+        if len(found[0]):
+            series.append((row, *_mean_sd(found)))
+    if not series:
+        return None
+    tasks = len(series[0][1])
+    return _bars(series, [f"task {t}" for t in range(tasks)], "forgetting of mAP, points")
+
+
+def by_group(rows: Sequence[Row]) -> "Figure | None":
+    """Final mAP of each frequency group, mean and standard deviation over seeds; only where there are groups."""
+    chosen = [row for row in rows if row.done and row.group_names]
+    if not chosen:
+        return None
+    groups = chosen[0].group_names
+    series = []
+    for row in chosen:
+        found = np.array([row.values("mAP", group) for group in groups]).T
+        series.append((row, *_mean_sd(found)))
+    return _bars(series, groups, "mAP, %")
+
+
+def against_cost(rows: Sequence[Row]) -> "Figure | None":
+    """Final mAP against seconds of training and against bytes of stored images, a point for each row."""
+    chosen = [row for row in rows if row.done and row.metric("mAP")["mean"] is not None]
+    if not chosen:
+        return None
+    figure = _figure(WIDTH, HEIGHT)
+    panels = figure.subplots(1, 2, sharey=True)
+    costs = (("train_seconds", 1.0, "training, s"), ("memory_bytes", 1e-6, "memory, MB"))
+    for axes, (name, scale, label) in zip(panels, costs, strict=True):
+        for number, row in enumerate(chosen):
+            y, x = row.metric("mAP"), row.cost(name)
+            errors = {"xerr": scale * (x["sd"] or 0.0), "yerr": 100 * (y["sd"] or 0.0)}
+            style = line_style(number) | {"linestyle": "none"}
+            axes.errorbar(
+                scale * x["mean"],
+                100 * y["mean"],
+                label=_short(row.label),
+                **style,
+                **errors,
+                markersize=7,
+                elinewidth=1,
+            )
+        axes.set_xlabel(label)
+        axes.set_xlim(left=-0.04 * axes.get_xlim()[1])
+        axes.set_ylim(bottom=0)
+    panels[0].set_ylabel("mAP, %")
+    _legend(figure, panels[0])
+    return figure
+
+
+def per_class(rows: Sequence[Row]) -> "Figure | None":
+    """Final average precision of each class, mean over seeds, from the most frequent class to the rarest."""
+    chosen = [row for row in rows if row.done]
+    if not chosen:
+        return None
+    counts, what = class_counts(chosen[0])
+    names = [str(name) for name in chosen[0].first.env["manifest"]["classes"]]
+    order = sorted(range(len(counts)), key=lambda c: (-counts[c], c))
+    figure, axes = _single(wide=len(names) > 30)
+    for number, row in enumerate(chosen):
+        mean, _ = _mean_sd([run.metrics["ap"][-1] for run in row.done])
+        style = line_style(number) | {"linestyle": "none", "alpha": 0.9}
+        axes.plot(range(len(order)), 100 * mean[order], label=_short(row.label), **style)
+    axes.set_xticks(range(len(order)), [f"{names[c]} ({counts[c]})" for c in order], rotation=90)
+    axes.tick_params(axis="x", labelsize=8 if len(names) <= 30 else 5)
+    axes.set(ylabel="AP, %", ylim=(0, 102), xlabel=f"class ({what})", xlim=(-0.7, len(order) - 0.3))
+    _legend(figure, axes)
+    return figure
+
+
+def class_counts(row: Row) -> tuple[list[int], str]:
+    """Positives of each class by which classes are sorted, and what was counted."""
+    return [int(count) for count in row.done[0].metrics["positives"]], "test images that have it"
+
+
+FIGURES: dict[str, tuple[Draw, str]] = {
+    "map": (map_over_tasks, "Overall mAP after each task; the band is one standard deviation over seeds."),
+    "matrix": (matrices, "mAP on each task's own test images (columns) after each task (rows), mean over seeds."),
+    "forgetting": (
+        forgetting,
+        "Forgetting: a task's best mAP before the last task minus its mAP after it; negative where it has improved.",
+    ),
+    "groups": (by_group, "Final mAP of each frequency group; lines are one standard deviation over seeds."),
+    "cost": (
+        against_cost,
+        "Final mAP against seconds of training and megabytes of stored images; lines are one standard deviation.",
+    ),
+    "classes": (
+        per_class,
+        "Final average precision of each class, mean over seeds, from frequent classes to rare ones. Classes are "
+        "sorted by the images that the axis names.",
+    ),
+}
+"""Name -> function and caption, in the order of a report."""
+
+
+def _continual(rows: Sequence[Row]) -> list[Row]:
+    return [row for row in rows if row.done and not row.is_bound]
+
+
+def _figure(width: float, height: float) -> "Figure":
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height))
+
+
+def _single(*, wide: bool = False) -> "tuple[Figure, Axes]":
+    figure = _figure(WIDTH * (1.5 if wide else 1.0), HEIGHT)
+    return figure, figure.subplots()
+
+
+def _mean_sd(values: Sequence[Sequence[float | None]] | Array | Sequence[Array]) -> tuple[Array, Array]:
+    """Over the first axis, ddof 1; NaN where any seed has no value. The spread of one seed is 0: nothing is drawn."""
+    data = np.array(values, np.float64)
+    sd = data.std(axis=0, ddof=1) if len(data) > 1 else np.zeros(data.shape[1:])
+    return data.mean(axis=0), sd
+
+
+def _bars(series: Sequence[tuple[Row, Array, Array]], names: Sequence[str], label: str) -> "Figure":
+    """Groups of bars: one group for each name, one bar for each row."""
+    figure, axes = _single()
+    width = 0.8 / len(series)
+    for number, (row, mean, sd) in enumerate(series):
+        places = np.arange(len(names)) - 0.4 + width * (number + 0.5)
+        colour = line_style(number)["color"]
+        hatch = ("", "////", "....", "xxxx")[number // 8 % 4]
+        drawn: dict[str, Any] = {"label": _short(row.label), "color": colour, "hatch": hatch, "edgecolor": "none"}
+        axes.bar(places, 100 * mean, width * 0.92, **drawn)
+        axes.errorbar(places, 100 * mean, 100 * sd, linestyle="none", color=INK, elinewidth=1)
+    axes.axhline(0, color=INK, linewidth=0.8)
+    axes.set_xticks(range(len(names)), list(names))
+    axes.set_ylabel(label)
+    _legend(figure, axes)
+    return figure
+
+
+def _heat_map(axes: "Axes", values: Array, scale: Any) -> Any:
+    """Cells with their numbers, dark on light and light on dark."""
+    mesh = axes.pcolormesh(np.ma.masked_invalid(values), cmap=COLOURS, norm=scale, edgecolors="none")
+    axes.invert_yaxis()
+    axes.grid(False)
+    axes.set_aspect("equal")
+    axes.set_xticks(np.arange(values.shape[1]) + 0.5, [str(t) for t in range(values.shape[1])])
+    axes.set_yticks(np.arange(values.shape[0]) + 0.5, [str(t) for t in range(values.shape[0])])
+    if values.shape[1] <= ANNOTATED:
+        for (k, t), value in np.ndenumerate(values):
+            if math.isfinite(value):
+                axes.text(
+                    t + 0.5, k + 0.5, f"{value:.0f}", ha="center", va="center", color="black" if value > 50 else "white"
+                )
+    return mesh
+
+
+def _legend(figure: "Figure", axes: "Axes") -> None:
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(4, len(labels)))
+
+
+def _short(label: str) -> str:
+    """A label that leaves room for the others."""
+    return label if len(label) <= 40 else f"{label[:39]}…"

@@ -1,0 +1,58 @@
+"""Every format of the report at once, in one folder."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from clbench.errors import StoreError, UsageError
+from clbench.files import write_bytes
+from clbench.report import formats
+from clbench.report.figures import draw
+from clbench.report.html import html
+from clbench.report.latex import latex
+from clbench.report.rows import Row
+from clbench.report.style import png, svg
+from clbench.report.tables import Table, build_tables, by_data
+
+
+def check_folder(out: Path) -> None:
+    """Raises UsageError where the folder holds runs: who writes there meant `--runs`."""
+    if next(out.glob("*/*/*/seed*/status.json"), None):
+        raise UsageError(
+            f"Expected --out to be a folder for the report's files but {out} holds run folders; read them with --runs."
+        )
+
+
+def write_folder(
+    rows: Sequence[Row], out: Path, columns: Sequence[str] = (), below: Sequence[Table] = ()
+) -> list[Path]:
+    """Write report.html, .md, .csv, .json, .tex and .txt, and figures/*.svg and *.png; the files in that order.
+
+    below: tables that follow in the text and in Markdown.
+
+    Raises:
+        UsageError: an unknown column, or a folder of runs. StoreError: the folder cannot be written.
+    """
+    check_folder(out)
+    tables = [*build_tables(rows, columns), *below]
+    content = {
+        "report.html": html(rows, columns),
+        "report.md": formats.markdown(tables) + "\n",
+        "report.csv": formats.as_csv(rows) + "\n",
+        "report.json": formats.as_json(rows) + "\n",
+        "report.tex": latex(rows, columns) + "\n",
+        "report.txt": formats.text(tables) + "\n",
+    }
+    written = {name: text.encode() for name, text in content.items()}
+    for number, members in enumerate(by_data(rows), start=1):
+        for drawing in draw(members):
+            name = f"figures/{number}-{members[0].first.scenario}-{drawing.name}"
+            written |= {f"{name}.svg": svg(drawing.figure).encode(), f"{name}.png": png(drawing.figure)}
+    try:
+        (out / "figures").mkdir(parents=True, exist_ok=True)
+        for name, data in written.items():
+            write_bytes(out / name, data)
+    except OSError as error:
+        raise StoreError(
+            f"Expected to write the report to {out} but got: {error.strerror}; choose another folder with --out."
+        ) from error
+    return [out / name for name in written]

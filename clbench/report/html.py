@@ -1,0 +1,89 @@
+"""The report as one HTML file: tables, figures and every run's record. It opens offline and asks nothing of anyone."""
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from importlib.resources import files
+from typing import Any
+
+from clbench.records import Run
+from clbench.report.figures import Drawing, draw
+from clbench.report.rows import Row
+from clbench.report.style import INK, svg
+from clbench.report.tables import Table, matrix_tables, table_groups, title
+
+_METADATA = re.compile(r"<metadata>.*?</metadata>", re.DOTALL)
+_SIZE = re.compile(r' (?:width|height)="[\d.]+pt"')
+_REFERENCE = re.compile(r'(\bid="|url\(#|href="#)')
+
+
+@dataclass(frozen=True)
+class Section:
+    """Rows of the same scenario, protocol and data."""
+
+    title: str
+    tables: Sequence[Table]
+    figures: Sequence[Mapping[str, str]]
+    matrices: Sequence[Table]
+    runs: Sequence[Mapping[str, Any]]
+
+
+def html(rows: Sequence[Row], columns: Sequence[str] = ()) -> str:
+    """A whole page; the same rows give the same bytes.
+
+    Every text of a run is escaped, and the page's policy allows no script but its own and no request at all.
+
+    Raises:
+        UsageError: an unknown column.
+    """
+    from jinja2 import Environment, StrictUndefined
+
+    page = files("clbench.report") / "page"
+    source, style, script = ((page / f"report.{end}").read_text("utf-8") for end in ("html.j2", "css", "js"))
+    sections = [
+        _section(number, members, tables) for number, (members, tables, _) in enumerate(table_groups(rows, columns))
+    ]
+    # A policy's hash is of exactly what stands between the tags.
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return environment.from_string(source).render(
+        sections=sections,
+        total=sum(len(row.runs) for row in rows),
+        style=style,
+        script=script,
+        script_hash=digest,
+    )
+
+
+def _section(number: int, rows: Sequence[Row], tables: Sequence[Table]) -> Section:
+    figures = [
+        {"svg": inline(drawing, f"s{number}-{drawing.name}-"), "caption": drawing.caption} for drawing in draw(rows)
+    ]
+    runs = [_run(row, run) for row in rows for run in row.runs]
+    return Section(title(rows[0]), tables, figures, matrix_tables(rows), runs)
+
+
+def inline(drawing: Drawing, prefix: str) -> str:
+    """An SVG to stand in a page: in the page's own ink, and with names that no other figure there has."""
+    document = svg(drawing.figure)
+    body = _METADATA.sub("", document[document.index("<svg") :]).replace(INK, "currentColor")
+    opening, _, rest = body.partition(">")
+    return _REFERENCE.sub(
+        rf"\g<1>{prefix}", _SIZE.sub("", opening) + f' role="img" aria-label="{escape(drawing.caption)}">' + rest
+    )
+
+
+def _run(row: Row, run: Run) -> dict[str, Any]:
+    return {
+        "label": row.label,
+        "seed": run.seed,
+        "state": run.state,
+        "reason": run.status["reason"],
+        "id": f"{run.config_hash}/seed{run.seed}",
+        "config": json.dumps(run.config, indent=1, ensure_ascii=False),
+        "env": json.dumps(run.env, indent=1, ensure_ascii=False),
+    }

@@ -1,0 +1,157 @@
+"""The HTML report in a real browser: what a reader does with it, by mouse, keyboard and on a phone."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clbench.records import FAILED, find_runs
+from clbench.report.html import html
+from clbench.report.rows import collect
+
+playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")]
+
+Make = Callable[..., None]
+FLAGS = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+)
+EVIL = '</script><script>window.broken = 1</script><img src=x onerror="window.broken = 1">'
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright.sync_playwright() as driver:
+        launched = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS.split())
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def file(store: Path, make: Make, tmp_path: Path) -> Path:
+    for seed in range(3):
+        make("er", seed)
+        make("dlfl", seed, offset=0.1)
+        make("ewc", seed, offset=-0.1)
+    make("joint", 0, joint=True)
+    make("lwf", 0, FAILED, reason=EVIL)
+    make("er", 0, changed={"note": EVIL})
+    path = tmp_path / "report.html"
+    path.write_text(html(collect(find_runs(store))), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def visit(browser: Any, file: Path) -> Iterator[Callable[..., Any]]:
+    """Opens the report; at the end nothing may have complained, nor anything have been asked of another."""
+    said: list[str] = []
+    asked: list[str] = []
+    contexts = []
+
+    def opened(width: int = 1280, scheme: str = "light") -> Any:
+        context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(file.as_uri())
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert said == []
+    assert {url for url in asked if not url.startswith("data:")} == {file.as_uri()}
+
+
+def column(page: Any, number: int) -> list[str]:
+    table = page.locator("table.sortable").first
+    found: list[str] = table.locator(f"tbody tr:not([hidden]) > :nth-child({number})").all_inner_texts()
+    return found
+
+
+def test_sorting_by_number_keeps_what_has_none_last(visit: Callable[..., Any]) -> None:
+    page = visit()
+    heading = page.locator("table.sortable").first.locator("thead th").nth(2)
+    heading.locator("button").click()
+    assert heading.get_attribute("aria-sort") == "descending"
+    down = column(page, 3)
+    heading.locator("button").click()
+    assert heading.get_attribute("aria-sort") == "ascending"
+    up = column(page, 3)
+    values = [float(cell.split("±")[0]) for cell in up[:-1]]
+    assert values == sorted(values) and len(values) == 5
+    assert up[-1] == down[-1] == FAILED and sorted(up) == sorted(down)
+
+
+def test_only_one_column_says_that_it_is_sorted(visit: Callable[..., Any]) -> None:
+    page = visit()
+    buttons = page.locator("table.sortable").first.locator("thead button")
+    buttons.nth(3).click()
+    buttons.nth(0).click()
+    assert page.locator("th[aria-sort]").count() == 1
+    labels = column(page, 1)
+    assert labels == sorted(labels)
+
+
+def test_the_filter_hides_rows_and_runs_and_counts(visit: Callable[..., Any]) -> None:
+    page = visit()
+    page.get_by_role("searchbox").fill("DLFL")
+    assert column(page, 1) == ["dlfl [a]"] or column(page, 1) == ["dlfl"]
+    assert page.locator("details.run:visible").count() == 3
+    assert page.locator("#matches").inner_text() == "2 of 12 rows"
+    page.get_by_role("searchbox").fill("")
+    assert len(column(page, 1)) == 6 and page.locator("details.run:visible").count() == 12
+
+
+def test_everything_is_reached_by_keyboard(visit: Callable[..., Any]) -> None:
+    page = visit()
+    page.keyboard.press("Tab")
+    page.keyboard.type("er")
+    assert page.evaluate("document.activeElement.id") == "filter"
+    page.get_by_role("searchbox").fill("")
+    reached = set()
+    for _ in range(80):
+        page.keyboard.press("Tab")
+        reached.add(page.evaluate("document.activeElement.tagName + '.' + document.activeElement.className"))
+        outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+        assert outline != "none", page.evaluate("document.activeElement.outerHTML.slice(0, 99)")
+        if page.evaluate("document.activeElement.matches('details.run summary')"):
+            break
+    assert {"BUTTON.", "DIV.scroll", "SUMMARY."} <= reached
+    page.keyboard.press("Enter")
+    assert page.locator("details.run[open] pre").first.is_visible()
+    page.locator("thead button").nth(2).focus()
+    page.keyboard.press("Space")
+    assert page.locator("thead th").nth(2).get_attribute("aria-sort") == "descending"
+
+
+def test_a_label_or_a_reason_never_runs(visit: Callable[..., Any]) -> None:
+    page = visit()
+    assert page.evaluate("window.broken") is None
+    assert EVIL in page.locator("table.sortable tbody").first.inner_text()
+    page.locator("details.run summary", has_text="lwf").click()
+    assert page.locator("img").count() == 0
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_reads_at_both_widths_in_both_schemes(visit: Callable[..., Any], width: int, scheme: str) -> None:
+    page = visit(width, scheme)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    for contents in page.locator("details").all():
+        contents.evaluate("element => element.open = true")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    bright = "Number(getComputedStyle(document.body).backgroundColor.match(/\\d+/)[0]) > 127"
+    assert page.evaluate(bright) is (scheme == "light")
+    ink = page.locator("figure svg text").first
+    assert ink.evaluate("element => getComputedStyle(element).fill") == page.evaluate(
+        "getComputedStyle(document.body).color"
+    )
+    page.get_by_role("button", name="Dark").click()
+    assert page.evaluate(bright) is (scheme == "dark")

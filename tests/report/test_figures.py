@@ -1,0 +1,99 @@
+import re
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from clbench.records import FAILED, find_runs
+from clbench.report.figures import FIGURES, draw
+from clbench.report.rows import Row, collect
+from clbench.report.style import PALETTE, line_style, png, svg
+
+Make = Callable[..., None]
+
+
+def rows(store: Path) -> list[Row]:
+    return collect(find_runs(store))
+
+
+@pytest.fixture
+def three(store: Path, make: Make) -> list[Row]:
+    for seed in range(3):
+        make("er", seed)
+        make("dlfl", seed, offset=0.1)
+    make("joint", 0, joint=True)
+    make("lwf", 0, FAILED, reason="it broke")
+    return rows(store)
+
+
+def texts(document: str) -> str:
+    return " ".join("".join(element.itertext()) for element in ElementTree.fromstring(document).iter())
+
+
+def test_every_figure_is_drawn_and_readable_as_svg_and_png(three: list[Row]) -> None:
+    drawings = draw(three)
+    assert [drawing.name for drawing in drawings] == list(FIGURES)
+    for drawing in drawings:
+        assert "er" in texts(svg(drawing.figure)) and "lwf" not in texts(svg(drawing.figure))
+        assert png(drawing.figure).startswith(b"\x89PNG")
+
+
+def test_the_same_rows_give_the_same_bytes(three: list[Row]) -> None:
+    for one, other in zip(draw(three), draw(three), strict=True):
+        assert svg(one.figure) == svg(one.figure)
+        assert svg(one.figure) == svg(other.figure) and png(one.figure) == png(other.figure)
+        assert not re.search(r"\d{4}-\d{2}-\d{2}", svg(one.figure))
+
+
+def test_a_users_own_settings_change_nothing(three: list[Row], monkeypatch: pytest.MonkeyPatch) -> None:
+    import matplotlib
+
+    before = svg(draw(three)[0].figure)
+    monkeypatch.setitem(matplotlib.rcParams, "lines.linewidth", 9.0)
+    assert svg(draw(three)[0].figure) == before
+    assert matplotlib.rcParams["lines.linewidth"] == 9.0
+
+
+def test_the_line_is_the_mean_and_the_band_one_sd(three: list[Row]) -> None:
+    er = next(row for row in three if row.first.strategy == "er")
+    curves = np.array([[after["mAP"] for after in run.metrics["overall"]] for run in er.done])
+    axes = draw(three)[0].figure.axes[0]
+    number = [line.get_label() for line in axes.lines].index("er")
+    assert np.allclose(axes.lines[number].get_ydata(), 100 * curves.mean(0))
+    band = axes.collections[number].get_paths()[0].vertices[:, 1]  # type: ignore[index]
+    assert np.isclose(np.max(band), np.max(100 * (curves.mean(0) + curves.std(0, ddof=1))))
+
+
+def test_a_bound_is_a_level_line_and_has_no_forgetting(three: list[Row]) -> None:
+    by_name = {drawing.name: drawing for drawing in draw(three)}
+    lines = {line.get_label(): line.get_ydata() for line in by_name["map"].figure.axes[0].lines}
+    assert len(np.asarray(lines["joint"])) == 2 and len(set(np.asarray(lines["joint"]).tolist())) == 1
+    assert "joint" not in texts(svg(by_name["forgetting"].figure)) + texts(svg(by_name["matrix"].figure))
+
+
+def test_nothing_done_draws_nothing(store: Path, make: Make) -> None:
+    make("er", 0, FAILED, reason="it broke")
+    assert draw(rows(store)) == []
+
+
+def test_a_label_is_text_and_no_formula(store: Path, make: Make) -> None:
+    make("er", 0, changed={"note": "$x$ <b>&"})
+    for drawing in draw(rows(store)):
+        assert "$x$ <b>&" in texts(svg(drawing.figure))
+
+
+def test_no_two_of_the_first_lines_look_alike() -> None:
+    assert len({str(line_style(number)) for number in range(4 * len(PALETTE))}) == 4 * len(PALETTE)
+
+
+def test_neither_torch_nor_pyplot_is_imported() -> None:
+    code = (
+        "import sys, clbench.report.figures, clbench.report.style; assert 'matplotlib' not in sys.modules; "
+        "from clbench.report.figures import map_over_tasks; map_over_tasks([]); import matplotlib.figure; "
+        "sys.exit(bool({'torch', 'matplotlib.pyplot'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
