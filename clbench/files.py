@@ -8,6 +8,8 @@ from typing import Any
 
 DEFAULT_OUT = Path("results/runs")
 """Where runs go, below the current folder."""
+OWN = ".clbench"
+"""clbench's own folder below a data root: checksums, pixel caches, kept labels."""
 
 
 def write_bytes(path: Path, data: bytes) -> None:

@@ -177,7 +177,7 @@ class Split(Incremental):
         }
 
     def data_parts(self) -> tuple[DataPart, ...]:
-        return self.source.parts
+        return self.source.parts(self.data_root)
 
     def collection(self) -> Collection:
         return self.source.read(self.data_root, self.options)

@@ -43,6 +43,10 @@ class ImageSource(Protocol):
     def decodes(self) -> bool:
         """Whether each reading works on files, so that it is worth doing ahead and in threads."""
 
+    @property
+    def paths(self) -> Sequence[str]:
+        """The files that the images come from, relative to the data root; empty where there are none."""
+
     def read(self, indices: IntArray) -> "Tensor":
         """The images at dataset `indices` (B,): uint8 (B, 3, size, size), on the CPU."""
 
@@ -173,6 +177,10 @@ class Scenario(Sequence[Task]):
     def num_classes(self) -> int:
         return len(self.classes)
 
+    def train_indices(self) -> IntArray:
+        """Every image that some task trains on, once, in ascending order: (n,) int64 dataset indices."""
+        return np.unique(np.concatenate([task.train for task in self.tasks]))
+
     def test_indices(self) -> IntArray:
         """Every test image once, task after task: (N_test,) int64, the rows of the saved logits."""
         every = np.concatenate([task.test for task in self.tasks])
@@ -181,7 +189,7 @@ class Scenario(Sequence[Task]):
 
     def joined(self) -> "Scenario":
         """The same collection as a single task with full labels: what `joint` trains on."""
-        train = np.unique(np.concatenate([task.train for task in self.tasks]))
+        train = self.train_indices()
         labels = self.labels[train].copy()
         classes = tuple(c for task in self.tasks for c in task.classes)
         everything = Task("all", classes, train, labels, np.ones_like(labels, np.bool_), self.test_indices())

@@ -61,7 +61,7 @@ class ClassIncremental(Incremental):
         return {"dataset": self.source.title, **super().protocol(), **self.source.axes(self.options)}
 
     def data_parts(self) -> tuple[DataPart, ...]:
-        return self.source.parts
+        return self.source.parts(self.data_root)
 
     def collection(self) -> Collection:
         return self.source.read(self.data_root, self.options)

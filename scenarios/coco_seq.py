@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from clbench.data.coco import CLASSES, CROWD, DATA_PARTS, find_layout, read_instances, read_json
+from clbench.data.coco import CLASSES, CROWD, data_parts, find_layout, read_json, read_layout
 from clbench.data.collection import in_columns
 from clbench.data.prs import DEFAULTS, Benchmark, Lists, assemble, available
 from clbench.errors import DataError, UsageError, unknown
@@ -103,7 +103,7 @@ class CocoSeq(ScenarioBuilder):
         }
 
     def data_parts(self) -> tuple[DataPart, ...]:
-        return DATA_PARTS
+        return data_parts(self.data_root)
 
     def build(self) -> Scenario:
         if not self.options.splits:
@@ -117,7 +117,7 @@ class CocoSeq(ScenarioBuilder):
         if self.data_root is None:
             raise UsageError("Expected --data-root DIR, the folder of COCO's annotations and images, but got none.")
         layout = find_layout(self.data_root)
-        table = read_instances(layout.parts, crowd=self.options.crowd)
+        table = read_layout(self.data_root, layout, self.options.crowd)
         notes = [f"{file} is not there" for file in layout.absent]
         classes = tuple(sorted(name for names in tasks.values() for name in names)) or VOCABULARY
         absent = [name for name in classes if name not in table.classes]

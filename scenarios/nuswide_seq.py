@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from clbench.data.collection import in_columns
-from clbench.data.nuswide import DATA_PARTS, read_nuswide
+from clbench.data.nuswide import data_parts, read_nuswide
 from clbench.data.prs import DEFAULTS, Benchmark, assemble, available
 from clbench.errors import UsageError
 from clbench.options import option
@@ -76,7 +76,7 @@ class NusWideSeq(ScenarioBuilder):
         }
 
     def data_parts(self) -> tuple[DataPart, ...]:
-        return DATA_PARTS
+        return data_parts(self.data_root)
 
     def build(self) -> Scenario:
         options = self.options

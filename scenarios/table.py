@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from clbench.data.collection import Collection, without_missing
+from clbench.data.collection import Collection, used, without_missing
 from clbench.data.table import Description, read_description, read_table
 from clbench.errors import UsageError
 from clbench.incremental import Incremental, IncrementalOptions
@@ -76,10 +76,13 @@ class Table(Incremental):
         return {**axes, "image size": f"{self.options.image_size} px, bicubic, no augmentation"}
 
     def data_parts(self) -> tuple[DataPart, ...]:
-        return (DataPart("table.toml", "what `clbench show table` describes; it names the table and the images"),)
+        described = DataPart("table.toml", "what `clbench show table` describes; it names the table and the images")
+        if self.data_root is None:
+            return (described,)
+        return described, DataPart(self.description.file, "the table: image paths, labels, parts")
 
     def collection(self) -> Collection:
-        from clbench.data.images import FileImages  # torch: late, so that listing stays quick
+        from clbench.data.cache import open_images  # torch: late, so that listing stays quick
 
         root, options = self.data_root, self.options
         description = self.description  # raises where there is no root
@@ -92,5 +95,6 @@ class Table(Incremental):
         train, gone = without_missing(root, table, train, allow_missing=options.allow_missing)
         test, gone_too = without_missing(root, table, test, allow_missing=options.allow_missing)
         notes = (f"{bare:,} training images show none of the {len(table.classes)} classes",) if bare else ()
-        images = FileImages(root, table.paths, options.image_size)
+        table, train, test = used(table, train, test)
+        images = open_images(root, table.paths, options.image_size)
         return Collection(table, train, test, images, (*gone, *gone_too), notes)

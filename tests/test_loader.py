@@ -16,7 +16,7 @@ CPU = torch.device("cpu")
 class Files:
     """Stands for image files: image i is all i; keeps who read what."""
 
-    size, fingerprint, decodes = 2, "made", True
+    size, fingerprint, decodes, paths = 2, "made", True, ()
 
     def __init__(self) -> None:
         self.read_indices: list[int] = []

@@ -5,7 +5,7 @@ import traceback
 
 import typer
 
-from clbench.cli import common, compare, export, inspect, report, resume, run, runs
+from clbench.cli import common, compare, data, export, inspect, report, resume, run, runs
 from clbench.errors import ClbenchError
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app.command("resume")(resume.resume)
 app.command("report")(report.report)
 app.command("compare")(compare.compare)
 app.command("export")(export.export)
+app.add_typer(data.app, name="data")
 app.command("merge")(runs.merge)
 app.command("list")(inspect.list_plugins)
 app.command("show")(inspect.show)

@@ -119,8 +119,10 @@ def _run_cell(cell: Cell, launch: Launch, requests: Requests) -> Run:
 def announce(cells: list[Cell], device: torch.device) -> None:
     """What will run, on what, and where results go."""
     scenario = cells[0].prepared.scenario
-    sizes = f"{sum(len(t.train) for t in scenario)} training and {len(scenario.test_indices())} test images"
+    sizes = f"{len(scenario.train_indices())} training and {len(scenario.test_indices())} test images"
     say(f"{scenario.name}: {len(scenario)} tasks, {scenario.num_classes} classes, {sizes}")
+    if scenario.images.paths:
+        say(f"  images: {scenario.images.fingerprint}")
     for note in scenario.notes:
         say(f"  note: {note}")
     for prepared in dict.fromkeys(cell.prepared for cell in cells):

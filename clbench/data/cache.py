@@ -19,11 +19,8 @@ from torch import Tensor
 
 from clbench.data.images import FileImages, IntArray
 from clbench.errors import DataError
-from clbench.files import canonical, sha256, write_json
+from clbench.files import OWN, canonical, sha256, write_json
 from clbench.scenario import ImageSource
-
-FOLDER = ".clbench"
-"""clbench's own folder below a data root."""
 
 CHUNK = 256
 """Images between two notes of how far it got."""
@@ -34,7 +31,8 @@ class CachedImages:
 
     decodes = False
 
-    def __init__(self, file: Path, about: dict[str, Any]) -> None:
+    def __init__(self, file: Path, about: dict[str, Any], paths: Sequence[str] = ()) -> None:
+        self.file, self.paths = file, paths
         count, size = about["count"], about["size"]
         # shared=False: nobody can write into the cache by writing into what was read
         flat = torch.from_file(str(file), shared=False, size=count * 3 * size * size, dtype=torch.uint8)
@@ -47,7 +45,8 @@ class CachedImages:
 
     @property
     def fingerprint(self) -> str:
-        return f"pixel cache, sha256 {hashlib.sha256(canonical(self._about)).hexdigest()}"
+        made = hashlib.sha256(canonical(self._about)).hexdigest()
+        return f"pixel cache, {self.size} x {self.size}, sha256 {made}"
 
     def read(self, indices: IntArray) -> Tensor:
         return torch.index_select(self._pixels, 0, torch.tensor(indices))
@@ -87,7 +86,7 @@ def prepare(
             progress(done)
     file.with_suffix(".json").unlink(missing_ok=True)  # never an older description beside newer pixels
     os.replace(part, file)
-    write_json(file.with_suffix(".json"), about)
+    write_json(file.with_suffix(".json"), {**about, "sha256": sha256(file)})
     journal.unlink(missing_ok=True)
     return file
 
@@ -105,12 +104,26 @@ def open_cache(root: Path, paths: Sequence[str], size: int, folder: Path) -> Cac
         same = isinstance(about, dict) and {key: about.get(key) for key in now} == now
     except (OSError, ValueError):
         return None
-    return CachedImages(file, about) if whole and same else None
+    return CachedImages(file, about, paths) if whole and same else None
+
+
+def damaged_caches(root: Path) -> dict[str, str]:
+    """Path -> what is wrong, of every whole pixel cache below a data root whose bytes are not as they were written."""
+    wrong = {}
+    for file in sorted((root / OWN).glob("*.pixels")):
+        try:
+            about = json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))
+            same = about["sha256"] == sha256(file)
+        except (OSError, ValueError, KeyError, TypeError):
+            same = False
+        if not same:
+            wrong[file.relative_to(root).as_posix()] = "changed, or without its description; delete it"
+    return wrong
 
 
 def open_images(root: Path, paths: Sequence[str], size: int, folder: Path | None = None) -> ImageSource:
     """The pixel cache where there is a whole, matching one (in `root`/.clbench by default), else the files."""
-    return open_cache(root, paths, size, folder or root / FOLDER) or FileImages(root, paths, size)
+    return open_cache(root, paths, size, folder or root / OWN) or FileImages(root, paths, size)
 
 
 def describe(root: Path, paths: Sequence[str], size: int) -> dict[str, Any]:

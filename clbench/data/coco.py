@@ -6,6 +6,7 @@ JSON: it checks what it uses and says where a file is damaged, and it never leav
 
 import json
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from reprlib import repr as short
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from clbench.data.labels import kept
 from clbench.errors import DataError
 from clbench.scenario import DataPart, LabelTable
 
@@ -21,14 +23,6 @@ CROWD = ("include", "exclude")
 
 LAYOUTS = (("train2014", "val2014"), ("train2017", "val2017"))
 """The two releases, by the names of their parts. They hold the same 123,287 images, cut differently."""
-
-DATA_PARTS = (
-    DataPart("annotations/instances_train2014.json", "annotations, annotations_trainval2014.zip of cocodataset.org"),
-    DataPart("annotations/instances_val2014.json", "annotations, annotations_trainval2014.zip of cocodataset.org"),
-    DataPart("train2014/", "82,783 photographs, train2014.zip of cocodataset.org", "13 GB"),
-    DataPart("val2014/", "40,504 photographs, val2014.zip of cocodataset.org", "6 GB"),
-)
-"""COCO 2014 below a data root; the 2017 release, with its own names, will do as well."""
 
 CLASSES = tuple(
     sorted(
@@ -80,6 +74,28 @@ def find_layout(root: Path) -> Layout:
             "cocodataset.org, unpack them into one folder and give it as --data-root."
         )
     return fullest
+
+
+def data_parts(root: Path | None = None) -> tuple[DataPart, ...]:
+    """What stands below a data root: of release 2014, or of 2017 where that is the one that is there."""
+    release = "2014"
+    with suppress(DataError):
+        release = find_layout(root).parts[0][1][-4:] if root else release
+    sizes = {"2014": (82_783, 13, 40_504, 6), "2017": (118_287, 18, 5_000, 1)}[release]
+    parts = []
+    for part, images, size in (("train", *sizes[:2]), ("val", *sizes[2:])):
+        note = f"annotations, annotations_trainval{release}.zip of cocodataset.org"
+        parts.append(DataPart(f"annotations/instances_{part}{release}.json", note))
+        photographs = f"{images:,} photographs, {part}{release}.zip of cocodataset.org"
+        parts.append(DataPart(f"{part}{release}/", photographs, f"{size} GB"))
+    return tuple(parts)
+
+
+def read_layout(root: Path, layout: Layout, crowd: str) -> LabelTable:
+    """`read_instances` of all parts; they take seconds to parse, so their labels are kept (`clbench.data.labels`)."""
+    parts = [part for _, part in layout.parts]
+    files = [file for file, _ in layout.parts]
+    return kept(root, f"coco {parts} crowd={crowd}", files, lambda: read_instances(layout.parts, crowd=crowd))
 
 
 def read_instances(files: Sequence[tuple[Path, str]], *, crowd: str = "include") -> LabelTable:

@@ -35,7 +35,7 @@ class Collection:
 class Dataset:
     """What is known of a collection without its files.
 
-    title: its name with its source. classes: all of them. parts: what stands below the data root. options: the
+    title: its name with its source. classes: all of them. parts: data root -> what stands below it. options: the
     dataclass of its scenario options. defaults: as in `ScenarioBuilder`. axes: option -> the words that `protocol`
     prints for it. read: (data root, options) -> the collection; raises DataError.
     """
@@ -43,7 +43,7 @@ class Dataset:
     name: str
     title: str
     classes: tuple[str, ...]
-    parts: tuple[DataPart, ...]
+    parts: Callable[[Path | None], tuple[DataPart, ...]]
     options: type[Any]
     defaults: Mapping[str, Mapping[str, Any]]
     read: Callable[[Path | None, Any], Collection]
@@ -58,6 +58,18 @@ def in_columns(table: LabelTable, classes: Sequence[str]) -> LabelTable:
         if name in column:
             labels[:, number] = table.labels[:, column[name]]
     return replace(table, classes=tuple(classes), labels=labels)
+
+
+def used(table: LabelTable, train: IntArray, test: IntArray) -> tuple[LabelTable, IntArray, IntArray]:
+    """The table without the rows that are in neither part, and the parts as its rows."""
+    rows = np.union1d(train, test)
+    few = replace(
+        table,
+        ids=tuple(table.ids[row] for row in rows),
+        paths=tuple(table.paths[row] for row in rows),
+        labels=table.labels[rows],
+    )
+    return few, np.searchsorted(rows, train), np.searchsorted(rows, test)
 
 
 def missing_files(root: Path, paths: Sequence[str]) -> set[str]:

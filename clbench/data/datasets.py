@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from clbench.data import coco, nuswide, voc
-from clbench.data.collection import Collection, Dataset, without_missing
+from clbench.data.collection import Collection, Dataset, used, without_missing
 from clbench.data.digits import CLASSES, TRAIN_DIGITS, SceneMaker
 from clbench.errors import DataError, UsageError
 from clbench.incremental import IncrementalOptions
@@ -51,7 +51,7 @@ def read_coco(root: Path | None, options: CocoOptions) -> Collection:
     layout = coco.find_layout(root)
     if layout.absent:
         raise DataError(f"Expected {layout.absent[0]} below {root} but it is not there; complete COCO's annotations.")
-    table = coco.read_instances(layout.parts, crowd=options.crowd)
+    table = coco.read_layout(root, layout, options.crowd)
     train, test = (_rows([path.startswith(f"{folder}/") for path in table.paths]) for _, folder in layout.parts)
     release = layout.parts[0][1].removeprefix("train")
     notes = [] if release == "2014" else [f"release {release}: other parts than the papers' train2014 and val2014"]
@@ -117,7 +117,7 @@ def _from_files(
     root: Path, table: LabelTable, train: Any, test: Any, options: FileOptions, notes: Sequence[str]
 ) -> Collection:
     """A collection of the images that can be used: those with a label, and with `eval_images=all` every test image."""
-    from clbench.data.images import FileImages  # torch: late, so that listing stays quick
+    from clbench.data.cache import open_images  # torch: late, so that listing stays quick
 
     shown = np.asarray(table.labels.any(axis=1))
     bare = int((~shown[train]).sum())
@@ -126,7 +126,8 @@ def _from_files(
     train, gone = without_missing(root, table, train, allow_missing=options.allow_missing)
     test, gone_too = without_missing(root, table, test, allow_missing=options.allow_missing)
     notes = [*notes, f"{bare:,} training images show none of the {len(table.classes)} classes"] if bare else notes
-    images = FileImages(root, table.paths, options.image_size)
+    table, train, test = used(table, train, test)
+    images = open_images(root, table.paths, options.image_size)
     return Collection(table, train, test, images, (*gone, *gone_too), tuple(notes))
 
 
@@ -158,7 +159,7 @@ COCO = Dataset(
     name="coco",
     title="COCO (Lin et al., ECCV 2014, arXiv 1405.0312)",
     classes=coco.CLASSES,
-    parts=coco.DATA_PARTS,
+    parts=coco.data_parts,
     options=CocoOptions,
     defaults={"train": {**OFFLINE, "lr": 1e-4}, "memory": {"size": 1000}},
     read=read_coco,
@@ -168,7 +169,7 @@ VOC = Dataset(
     name="voc",
     title="PASCAL VOC 2007 (Everingham et al., IJCV 2010)",
     classes=tuple(voc.CLASSES),
-    parts=voc.DATA_PARTS,
+    parts=voc.data_parts,
     options=VocOptions,
     defaults={"train": {**OFFLINE, "lr": 4e-5}, "memory": {"size": 1000}},
     read=read_voc,
@@ -178,7 +179,7 @@ NUSWIDE = Dataset(
     name="nuswide",
     title="NUS-WIDE (Chua et al., CIVR 2009)",
     classes=tuple(nuswide.CLASSES),
-    parts=nuswide.DATA_PARTS,
+    parts=nuswide.data_parts,
     options=FileOptions,
     defaults={"train": {"epochs": 1, "batch_size": 20, "lr": 1e-5, "loss": "asl"}, "memory": {"size": 1600}},
     read=read_nuswide,
@@ -188,7 +189,7 @@ DIGITS = Dataset(
     name="digits",
     title="made scenes of handwritten digits, nothing to download",
     classes=CLASSES,
-    parts=(),
+    parts=lambda root: (),
     options=IncrementalOptions,
     defaults={
         "train": {"lr": 1e-3, "epochs": 2},

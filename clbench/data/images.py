@@ -21,6 +21,7 @@ class ArrayImages:
     """Images held in memory: uint8 (N, 3, S, S)."""
 
     decodes = False
+    paths: Sequence[str] = ()
 
     def __init__(self, pixels: npt.NDArray[np.uint8]) -> None:
         if pixels.ndim != 4 or pixels.shape[1] != 3 or pixels.shape[2] != pixels.shape[3] or pixels.dtype != np.uint8:
@@ -50,6 +51,7 @@ class FileImages:
     decodes = True
 
     def __init__(self, root: Path, paths: Sequence[str], size: int, threads: int = 2) -> None:
+        self.paths = paths
         self._files = [root / path for path in paths]
         self._size = size
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="clbench-decode")

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from clbench.data.coco import stays_inside
+from clbench.data.labels import kept
 from clbench.errors import DataError
 from clbench.scenario import DataPart, LabelTable
 
@@ -33,12 +34,22 @@ LABELS = ("TrainTestLabels", "Groundtruth/TrainTestLabels")
 FOLDERS = ("Flickr", "images", ".")
 """Where the images may stand; the first that exists."""
 
-DATA_PARTS = (
-    DataPart("ImageList/TrainImagelist.txt", "161,789 image paths, of NUS-WIDE's ImageList archive"),
-    DataPart("ImageList/TestImagelist.txt", "107,859 image paths, of the same archive"),
-    DataPart("TrainTestLabels/", "162 files Labels_<concept>_{Train,Test}.txt; or below Groundtruth/"),
-    DataPart("Flickr/", "the photographs, by the lists' relative paths; or images/"),
-)
+
+def data_parts(root: Path | None = None) -> tuple[DataPart, ...]:
+    """What stands below a data root, by the names that are there."""
+    labels, images = (LABELS[0], FOLDERS[0]) if root is None else _layout(root)
+    return (
+        DataPart("ImageList/TrainImagelist.txt", "161,789 image paths, of NUS-WIDE's ImageList archive"),
+        DataPart("ImageList/TestImagelist.txt", "107,859 image paths, of the same archive"),
+        DataPart(f"{labels}/", "162 files Labels_<concept>_{Train,Test}.txt; or below Groundtruth/"),
+        DataPart(f"{images}/", "the photographs, by the lists' relative paths; or images/"),
+    )
+
+
+def _layout(root: Path) -> tuple[str, str]:
+    """Folders of the label files and of the images, relative to the root."""
+    labels = next((name for name in LABELS if (root / name).is_dir()), LABELS[0])
+    return labels, next((name for name in FOLDERS if (root / name).is_dir()), ".")
 
 
 def read_nuswide(root: Path) -> tuple[LabelTable, dict[str, int]]:
@@ -48,19 +59,24 @@ def read_nuswide(root: Path) -> tuple[LabelTable, dict[str, int]]:
         DataError: a file that is missing, damaged, or of another length than its list; the sentence names file and
             line.
     """
-    folder = next((name for name in FOLDERS if (root / name).is_dir()), ".")
-    base = next((root / name for name in LABELS if (root / name).is_dir()), root / LABELS[0])
+    lists, folder = _layout(root)
+    sources = [root / "ImageList" / f"{name}Imagelist.txt" for name in PARTS.values()]
+    sources += [root / lists / f"Labels_{concept}_{name}.txt" for name in PARTS.values() for concept in CLASSES]
+    table = kept(root, f"nuswide {folder}", sources, lambda: _parse(root, lists, folder))
+    return table, {part: sum(str(image).startswith(f"{part}/") for image in table.ids) for part in PARTS}
+
+
+def _parse(root: Path, lists: str, folder: str) -> LabelTable:
     ids: list[int | str] = []
     paths: list[str] = []
-    labels, sizes = [], {}
+    labels = []
     for part, name in PARTS.items():
         images = _paths(root / "ImageList" / f"{name}Imagelist.txt")
-        columns = [_column(base / f"Labels_{concept}_{name}.txt", len(images)) for concept in CLASSES]
+        columns = [_column(root / lists / f"Labels_{concept}_{name}.txt", len(images)) for concept in CLASSES]
         ids += [f"{part}/{line}" for line in range(len(images))]
         paths += images if folder == "." else [f"{folder}/{path}" for path in images]
         labels.append(np.stack(columns, axis=1))
-        sizes[part] = len(images)
-    return LabelTable(tuple(ids), tuple(paths), tuple(CLASSES), np.concatenate(labels)), sizes
+    return LabelTable(tuple(ids), tuple(paths), tuple(CLASSES), np.concatenate(labels))
 
 
 def _paths(file: Path) -> list[str]:

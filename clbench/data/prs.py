@@ -179,7 +179,7 @@ def assemble(
     Raises:
         DataError: a task without training or test images, or a class in several tasks.
     """
-    from clbench.data.images import FileImages  # torch: late, so that listing stays quick
+    from clbench.data.cache import open_images  # torch: late, so that listing stays quick
 
     for task_name, task in lists.items():
         if not task.train or not task.test:
@@ -204,7 +204,7 @@ def assemble(
         ids=tuple(table.ids[r] for r in rows),
         classes=classes,
         labels=labels,
-        images=FileImages(root, [table.paths[r] for r in rows], image_size),
+        images=open_images(root, [table.paths[r] for r in rows], image_size),
         tasks=tuple(tasks),
         groups=groups,
         protocol=protocol,

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from clbench.data.archives import unpack
 from clbench.errors import DataError
+from clbench.files import OWN
 from clbench.scenario import DataPart, LabelTable
 
 CLASSES = (
@@ -26,10 +28,40 @@ SIZES = {"trainval": 5011, "test": 4952}
 """Official number of images."""
 
 FOLDER = "VOCdevkit/VOC2007"
-DATA_PARTS = (
-    DataPart(f"{FOLDER}/ImageSets/Main/", "image lists and labels, of host.robots.ox.ac.uk/pascal/VOC/voc2007"),
-    DataPart(f"{FOLDER}/JPEGImages/", "9,963 photographs, trainval and test, of the same place"),
-)
+
+
+def data_parts(root: Path | None = None) -> tuple[DataPart, ...]:
+    """What stands below a data root."""
+    return (
+        DataPart(f"{FOLDER}/ImageSets/Main/", "image lists and labels, of host.robots.ox.ac.uk/pascal/VOC/voc2007"),
+        DataPart(f"{FOLDER}/JPEGImages/", "9,963 photographs, trainval and test, of the same place"),
+    )
+
+
+def download(root: Path) -> None:
+    """Fetch both parts from the place that torchvision knows, check them, and unpack them below the root.
+
+    Raises:
+        DataError: no network, other bytes than expected, or a full disk. What is there already is not fetched again.
+    """
+    from torchvision.datasets.utils import download_url  # late: it imports torch
+    from torchvision.datasets.voc import DATASET_YEAR_DICT
+
+    place = root / OWN
+    for year, part in (("2007", "trainval"), ("2007-test", "test")):
+        source = DATASET_YEAR_DICT[year]
+        if (root / FOLDER / "ImageSets" / "Main" / f"{part}.txt").exists():
+            continue
+        try:
+            download_url(source["url"], place, source["filename"], source["md5"])
+        except (OSError, RuntimeError) as error:
+            raise DataError(
+                f"Expected to fetch {source['filename']} from {source['url']} but got: {error}; try again later, or "
+                f"unpack it into {root} yourself."
+            ) from error
+        archive = place / source["filename"]
+        unpack(archive, root)
+        archive.unlink()
 
 
 def read_voc(root: Path, *, difficult: str = "exclude") -> tuple[LabelTable, dict[str, int]]:
@@ -76,7 +108,7 @@ def _lines(file: Path, fields: int) -> list[tuple[str, ...]]:
     except FileNotFoundError as error:
         raise DataError(
             f"Expected VOC's {file} but it is not there; unpack VOC2007's trainval and test archives into the data "
-            "root, or let torchvision fetch them with --set download=true."
+            "root, or fetch them with `clbench data prepare voc-b0-c4 --download`."
         ) from error
     except (OSError, ValueError) as error:
         raise DataError(f"Expected {file} to be a text file but got: {error}; restore it.") from error

@@ -19,7 +19,7 @@ import os
 import shutil
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
@@ -59,6 +59,7 @@ class FeatureSource:
     """
 
     decodes = False
+    paths: Sequence[str] = ()
 
     def __init__(self, scenario: Scenario, network: Network, device: torch.device, cache: Path | None = None) -> None:
         started = time.perf_counter()

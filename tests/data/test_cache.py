@@ -8,6 +8,7 @@ from PIL import Image
 from clbench.data import cache
 from clbench.data.images import FileImages
 from clbench.errors import DataError
+from clbench.files import OWN
 from clbench.randomness import generator
 
 
@@ -32,7 +33,7 @@ def test_a_cache_gives_the_bits_that_decoding_gives(tmp_path: Path, paths: list[
 
 def test_the_files_are_read_where_there_is_no_cache(tmp_path: Path, paths: list[str]) -> None:
     assert isinstance(cache.open_images(tmp_path, paths, 16), FileImages)
-    cache.prepare(tmp_path, paths, 16, tmp_path / cache.FOLDER)
+    cache.prepare(tmp_path, paths, 16, tmp_path / OWN)
     assert isinstance(cache.open_images(tmp_path, paths, 16), cache.CachedImages)
     assert isinstance(cache.open_images(tmp_path, paths, 17), FileImages)
 

@@ -38,7 +38,7 @@ class Counting:
 
     def __init__(self, images: ArrayImages) -> None:
         self.images, self.asked = images, list[list[int]]()
-        self.size, self.fingerprint, self.decodes = images.size, images.fingerprint, False
+        self.size, self.fingerprint, self.decodes, self.paths = images.size, images.fingerprint, False, ()
 
     def read(self, indices: IntArray) -> torch.Tensor:
         self.asked.append(indices.tolist())

@@ -15,9 +15,6 @@ from clbench.errors import DataError, UsageError
 from clbench.runner import build_scenario
 from clbench.testing import check_scenario
 
-# torchvision announces that its decoders will move to another package
-pytestmark = pytest.mark.filterwarnings("ignore:The image decoding and encoding capabilities:DeprecationWarning")
-
 TINY = {"image_size": 16, "backbone": "small", "dlfl_heads": 2, "dlfl_width": 8, "epochs": 1}
 
 

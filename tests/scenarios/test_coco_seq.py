@@ -22,9 +22,6 @@ Lists = dict[str, tuple[list[int], list[int]]]
 Write = Callable[..., Any]
 ORDER = ["0", "3", "1", "2"]
 
-# torchvision announces that its decoders will move to another package
-pytestmark = pytest.mark.filterwarnings("ignore:The image decoding and encoding capabilities:DeprecationWarning")
-
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory, write_coco: Write, made_images: Images) -> Path:

@@ -17,9 +17,6 @@ from clbench.errors import DataError, UsageError
 from clbench.testing import check_scenario
 from scenarios.nuswide_seq import BENCHMARK, NusWideSeq, Options
 
-# torchvision announces that its decoders will move to another package
-pytestmark = pytest.mark.filterwarnings("ignore:The image decoding and encoding capabilities:DeprecationWarning")
-
 MADE = {"3": ("sky", "fire"), "1": ("water",), "0": ("person", "rocks"), "5": ("toy",), "4": ("tree",), "2": ("sign",)}
 """Task -> its classes in the made collection."""
 TRAIN, TEST = 4, 2

@@ -17,9 +17,6 @@ from clbench.scenario import LabelTable
 from clbench.testing import check_scenario
 from scenarios.coco_seq import BENCHMARK, EXCLUDED, VOCABULARY, CocoSeq, Options
 
-# torchvision announces that its decoders will move to another package
-pytestmark = pytest.mark.filterwarnings("ignore:The image decoding and encoding capabilities:DeprecationWarning")
-
 Lists = dict[str, Any]
 
 

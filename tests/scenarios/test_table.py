@@ -14,9 +14,6 @@ from clbench.errors import ClbenchError, DataError, UsageError
 from clbench.runner import build_scenario
 from clbench.testing import check_scenario
 
-# torchvision announces that its decoders will move to another package
-pytestmark = pytest.mark.filterwarnings("ignore:The image decoding and encoding capabilities:DeprecationWarning")
-
 ROWS = [("cat", "dog"), ("owl",), ("cat",), ("dog", "owl"), ("fox", "owl"), ("fox",), (), ("cat", "fox")] * 2
 
 

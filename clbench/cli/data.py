@@ -1,0 +1,150 @@
+"""`clbench data`: what a scenario expects on disk, whether it is there, and whether it is still as it was."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+
+from clbench.cli.common import DataRoot, Debug, Settings, parse_settings
+from clbench.errors import DataError, UsageError
+from clbench.files import OWN
+from clbench.scenario import DataPart, Scenario, ScenarioBuilder
+
+app = typer.Typer(no_args_is_help=True, help="What a scenario reads from disk: info, prepare, verify.")
+
+Name = Annotated[str, typer.Argument(metavar="SCENARIO", help="The scenario; `clbench list` names them.")]
+AllowMissing = Annotated[bool, typer.Option("--allow-missing", help="Leave out images that are not there.")]
+SAMPLES = 16
+"""Images that `prepare` decodes."""
+NAMED = 20
+"""Damaged files that `verify` names; the rest are counted."""
+
+
+@app.command()
+def info(scenario: Name, data_root: DataRoot = None, settings: Settings = None, debug: Debug = False) -> None:
+    """Print what is expected where below the data root, and what is there.
+
+    Example: clbench data info coco-seq --data-root DATA
+    """
+    parts = _builder(scenario, data_root, settings).data_parts()
+    if not parts:
+        print(f"{scenario} makes its images itself and needs no data.")
+    for part in parts:
+        there = "" if data_root is None else f"{_there(data_root, part)}; "
+        size = f", {part.size}" if part.size else ""
+        print(f"{part.path}{'' if part.required else ' (optional)'}\n    {there}{part.what}{size}")
+
+
+@app.command()
+def prepare(
+    scenario: Name,
+    data_root: DataRoot = None,
+    settings: Settings = None,
+    cache: Annotated[bool, typer.Option("--cache", help="Decode and resize every image once, into one file.")] = False,
+    download: Annotated[bool, typer.Option("--download", help="Fetch what is missing first (VOC 2007 alone).")] = False,
+    allow_missing: AllowMissing = False,
+    debug: Debug = False,
+) -> None:
+    """Check files and counts, decode a few images, and write the checksums that `verify` compares with.
+
+    Example: clbench data prepare coco-seq --data-root DATA --set splits=PRS/dataset/data_source --cache
+    """
+    root, builder = _with_files(scenario, data_root, settings, allow_missing)
+    if download:
+        if builder.dataset != "voc":
+            raise UsageError(f"Expected --download with VOC 2007 but {scenario} is of other data; leave it out.")
+        from clbench.data.voc import download as download_voc
+
+        download_voc(root)
+
+    import numpy as np
+
+    from clbench.data import cache as pixels
+    from clbench.data import checksums
+    from clbench.data.images import FileImages
+
+    built = builder.build()
+    _tell(built)
+    paths, size = built.images.paths, built.images.size
+    FileImages(root, paths, size).read(np.linspace(0, len(paths) - 1, SAMPLES).astype(np.int64))
+    files = checksums.files_of(root, builder.data_parts(), built)
+    with _progress("checksums") as progress:
+        written = checksums.write(root, built.name, files, progress)
+    print(f"{len(files):,} files: {written}")
+    if cache:
+        with _progress("pixel cache") as progress:
+            file = pixels.prepare(root, paths, size, root / OWN, lambda done: progress(done, len(paths)))
+        print(f"pixel cache of {len(paths):,} images, {file.stat().st_size / 1e9:.2f} GB: {file}")
+
+
+@app.command()
+def verify(scenario: Name, data_root: DataRoot = None, settings: Settings = None, debug: Debug = False) -> None:
+    """Compare every file with the checksums that `prepare` wrote, and pixel caches with theirs.
+
+    Example: clbench data verify coco-seq --data-root DATA
+    """
+    root, builder = _with_files(scenario, data_root, settings)
+
+    from clbench.data import checksums
+    from clbench.data.cache import damaged_caches
+
+    with _progress("verify") as progress:
+        wrong = checksums.damaged(root, builder.name, progress)
+    wrong |= damaged_caches(root)
+    if wrong:
+        for path, what in list(wrong.items())[:NAMED]:
+            print(f"{path}: {what}")
+        more = f", the first {NAMED} of them above" if len(wrong) > NAMED else ""
+        raise DataError(
+            f"Expected every file of {scenario} below {root} to be as its checksums say but {len(wrong):,} are not"
+            f"{more}; restore them, or, if they were changed on purpose, run `clbench data prepare {scenario}` again."
+        )
+    print(f"{scenario}: every file is as it was when it was prepared")
+
+
+def _builder(scenario: str, data_root: Path | None, settings: list[str] | None, **more: bool) -> ScenarioBuilder:
+    from clbench import plugins
+    from clbench.options import build
+
+    cls = plugins.load("scenario", scenario)
+    builder: ScenarioBuilder = cls(build(cls.Options, {**parse_settings(settings), **more}), data_root)
+    return builder
+
+
+def _with_files(
+    scenario: str, data_root: Path | None, settings: list[str] | None, allow_missing: bool = False
+) -> tuple[Path, ScenarioBuilder]:
+    """Raises UsageError where the scenario has no files, or there is no data root."""
+    builder = _builder(scenario, data_root, settings, **({"allow_missing": True} if allow_missing else {}))
+    if data_root is None:
+        raise UsageError("Expected --data-root DIR, the folder of the dataset's own files, but got none.")
+    if not builder.data_parts():
+        raise UsageError(f"Expected a scenario with files but {scenario} makes its images itself; run it as it is.")
+    return data_root, builder
+
+
+def _there(root: Path, part: DataPart) -> str:
+    place = root / part.path
+    if part.path.endswith("/"):
+        return f"there, {sum(1 for _ in place.iterdir()):,} entries" if place.is_dir() else "NOT there"
+    return f"there, {place.stat().st_size / 1e6:,.1f} MB" if place.is_file() else "NOT there"
+
+
+@contextmanager
+def _progress(title: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on standard error, where that is a terminal; called with what is done and how much there is."""
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        row = bar.add_task(title, total=None)
+        yield lambda done, total: bar.update(row, completed=done, total=total)
+
+
+def _tell(scenario: Scenario) -> None:
+    print(f"{scenario.name}: {len(scenario)} tasks, {scenario.num_classes} classes")
+    train, test = len(scenario.train_indices()), len(scenario.test_indices())
+    print(f"{train:,} training and {test:,} test images, {len(scenario.absent):,} left out")
+    for note in scenario.notes:
+        print(f"note: {note}")
