@@ -6,6 +6,7 @@
         absent.txt     paths of images that belong to the scenario but could not be had; only where there are any
         events.jsonl   every step's numbers
         logits/        task<t>.npy (N_test, C) float32 after each task; labels.npy (N_test, C) uint8
+        attention.npz  where a head with label queries looks, see clbench/attention.py; only with such a head
         metrics.json   what `clbench.metrics.evaluate` gives, and costs
         status.json    running, done, failed, diverged or interrupted, with the reason; of a run that diverged the
                        task, step, learning rate and ids of the batch
@@ -15,13 +16,14 @@
 
 Beside it lies `.seed<k>.lock`, which a running process holds.
 
-No file is ever read as code: JSON, text, and `.npy` without objects.
+No file is ever read as code: JSON, text, and `.npy` and `.npz` without objects.
 """
 
 import io
 import json
 import os
 import shutil
+import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -40,6 +42,7 @@ SCHEMA = 1
 
 DONE, RUNNING, FAILED, DIVERGED, INTERRUPTED = "done", "running", "failed", "diverged", "interrupted"
 STATES = (DONE, RUNNING, FAILED, DIVERGED, INTERRUPTED)
+AGAIN = "run it again with --rerun, or remove the folder"
 SUMS = "SHA256SUMS"
 CHECKPOINTS = "checkpoint"
 """The folder of checkpoints in a run folder; no checksums here, they have their own."""
@@ -89,6 +92,12 @@ class RunWriter:
         buffer = io.BytesIO()
         np.save(buffer, value, allow_pickle=False)
         write_bytes(self.folder / "logits" / f"{name}.npy", buffer.getvalue())
+
+    def arrays(self, name: str, values: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Write several arrays as one `name`.npz."""
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, allow_pickle=False, **values)
+        write_bytes(self.folder / f"{name}.npz", buffer.getvalue())
 
     def events(self, events: list[dict[str, Any]]) -> None:
         """Append to events.jsonl."""
@@ -158,6 +167,16 @@ class Run:
         """The run's state; a run that died without a word still says `running`."""
         return str(self.status["state"])
 
+    def arrays(self, name: str) -> dict[str, npt.NDArray[Any]]:
+        """The arrays of `name`.npz. Raises StoreError."""
+        file = self.folder / f"{name}.npz"
+        self._check(file)
+        try:
+            with np.load(io.BytesIO(file.read_bytes()), allow_pickle=False) as found:
+                return dict(found)
+        except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
+            raise StoreError(f"Expected arrays in {file} but got: {error}; {AGAIN}.") from error
+
     @cached_property
     def metrics(self) -> dict[str, Any]:
         """metrics.json of a run that is done."""
@@ -180,17 +199,21 @@ class Run:
                 f"Expected {file} to be a text file but got: {error}; run it again with --rerun, or remove the folder."
             ) from error
 
+    def _check(self, file: Path) -> None:
+        """Raises StoreError where a file that is there is not as its checksum says."""
+        expected = self._sums.get(file.name)
+        if expected is not None and file.exists() and expected != sha256(file):
+            raise StoreError(f"Expected {file} to be as the run wrote it but its checksum differs; {AGAIN}.")
+
     def _json(self, name: str) -> dict[str, Any]:
         file = self.folder / name
-        again = "run it again with --rerun, or remove the folder"
         try:
             value = json.loads(file.read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError) as error:
-            raise StoreError(f"Expected {file} to be a JSON file but got: {error}; {again}.") from error
-        if name in self._sums and self._sums[name] != sha256(file):
-            raise StoreError(f"Expected {file} to be as the run wrote it but its checksum differs; {again}.")
+            raise StoreError(f"Expected {file} to be a JSON file but got: {error}; {AGAIN}.") from error
+        self._check(file)
         if not isinstance(value, dict):
-            raise StoreError(f"Expected {file} to hold a JSON object but got {type(value).__name__}; {again}.")
+            raise StoreError(f"Expected {file} to hold a JSON object but got {type(value).__name__}; {AGAIN}.")
         return value
 
 

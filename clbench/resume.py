@@ -7,7 +7,7 @@ belongs to it. Sample order is a function of (seed, task, epoch), so the place i
 import hashlib
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -151,8 +151,8 @@ def restore(found: Checkpoint, strategy: Strategy, folder: Path) -> Progress:
 
 def _progress(progress: Progress) -> dict[str, Any]:
     evaluations = [
-        {"positive_angle": e.positive_angle, "train_seconds": e.train_seconds, "eval_seconds": e.eval_seconds}
-        for e in progress.evaluations
+        {f.name: getattr(evaluation, f.name) for f in fields(Evaluation) if f.name != "logits"}
+        for evaluation in progress.evaluations
     ]
     return {
         "task": progress.task,

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from clbench import environment, metrics, plugins, resume
+from clbench.attention import attention_maps
 from clbench.batch import WORKERS, Loader
 from clbench.checkpoint import Checkpoint
 from clbench.config import DEFAULT_MEMORY, Config, resolve
@@ -344,6 +345,8 @@ def _train(attempt: Attempt, listeners: Sequence[Listener]) -> dict[str, Any]:
         listeners=[recorder, *listeners, checkpointer],
         progress=progress,
     )
+    if maps := attention_maps(scenario, strategy):
+        writer.arrays("attention", maps)
     return score(scenario, evaluations, joint=strategy.joint) | costs(scenario, strategy, evaluations)
 
 
@@ -371,10 +374,16 @@ def score(scenario: Scenario, evaluations: Sequence[Evaluation], *, joint: bool)
 
 
 def costs(scenario: Scenario, strategy: Strategy, evaluations: Sequence[Evaluation]) -> dict[str, Any]:
-    """What a run took. Memory bytes: those of the stored images, uint8, 3 x S x S each."""
+    """What a run took, and what it had. Memory bytes: those of the stored images, uint8, 3 x S x S each.
+
+    stored: after each task, images in the memory with each label. train_positives: images shown with each label, over
+    all tasks.
+    """
     stored = 0 if strategy.memory is None else len(strategy.memory)
     return {
         "positive_angle": [evaluation.positive_angle for evaluation in evaluations],
+        "stored": [evaluation.stored for evaluation in evaluations],
+        "train_positives": np.sum([task.labels.sum(axis=0) for task in scenario], axis=0).tolist(),
         "cost": {
             "feature_seconds": strategy.feature_seconds,
             "train_seconds": [evaluation.train_seconds for evaluation in evaluations],

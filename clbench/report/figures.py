@@ -173,7 +173,69 @@ def per_class(rows: Sequence[Row]) -> "Figure | None":
 
 def class_counts(row: Row) -> tuple[list[int], str]:
     """Positives of each class by which classes are sorted, and what was counted."""
-    return [int(count) for count in row.done[0].metrics["positives"]], "test images that have it"
+    metrics = row.done[0].metrics
+    if "train_positives" in metrics:
+        return [int(count) for count in metrics["train_positives"]], "training images shown with it"
+    return [int(count) for count in metrics["positives"]], "test images that have it"
+
+
+def memory_composition(rows: Sequence[Row]) -> "Figure | None":
+    """Stored images with each class after each task, mean over seeds, from the most frequent class to the rarest."""
+    chosen = [row for row in _continual(rows) if all(run.metrics.get("stored", [None])[-1] for run in row.done)]
+    if not chosen:
+        return None
+    from matplotlib.colors import Normalize
+
+    counts, _ = class_counts(chosen[0])
+    order = sorted(range(len(counts)), key=lambda c: (-counts[c], c))
+    names = [str(name) for name in chosen[0].first.env["manifest"]["classes"]]
+    stored = [np.mean([run.metrics["stored"] for run in row.done], axis=0).T[order] for row in chosen]  # (C, T) each
+    columns = min(4, len(chosen))
+    lines = math.ceil(len(chosen) / columns)
+    figure = _figure(WIDTH, 0.6 + lines * min(6.0, max(2.4, 0.16 * len(names))))
+    grid = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
+    scale = Normalize(0, max(values.max() for values in stored))
+    for axes, row, values in zip(grid.flat, chosen, stored, strict=False):
+        mesh = axes.pcolormesh(values, cmap=COLOURS, norm=scale)
+        axes.set_title(_short(row.label))
+        axes.grid(False)
+        axes.set_xticks(np.arange(values.shape[1]) + 0.5, [str(task) for task in range(values.shape[1])])
+        axes.set_yticks(np.arange(len(order)) + 0.5, [names[c] for c in order])
+        axes.tick_params(axis="y", labelsize=8 if len(names) <= 30 else 4)
+    grid[0, 0].invert_yaxis()
+    for axes in grid.flat[len(chosen) :]:
+        axes.set_axis_off()
+    for axes in grid[-1]:
+        axes.set_xlabel("after task")
+    figure.colorbar(mesh, ax=grid, label="stored images", shrink=0.9).outline.set_visible(False)
+    return figure
+
+
+ATTENDING = 3
+"""Rows whose attention is drawn."""
+
+
+def attention(rows: Sequence[Row]) -> "Figure | None":
+    """Where label queries look: test images, brighter where the label's attention is, of each row's first seed."""
+    chosen = [row for row in rows if row.done and (row.done[0].folder / "attention.npz").exists()][:ATTENDING]
+    if not chosen:
+        return None
+    recorded = [row.done[0].arrays("attention") for row in chosen]
+    names = [str(name) for name in chosen[0].first.env["manifest"]["classes"]]
+    columns = max(len(each["classes"]) for each in recorded)
+    figure = _figure(WIDTH, 0.2 + 1.65 * len(chosen))
+    grid = figure.subplots(len(chosen), columns, squeeze=False)
+    for line, row, each in zip(grid, chosen, recorded, strict=True):
+        for axes in line:
+            axes.set_axis_off()
+        for axes, column, pixels, weights in zip(line, each["classes"], each["pixels"], each["maps"], strict=False):
+            side = pixels.shape[-1]
+            axes.imshow(pixels.mean(axis=0), cmap="gray", vmin=0, vmax=255, extent=(0, side, side, 0))
+            shown = weights.astype(np.float32)
+            axes.imshow(shown, cmap="inferno", alpha=0.55, extent=(0, side, side, 0), interpolation="bilinear")
+            axes.set_title(names[int(column)], fontsize=8)
+        line[0].text(-0.08, 0.5, _short(row.label), rotation=90, va="center", ha="right", transform=line[0].transAxes)
+    return figure
 
 
 FIGURES: dict[str, tuple[Draw, str]] = {
@@ -192,6 +254,15 @@ FIGURES: dict[str, tuple[Draw, str]] = {
         per_class,
         "Final average precision of each class, mean over seeds, from frequent classes to rare ones. Classes are "
         "sorted by the images that the axis names.",
+    ),
+    "memory": (
+        memory_composition,
+        "Images in the memory that were stored with each class, mean over seeds; classes from frequent to rare.",
+    ),
+    "attention": (
+        attention,
+        "Where the query of a label looks in a test image that shows it, mean over attention heads, after the last "
+        "task; first seed.",
     ),
 }
 """Name -> function and caption, in the order of a report."""

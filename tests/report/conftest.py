@@ -59,7 +59,13 @@ def make(store: Path) -> Make:
             found["final"]["mAP"] += offset
             cost = {"train_seconds": [1.5, 2.5], "eval_seconds": [0.5], "memory_bytes": 2_000_000}
             cost |= {"peak_memory_bytes": 3_000_000, "parameters": 7}
-            writer.json("metrics.json", found | {"positive_angle": [80.0, 75.25], "cost": cost})
+            stored = [[3, 2, 0, 0], [2, 1, 1, 2]] if strategy in ("er", "dlfl") else [None, None]
+            found |= {"positive_angle": [80.0, 75.25], "stored": stored, "train_positives": [9, 4, 7, 1]}
+            writer.json("metrics.json", found | {"cost": cost})
+            if strategy == "dlfl":
+                maps = rng.random((3, 2, 2)).astype(np.float16)
+                pixels = rng.integers(256, size=(3, 3, 8, 8), dtype=np.uint8)
+                writer.arrays("attention", {"classes": np.arange(3), "pixels": pixels, "maps": maps})
         writer.close(state, reason)
 
     return write

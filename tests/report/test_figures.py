@@ -38,7 +38,8 @@ def test_every_figure_is_drawn_and_readable_as_svg_and_png(three: list[Row]) -> 
     drawings = draw(three)
     assert [drawing.name for drawing in drawings] == list(FIGURES)
     for drawing in drawings:
-        assert "er" in texts(svg(drawing.figure)) and "lwf" not in texts(svg(drawing.figure))
+        shown = "dlfl" if drawing.name == "attention" else "er"
+        assert shown in texts(svg(drawing.figure)) and "lwf" not in texts(svg(drawing.figure))
         assert png(drawing.figure).startswith(b"\x89PNG")
 
 
@@ -73,6 +74,24 @@ def test_a_bound_is_a_level_line_and_has_no_forgetting(three: list[Row]) -> None
     lines = {line.get_label(): line.get_ydata() for line in by_name["map"].figure.axes[0].lines}
     assert len(np.asarray(lines["joint"])) == 2 and len(set(np.asarray(lines["joint"]).tolist())) == 1
     assert "joint" not in texts(svg(by_name["forgetting"].figure)) + texts(svg(by_name["matrix"].figure))
+
+
+def test_the_memory_is_the_mean_over_seeds_with_frequent_classes_first(three: list[Row]) -> None:
+    by_name = {drawing.name: drawing.figure for drawing in draw(three)}
+    panels = {axes.get_title(): axes for axes in by_name["memory"].axes if axes.get_title()}
+    assert set(panels) == {"er", "dlfl"}  # joint has no memory
+    assert [label.get_text() for label in panels["er"].get_yticklabels()] == ["a", "c", "b", "d"]
+    mesh = panels["er"].collections[0].get_array()
+    assert mesh is not None and np.array_equal(np.asarray(mesh), [[3, 2], [0, 1], [2, 1], [0, 2]])
+
+
+def test_attention_stands_over_its_image_with_its_label(three: list[Row]) -> None:
+    figure = {drawing.name: drawing.figure for drawing in draw(three)}["attention"]
+    assert [axes.get_title() for axes in figure.axes] == ["a", "b", "c"]
+    recorded = next(row for row in three if row.first.strategy == "dlfl").done[0].arrays("attention")
+    picture, over = figure.axes[1].images
+    assert np.allclose(picture.get_array(), recorded["pixels"][1].mean(axis=0))  # type: ignore[arg-type]
+    assert np.allclose(over.get_array(), recorded["maps"][1])  # type: ignore[arg-type]
 
 
 def test_nothing_done_draws_nothing(store: Path, make: Make) -> None:
