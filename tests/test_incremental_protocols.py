@@ -64,6 +64,13 @@ def test_blocks_that_do_not_divide(base: int, step: int) -> None:
         blocks(80, base, step)
 
 
+def test_the_sentence_says_what_would_divide() -> None:
+    assert blocks(3, 0, 1) == blocks(3, 1, 1) == ((0,), (1,), (2,))
+    for base, step, rest in ((40, 7, 40), (0, 7, 80), (80, 0, 80), (-1, 5, 80), (1, 7, 79)):
+        with pytest.raises(UsageError, match=f"choose a step that divides {rest}\\."):
+            blocks(80, base, step)
+
+
 def test_order() -> None:
     names = ("b", "c", "a", "B")
     assert ordered(names, "alphabetical") == ("B", "a", "b", "c")
@@ -72,6 +79,7 @@ def test_order() -> None:
     assert sorted(drawn) == sorted(names)
     assert drawn == ordered(names[::-1], "random:3")  # depends on the seed alone
     assert len({ordered(names, f"random:{seed}") for seed in range(20)}) > 5
+    assert ordered("abcdef", "random:3") == tuple("bcfeda")  # pinned: results must stay comparable
 
 
 @pytest.mark.parametrize(
@@ -109,6 +117,22 @@ def test_a_disjoint_image_enters_one_of_its_tasks(case: tuple[LabelArray, Groups
         assert labels[found][:, columns].any(axis=1).all()
     again = disjoint(labels, groups, seed)
     assert all(np.array_equal(a, b) for a, b in zip(rows, again, strict=True))
+
+
+def test_which_task_an_image_enters_is_pinned() -> None:
+    labels, groups = np.ones((8, 3), np.uint8), ((0,), (1,), (2,))
+    assert [rows.tolist() for rows in disjoint(labels, groups, 0)] == [[0, 4, 5, 6, 7], [1], [2, 3]]
+    assert [rows.tolist() for rows in disjoint(labels, groups, 1)] == [[1], [3, 4, 6], [0, 2, 5, 7]]
+
+
+def test_rows_follow_the_axis() -> None:
+    labels, groups = np.array([[1, 0], [1, 1], [0, 1], [0, 0]], np.uint8), ((0,), (1,))
+    found = {axis: [rows.tolist() for rows in task_rows(labels, groups, axis, 7)] for axis in IMAGES}
+    assert found["overlapping"] == [[0, 1], [1, 2]] and found["exclusive"] == [[0], [2]]
+    assert found["disjoint"] == [rows.tolist() for rows in disjoint(labels, groups, 7)]
+    assert sorted(sum(found["disjoint"], [])) == [0, 1, 2]
+    many = np.ones((99, 2), np.uint8)
+    assert not np.array_equal(task_rows(many, groups, "disjoint", 7)[0], task_rows(many, groups, "disjoint", 8)[0])
 
 
 def test_disjoint_images_are_drawn_evenly() -> None:
@@ -178,3 +202,11 @@ def test_replayed_labels_by_hand() -> None:
         policy: ReplayLabels(truth, groups, "masked", policy)(stored, 3).labels.tolist()[0] for policy in REPLAY_LABELS
     }
     assert said == {"frozen": [0, 1, 0, 0], "forward": [0, 1, 1, 0], "full": [1, 1, 1, 0]}
+    known = {
+        policy: ReplayLabels(truth, groups, "masked", policy)(stored, 3).known.tolist()[0] for policy in REPLAY_LABELS
+    }
+    assert known == {
+        "frozen": [False, True, False, False],
+        "forward": [False, True, True, False],
+        "full": [True, True, True, False],
+    }

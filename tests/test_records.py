@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,55 @@ def test_a_run_is_read_back(folder: Path) -> None:
     assert run.config == {"strategy": "er"}
     assert np.load(folder / "logits" / "task0.npy", allow_pickle=False).shape == (2, 3)
     assert json.loads((folder / "events.jsonl").read_text()) == {"event": "step", "loss": 1.5}
+
+
+def test_a_run_that_goes_on_keeps_its_events_and_loses_what_is_left_over(folder: Path) -> None:
+    writer = RunWriter(folder)
+    writer.events([{"event": "step", "loss": 1.5}, {"event": "step", "loss": 2.5}])
+    size = writer.events_written()
+    assert size == (folder / "events.jsonl").stat().st_size > 0
+    writer.events([{"event": "lost"}])
+    writer.text("traceback.txt", "it broke")
+    (folder / "logits" / ".task0.npy.17.tmp").touch()
+    writer.close(FAILED, "it broke", at={"task": 1})
+    status = json.loads((folder / "status.json").read_text())
+    assert (status["state"], status["reason"], status["at"]) == (FAILED, "it broke", {"task": 1})
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", status["time"])
+    RunWriter(folder, size)
+    assert [json.loads(line)["loss"] for line in (folder / "events.jsonl").read_text().splitlines()] == [1.5, 2.5]
+    left = {path.name for path in folder.rglob("*") if path.is_file()}
+    assert left == {"events.jsonl", "status.json"}
+
+
+def test_arrays_of_objects_are_refused(folder: Path) -> None:
+    writer = RunWriter(folder)
+    with pytest.raises(ValueError, match="Object arrays cannot be saved"):
+        writer.array("task0", np.array([{}], object))
+    with pytest.raises(ValueError, match="Object arrays cannot be saved"):
+        writer.arrays("attention", {"maps": np.array([{}], object)})
+
+
+def test_several_arrays_are_read_back_and_damage_is_noticed(folder: Path) -> None:
+    writer = RunWriter(folder)
+    writer.arrays("attention", {"maps": np.eye(2, dtype=np.float16), "classes": np.arange(3)})
+    writer.close(DONE)
+    found = Run(folder).arrays("attention")
+    assert found["maps"].dtype == np.float16 and np.array_equal(found["maps"], np.eye(2)) and len(found["classes"]) == 3
+    (folder / "attention.npz").write_bytes(b"PK")
+    with pytest.raises(StoreError, match="attention.npz to be as the run wrote it but its checksum differs"):
+        Run(folder).arrays("attention")
+    (folder / "SHA256SUMS").unlink()
+    with pytest.raises(StoreError, match="Expected arrays in .*attention.npz"):
+        Run(folder).arrays("attention")
+
+
+def test_runs_are_ordered_by_name_and_by_the_number_of_the_seed(tmp_path: Path) -> None:
+    wanted = [("a", "er", "0" * 12, 2), ("a", "er", "0" * 12, 10), ("a", "er", "1" * 12, 1), ("a", "ewc", "0" * 12, 0)]
+    wanted.append(("b", "dlfl", "0" * 12, 0))
+    for scenario, strategy, digest, seed in reversed(wanted):
+        write(run_folder(tmp_path, scenario, strategy, digest, seed))
+    found = [(run.scenario, run.strategy, run.config_hash, run.seed) for run in find_runs(tmp_path)]
+    assert found == wanted
 
 
 def test_checksums_cover_every_other_file(folder: Path) -> None:

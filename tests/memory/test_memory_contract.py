@@ -98,6 +98,27 @@ def test_samples_are_distinct_uniform_and_leave_the_memory_alone(name: str) -> N
     assert str(memory.generator.bit_generator.state) == before
 
 
+@MEMORIES
+def test_labels_are_known_unless_the_protocol_hides_them(name: str) -> None:
+    labels, known = np.ones((4, CLASSES), np.uint8), np.tri(4, CLASSES, dtype=np.bool_)
+    memory = make(name, 4)
+    memory.update(np.arange(4), labels)
+    assert memory.known.dtype == np.bool_ and memory.known.all() and len(memory) == 4
+    memory = make(name, 4)
+    slots = memory.update(np.arange(4), labels, known)
+    assert slots.dtype == np.int64 and np.array_equal(memory.known[slots], known)
+
+
+def test_a_slot_beyond_the_last_is_found_out() -> None:
+    class Next(Memory):
+        def place(self, labels: npt.NDArray[np.uint8]) -> int:
+            return len(self)
+
+    memory = Next(Memory.Options(size=2), CLASSES, generator(0))
+    with pytest.raises(ValueError, match="expected a slot from 0 to 1 but got 2"):
+        memory.update(np.arange(3), np.zeros((3, CLASSES), np.uint8))
+
+
 def test_a_policy_that_leaves_a_gap_is_found_out() -> None:
     class Gap(Memory):
         def place(self, labels: npt.NDArray[np.uint8]) -> int:

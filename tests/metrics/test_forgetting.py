@@ -19,6 +19,7 @@ def test_by_hand() -> None:
     assert forgetting_per_task(MATRIX) == pytest.approx([0.3, -0.2])
     assert forgetting_per_task(MATRIX, relative=True) == pytest.approx([0.3 / 0.8, -0.2 / 0.7])
     assert mean_forgetting(MATRIX) == pytest.approx(0.05)
+    assert mean_forgetting(MATRIX, relative=True) == pytest.approx((0.3 / 0.8 - 0.2 / 0.7) / 2)
 
 
 def test_relative_forgetting_has_two_special_cases() -> None:

@@ -31,6 +31,10 @@ def test_by_hand() -> None:
     ap = (1 / 2 + 2 / 3) / 2
     assert found["matrix"]["mAP"] == [[1.0, None], [pytest.approx((ap + 1) / 2), 1.0]]
     assert found["final"]["forgetting_mAP"] == pytest.approx(1 - (ap + 1) / 2)
+    halved = summary(logits=[np.where(LABELS[:, [0, 1, 2]] == 1, -9, 9).astype(np.float32), LAST])
+    before, after = (row[0] for row in halved["matrix"]["mAP"])
+    assert halved["final"]["forgetting_mAP"] == pytest.approx(before - after) != 0
+    assert halved["final"]["forgetting_mAP_relative"] == pytest.approx((before - after) / before)
     assert found["overall"][0]["mAP"] == 1.0 and found["overall"][0]["classes"] == 2  # class 2 has no positive yet
     # overall at the end, five images, class 0: 3, 1, -1 and -1 tied (one +), -2 (+): 1/4 and 2/5
     assert found["final"]["mAP"] == pytest.approx(((1 / 4 + 2 / 5) / 2 + 1 + 1) / 3)

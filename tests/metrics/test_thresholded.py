@@ -51,6 +51,7 @@ def test_the_two_class_f1_differ_by_hand() -> None:
     assert found["CF1"] == pytest.approx(2 * 0.75 * 1 / 1.75)  # 0.857
     assert found["CF1_mean"] == pytest.approx((1 + 2 / 3) / 2)  # 0.833
     assert found["OF1"] == pytest.approx(2 * (4 / 6) * 1 / (4 / 6 + 1))
+    assert found["OP"] == pytest.approx(4 / 6) and found["OR"] == 1.0
 
 
 def test_the_threshold_itself_is_no_prediction_and_nothing_overflows() -> None:
