@@ -7,7 +7,7 @@ belongs to it. Sample order is a function of (seed, task, epoch), so the place i
 import hashlib
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,9 @@ from clbench.records import CHECKPOINTS, RunWriter
 from clbench.stops import Requests
 from clbench.strategy import Strategy, Values
 from clbench.trainer import Evaluation, Listener, Progress
+
+EVALUATION_VALUES = [field.name for field in fields(Evaluation) if field.name != "logits"]
+"""What a checkpoint holds of an evaluation; its logits stand in the run folder."""
 
 
 @dataclass(frozen=True)
@@ -151,8 +154,7 @@ def restore(found: Checkpoint, strategy: Strategy, folder: Path) -> Progress:
 
 def _progress(progress: Progress) -> dict[str, Any]:
     evaluations = [
-        {"positive_angle": e.positive_angle, "train_seconds": e.train_seconds, "eval_seconds": e.eval_seconds}
-        for e in progress.evaluations
+        {name: getattr(evaluation, name) for name in EVALUATION_VALUES} for evaluation in progress.evaluations
     ]
     return {
         "task": progress.task,

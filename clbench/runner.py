@@ -375,6 +375,7 @@ def costs(scenario: Scenario, strategy: Strategy, evaluations: Sequence[Evaluati
     stored = 0 if strategy.memory is None else len(strategy.memory)
     return {
         "positive_angle": [evaluation.positive_angle for evaluation in evaluations],
+        "memory_counts": [evaluation.memory_counts for evaluation in evaluations],
         "cost": {
             "feature_seconds": strategy.feature_seconds,
             "train_seconds": [evaluation.train_seconds for evaluation in evaluations],
