@@ -264,6 +264,14 @@ def test_markdown_is_a_table_with_its_notes(store: Path, make: Make) -> None:
     assert "\n- Protocol: images: exclusive." in text
 
 
+def test_a_label_breaks_no_markdown(store: Path, make: Make) -> None:
+    make("er", 0, changed={"note": "a|b\n<img src=x>"})
+    make("lwf", 0, FAILED, reason="first\n\n# second <script>")
+    text = formats.markdown(build_tables(rows(store)))
+    assert r"| er (note=a\|b \<img src=x>)" in text
+    assert r"lwf: seed 0: failed: first # second \<script>." in text
+
+
 def test_runs_as_a_data_frame(store: Path, make: Make) -> None:
     make("er", 0)
     make("er", 1, FAILED, reason="it broke")
