@@ -24,6 +24,9 @@ from clbench.stops import Requests
 from clbench.strategy import Strategy, Values
 from clbench.trainer import Evaluation, Listener, Progress
 
+EVALUATION_VALUES = [field.name for field in fields(Evaluation) if field.name != "logits"]
+"""What a checkpoint holds of an evaluation; its logits stand in the run folder."""
+
 
 @dataclass(frozen=True)
 class Schedule:
@@ -151,8 +154,7 @@ def restore(found: Checkpoint, strategy: Strategy, folder: Path) -> Progress:
 
 def _progress(progress: Progress) -> dict[str, Any]:
     evaluations = [
-        {f.name: getattr(evaluation, f.name) for f in fields(Evaluation) if f.name != "logits"}
-        for evaluation in progress.evaluations
+        {name: getattr(evaluation, name) for name in EVALUATION_VALUES} for evaluation in progress.evaluations
     ]
     return {
         "task": progress.task,

@@ -376,14 +376,12 @@ def score(scenario: Scenario, evaluations: Sequence[Evaluation], *, joint: bool)
 def costs(scenario: Scenario, strategy: Strategy, evaluations: Sequence[Evaluation]) -> dict[str, Any]:
     """What a run took, and what it had. Memory bytes: those of the stored images, uint8, 3 x S x S each.
 
-    stored: after each task, images in the memory with each label. train_positives: images shown with each label, over
-    all tasks.
+    memory_counts: after each task, for each class the samples in the memory that are stored with it.
     """
     stored = 0 if strategy.memory is None else len(strategy.memory)
     return {
         "positive_angle": [evaluation.positive_angle for evaluation in evaluations],
-        "stored": [evaluation.stored for evaluation in evaluations],
-        "train_positives": np.sum([task.labels.sum(axis=0) for task in scenario], axis=0).tolist(),
+        "memory_counts": [evaluation.memory_counts for evaluation in evaluations],
         "cost": {
             "feature_seconds": strategy.feature_seconds,
             "train_seconds": [evaluation.train_seconds for evaluation in evaluations],

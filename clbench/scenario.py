@@ -219,7 +219,8 @@ class Scenario(Sequence[Task]):
     def manifest(self) -> dict[str, Any]:
         """What the data are: sizes, class names, notes, and a SHA-256 over ids, labels, masks, order and pixels.
 
-        Two runs with the same hash saw the same data.
+        Two runs with the same hash saw the same data. train_positives: for each class the training images that are
+        shown with it, over all tasks.
         """
         digest = hashlib.sha256()
 
@@ -240,6 +241,7 @@ class Scenario(Sequence[Task]):
             "images": self.images.fingerprint,
             "classes": list(self.classes),
             "groups": {name: [self.classes[c] for c in columns] for name, columns in self.groups.items()},
+            "train_positives": sum(task.labels.sum(0, np.int64) for task in self.tasks).tolist(),
             "tasks": [
                 {
                     "name": task.name,

@@ -61,14 +61,14 @@ class Evaluation:
     logits: (N_test, C) float32, rows as in `Scenario.test_indices()`.
     positive_angle: degrees, None where the strategy does not score through the model's head.
     train_seconds: of the task just learned; eval_seconds: of this pass.
-    stored: images in the memory that were stored with each label, (C,); None without a memory.
+    memory_counts: for each class (C) the samples in the memory that are stored with it; None without a memory.
     """
 
     logits: npt.NDArray[np.float32]
     positive_angle: float | None
     train_seconds: float
     eval_seconds: float
-    stored: list[int] | None = None
+    memory_counts: list[int] | None = None
 
 
 @dataclass
@@ -157,8 +157,9 @@ def train(
             logits, angle = evaluate(strategy, scenario, test, options.eval_batch_size)
         except Diverged as error:
             raise Diverged(str(error), number) from error
-        stored = None if strategy.memory is None else strategy.memory.labels.sum(axis=0, dtype=np.int64).tolist()
-        evaluation = Evaluation(logits, angle, progress.train_seconds, time.perf_counter() - trained, stored)
+        seconds, stored = time.perf_counter() - trained, strategy.memory
+        counts = None if stored is None else stored.labels.sum(0, np.int64).tolist()
+        evaluation = Evaluation(logits, angle, progress.train_seconds, seconds, counts)
         progress.evaluations.append(evaluation)
         progress.task, progress.step, progress.train_seconds = number + 1, 0, 0.0
         for listener in listeners:

@@ -67,7 +67,7 @@ def test_every_backbone_and_head_is_named() -> None:
 def test_every_verb_and_make_target_is_named_and_exists() -> None:
     from clbench.cli import app
 
-    verbs = {each.name for each in app.registered_commands} | {each.name for each in app.registered_groups}
+    verbs = {command.name for command in app.registered_commands} | {group.name for group in app.registered_groups}
     assert set(re.findall(r"clbench (run|report|list|show|[a-z]+)\b", " ".join(blocks("") + blocks("sh")))) <= verbs
     for verb in verbs:
         assert f"clbench {verb}" in README

@@ -171,44 +171,44 @@ def per_class(rows: Sequence[Row]) -> "Figure | None":
     return figure
 
 
-def class_counts(row: Row) -> tuple[list[int], str]:
-    """Positives of each class by which classes are sorted, and what was counted."""
-    metrics = row.done[0].metrics
-    if "train_positives" in metrics:
-        return [int(count) for count in metrics["train_positives"]], "training images shown with it"
-    return [int(count) for count in metrics["positives"]], "test images that have it"
-
-
-def memory_composition(rows: Sequence[Row]) -> "Figure | None":
-    """Stored images with each class after each task, mean over seeds, from the most frequent class to the rarest."""
-    chosen = [row for row in _continual(rows) if all(run.metrics.get("stored", [None])[-1] for run in row.done)]
+def memory(rows: Sequence[Row]) -> "Figure | None":
+    """How many samples of each class the memory holds after each task: a heat map for each row that has a memory."""
+    chosen = [(row, np.array(_memory_counts(row)).mean(axis=0)) for row in _continual(rows) if _memory_counts(row)]
     if not chosen:
         return None
     from matplotlib.colors import Normalize
 
-    counts, _ = class_counts(chosen[0])
-    order = sorted(range(len(counts)), key=lambda c: (-counts[c], c))
-    names = [str(name) for name in chosen[0].first.env["manifest"]["classes"]]
-    stored = [np.mean([run.metrics["stored"] for run in row.done], axis=0).T[order] for row in chosen]  # (C, T) each
-    columns = min(4, len(chosen))
-    lines = math.ceil(len(chosen) / columns)
-    figure = _figure(WIDTH, 0.6 + lines * min(6.0, max(2.4, 0.16 * len(names))))
-    grid = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
-    scale = Normalize(0, max(values.max() for values in stored))
-    for axes, row, values in zip(grid.flat, chosen, stored, strict=False):
-        mesh = axes.pcolormesh(values, cmap=COLOURS, norm=scale)
+    run = chosen[0][0].first
+    names, tasks = [str(name) for name in run.env["manifest"]["classes"]], run.env["manifest"]["tasks"]
+    counts, _ = class_counts(chosen[0][0])
+    columns = [[names.index(name) for name in task["classes"]] for task in tasks]
+    order = [c for members in columns for c in sorted(members, key=lambda c: (-counts[c], c))]
+    wide = len(order) > 30
+    figure = _figure(WIDTH * (1.5 if wide else 1.0), 1.2 + len(chosen) * (0.5 + 0.2 * len(tasks)))
+    panels = figure.subplots(len(chosen), 1, squeeze=False, sharex=True)[:, 0]
+    scale = Normalize(0, max(float(mean.max()) for _, mean in chosen))
+    for axes, (row, mean) in zip(panels, chosen, strict=True):
+        mesh = axes.pcolormesh(mean[:, order], cmap=COLOURS, norm=scale)
         axes.set_title(_short(row.label))
+        axes.set_yticks(np.arange(len(mean)) + 0.5, [str(t) for t in range(len(mean))])
+        axes.invert_yaxis()
         axes.grid(False)
-        axes.set_xticks(np.arange(values.shape[1]) + 0.5, [str(task) for task in range(values.shape[1])])
-        axes.set_yticks(np.arange(len(order)) + 0.5, [names[c] for c in order])
-        axes.tick_params(axis="y", labelsize=8 if len(names) <= 30 else 4)
-    grid[0, 0].invert_yaxis()
-    for axes in grid.flat[len(chosen) :]:
-        axes.set_axis_off()
-    for axes in grid[-1]:
-        axes.set_xlabel("after task")
-    figure.colorbar(mesh, ax=grid, label="stored images", shrink=0.9).outline.set_visible(False)
+        axes.set_ylabel("after task")
+        for end in np.cumsum([len(members) for members in columns])[:-1]:
+            axes.axvline(end, color="white", linewidth=1.5)
+    panels[-1].set_xticks(np.arange(len(order)) + 0.5, [f"{names[c]} ({counts[c]})" for c in order], rotation=90)
+    panels[-1].tick_params(axis="x", labelsize=5 if wide else 8)
+    bar = figure.colorbar(mesh, ax=panels.tolist(), label="stored samples", shrink=0.9)
+    bar.outline.set_visible(False)
     return figure
+
+
+def class_counts(row: Row) -> tuple[list[int], str]:
+    """Images of each class, and which were counted; a run folder without training counts knows its test images."""
+    trained = row.first.env["manifest"].get("train_positives")
+    if trained is None:
+        return [int(count) for count in row.done[0].metrics["positives"]], "test images that have it"
+    return [int(count) for count in trained], "training images that have it"
 
 
 ATTENDING = 3
@@ -250,14 +250,15 @@ FIGURES: dict[str, tuple[Draw, str]] = {
         against_cost,
         "Final mAP against seconds of training and megabytes of stored images; lines are one standard deviation.",
     ),
+    "memory": (
+        memory,
+        "Memory: how many stored samples have each class (columns) after each task (rows), mean over seeds. Classes "
+        "stand in the order of their tasks, within a task from frequent ones to rare ones; lines part the tasks.",
+    ),
     "classes": (
         per_class,
         "Final average precision of each class, mean over seeds, from frequent classes to rare ones. Classes are "
         "sorted by the images that the axis names.",
-    ),
-    "memory": (
-        memory_composition,
-        "Images in the memory that were stored with each class, mean over seeds; classes from frequent to rare.",
     ),
     "attention": (
         attention,
@@ -270,6 +271,12 @@ FIGURES: dict[str, tuple[Draw, str]] = {
 
 def _continual(rows: Sequence[Row]) -> list[Row]:
     return [row for row in rows if row.done and not row.is_bound]
+
+
+def _memory_counts(row: Row) -> list[list[list[int]]]:
+    """(seeds, tasks, C); empty without a memory, or where some seed has no record of it."""
+    counts = [run.metrics.get("memory_counts") or [None] for run in row.done]
+    return [] if any(None in found for found in counts) else counts
 
 
 def _figure(width: float, height: float) -> "Figure":

@@ -33,8 +33,9 @@ def markdown(tables: Sequence[Table]) -> str:
     """GitHub's tables, footnotes as a list."""
     blocks = []
     for table in tables:
-        body = tabulate(table.marked_cells, table.headings, "github", colalign=_align(table), disable_numparse=True)
-        notes = "\n".join(f"- {note}" for note in table.notes)
+        cells = [[_as_markdown(cell) for cell in row] for row in table.marked_cells]
+        body = tabulate(cells, table.headings, "github", colalign=_align(table), disable_numparse=True)
+        notes = "\n".join(f"- {_as_markdown(note)}" for note in table.notes)
         blocks.append("\n\n".join(part for part in (f"**{table.title}**", body, notes) if part))
     return "\n\n".join(blocks)
 
@@ -90,6 +91,11 @@ def _numbers(name: str, value: Mapping[str, Any]) -> dict[str, object]:
     """A metric's columns: mean, sd, and the ends of its 95 % bootstrap interval."""
     low, high = value["ci95"] or (None, None)
     return {name: value["mean"], f"{name}_sd": value["sd"], f"{name}_ci95_low": low, f"{name}_ci95_high": high}
+
+
+def _as_markdown(text: str) -> str:
+    """A label or a reason as it stands: neither a tag nor a new cell or line begins in it."""
+    return " ".join(text.split()).replace("<", r"\<").replace("|", r"\|")
 
 
 def _plain(table: Table) -> str:

@@ -5,7 +5,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from importlib.resources import files
 from typing import Any
@@ -64,7 +64,9 @@ def _section(number: int, rows: Sequence[Row], tables: Sequence[Table]) -> Secti
         {"svg": inline(drawing, f"s{number}-{drawing.name}-"), "caption": drawing.caption} for drawing in draw(rows)
     ]
     runs = [_run(row, run) for row in rows for run in row.runs]
-    return Section(title(rows[0]), tables, figures, matrix_tables(rows), runs)
+    heading = title(rows[0])
+    named = [replace(table, title=table.title.removeprefix(f"{heading}: ")) for table in tables]
+    return Section(heading, named, figures, matrix_tables(rows), runs)
 
 
 def inline(drawing: Drawing, prefix: str) -> str:

@@ -40,7 +40,8 @@ def marked(rows: Sequence[Row]) -> tuple[tuple[str, ...], tuple[str, ...]]:
         for remark in remarks(row, seeds):
             labels.setdefault(remark, []).append(row.label)
     letters = {remark: letter(number) for number, remark in enumerate(labels)}
-    marks = tuple(",".join(letters[remark] for remark in remarks(row, seeds)) for row in rows)
+    order = list(labels).index
+    marks = tuple(",".join(letters[r] for r in sorted(remarks(row, seeds), key=order)) for row in rows)
     return marks, tuple(f"[{letters[remark]}] {', '.join(names)}: {remark}." for remark, names in labels.items())
 
 

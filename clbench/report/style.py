@@ -17,7 +17,7 @@ darkened to be seen on white, and violet stands for its black, which is not seen
 DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 1.5, 1, 1.5)))
 """Beyond eight lines, the dashes tell them apart."""
 MARKERS = "osD^vPX*"
-COLOURS = "cividis"
+COLOURS = "viridis"
 """The map of heat maps: even in lightness, and the same to colour-blind readers."""
 
 _SETTINGS: Any = {

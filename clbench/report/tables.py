@@ -16,10 +16,8 @@ from clbench.scenario import GROUPS
 EMPTY = "–"
 """A cell whose value is not defined."""
 
-MAIN = ("mAP", *(f"mAP:{group}" for group in GROUPS), "average_mAP")
-"""The first default table."""
 FORGETTING = ("CF1", "OF1", "forgetting_mAP", "forgetting_mAP_relative")
-"""The second one."""
+"""The second default table; the first is `main_columns`."""
 
 HEADINGS = {
     "average_mAP": "avg mAP",
@@ -90,11 +88,18 @@ def table_groups(
             names: list[Sequence[str]] = [columns]
             tables = [_table(f"{heading}, %", members, columns, notes)]
         else:
-            names = [MAIN, FORGETTING]
-            first = _table(f"{heading}: mAP after the last task, %", members, MAIN, ())
+            main = main_columns(members[0])
+            names = [main, FORGETTING]
+            first = _table(f"{heading}: mAP after the last task, %", members, main, ())
             tables = [first, _table(f"{heading}: F1 and forgetting of mAP, %", members, FORGETTING, notes)]
         groups.append((members, tables, names))
     return groups
+
+
+def main_columns(row: Row) -> tuple[str, ...]:
+    """The first default table: mAP, in the frequency groups that the row's scenario has, and averaged over tasks."""
+    known = row.first.env["manifest"]["groups"]
+    return ("mAP", *(f"mAP:{group}" for group in GROUPS if group in known), "average_mAP")
 
 
 def _check_columns(rows: Sequence[Row], columns: Sequence[str]) -> None:

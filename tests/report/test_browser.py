@@ -13,7 +13,7 @@ from clbench.report.rows import collect
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")]
 
 Make = Callable[..., None]
 FLAGS = (
@@ -31,17 +31,19 @@ def browser() -> Iterator[Any]:
         launched.close()
 
 
-@pytest.fixture
-def file(store: Path, make: Make, tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def file(maker: Callable[[Path], Make], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("page")
+    make = maker(folder / "runs")
     for seed in range(3):
-        make("er", seed)
+        make("er", seed, stored=[[3, 1, 0, 0], [2, 1, 1, 1]])
         make("dlfl", seed, offset=0.1)
         make("ewc", seed, offset=-0.1)
     make("joint", 0, joint=True)
     make("lwf", 0, FAILED, reason=EVIL)
     make("er", 0, changed={"note": EVIL})
-    path = tmp_path / "report.html"
-    path.write_text(html(collect(find_runs(store))), encoding="utf-8")
+    path = folder / "report.html"
+    path.write_text(html(collect(find_runs(folder / "runs"))), encoding="utf-8")
     return path
 
 
@@ -118,10 +120,14 @@ def test_everything_is_reached_by_keyboard(visit: Callable[..., Any]) -> None:
     reached = set()
     for _ in range(80):
         page.keyboard.press("Tab")
-        reached.add(page.evaluate("document.activeElement.tagName + '.' + document.activeElement.className"))
-        outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
-        assert outline != "none", page.evaluate("document.activeElement.outerHTML.slice(0, 99)")
-        if page.evaluate("document.activeElement.matches('details.run summary')"):
+        tag, name, outline, html, found = page.evaluate(
+            "(({tagName, className, outerHTML}) => [tagName, className, getComputedStyle(document.activeElement)"
+            ".outlineStyle, outerHTML.slice(0, 99), document.activeElement.matches('details.run summary')])"
+            "(document.activeElement)"
+        )
+        reached.add(f"{tag}.{name}")
+        assert outline != "none", html
+        if found:
             break
     assert {"BUTTON.", "DIV.scroll", "SUMMARY."} <= reached
     page.keyboard.press("Enter")
@@ -144,8 +150,7 @@ def test_a_label_or_a_reason_never_runs(visit: Callable[..., Any]) -> None:
 def test_it_reads_at_both_widths_in_both_schemes(visit: Callable[..., Any], width: int, scheme: str) -> None:
     page = visit(width, scheme)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    for contents in page.locator("details").all():
-        contents.evaluate("element => element.open = true")
+    page.locator("details").evaluate_all("all => all.forEach(element => element.open = true)")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     bright = "Number(getComputedStyle(document.body).backgroundColor.match(/\\d+/)[0]) > 127"
     assert page.evaluate(bright) is (scheme == "light")
@@ -155,3 +160,16 @@ def test_it_reads_at_both_widths_in_both_schemes(visit: Callable[..., Any], widt
     )
     page.get_by_role("button", name="Dark").click()
     assert page.evaluate(bright) is (scheme == "dark")
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_wide_table_scrolls_in_its_own_box(visit: Callable[..., Any], width: int, tmp_path: Path) -> None:
+    page = visit(width)
+    box = page.locator("div.scroll").first
+    assert box.evaluate("element => element.scrollWidth > element.clientWidth") is (width == 390)
+    labels = box.locator("tbody th").first
+    before = labels.bounding_box()["x"]
+    box.evaluate("element => element.scrollLeft = 200")
+    assert labels.bounding_box()["x"] == before, "the label stays in sight"
+    image = page.screenshot(path=tmp_path / f"{width}.png", full_page=True)
+    assert int.from_bytes(image[16:20]) == width  # of the PNG's header

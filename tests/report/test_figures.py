@@ -23,7 +23,7 @@ def rows(store: Path) -> list[Row]:
 @pytest.fixture
 def three(store: Path, make: Make) -> list[Row]:
     for seed in range(3):
-        make("er", seed)
+        make("er", seed, stored=[[3, 1, 0, 0], [2, 1, 0, seed]])
         make("dlfl", seed, offset=0.1)
     make("joint", 0, joint=True)
     make("lwf", 0, FAILED, reason="it broke")
@@ -76,16 +76,6 @@ def test_a_bound_is_a_level_line_and_has_no_forgetting(three: list[Row]) -> None
     assert "joint" not in texts(svg(by_name["forgetting"].figure)) + texts(svg(by_name["matrix"].figure))
 
 
-def test_the_memory_is_the_mean_over_seeds_with_frequent_classes_first(three: list[Row]) -> None:
-    by_name = {drawing.name: drawing.figure for drawing in draw(three)}
-    panels = {axes.get_title(): axes for axes in by_name["memory"].axes if axes.get_title()}
-    assert set(panels) == {"er", "dlfl"}  # joint has no memory
-    labelled = min(panels.values(), key=lambda axes: axes.get_position().x0)  # panels share their classes
-    assert [label.get_text() for label in labelled.get_yticklabels()] == ["a", "c", "b", "d"]
-    mesh = panels["er"].collections[0].get_array()
-    assert mesh is not None and np.array_equal(np.asarray(mesh), [[3, 2], [0, 1], [2, 1], [0, 2]])
-
-
 def test_attention_stands_over_its_image_with_its_label(three: list[Row]) -> None:
     figure = {drawing.name: drawing.figure for drawing in draw(three)}["attention"]
     assert [axes.get_title() for axes in figure.axes] == ["a", "b", "c"]
@@ -93,6 +83,30 @@ def test_attention_stands_over_its_image_with_its_label(three: list[Row]) -> Non
     picture, over = figure.axes[1].images
     assert np.allclose(picture.get_array(), recorded["pixels"][1].mean(axis=0))  # type: ignore[arg-type]
     assert np.allclose(over.get_array(), recorded["maps"][1])  # type: ignore[arg-type]
+
+
+def test_classes_go_from_frequent_in_training_to_rare(three: list[Row]) -> None:
+    axes = next(drawing for drawing in draw(three) if drawing.name == "classes").figure.axes[0]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["b (9)", "a (5)", "d (4)", "c (2)"]
+    assert "training images" in axes.get_xlabel()
+    er = next(row for row in three if row.first.strategy == "er")
+    [drawn] = [line.get_ydata() for line in axes.lines if line.get_label() == "er"]
+    mean = np.mean([run.metrics["ap"][-1] for run in er.done], axis=0)
+    assert np.allclose(drawn, 100 * mean[[1, 0, 3, 2]])
+
+
+def test_the_memorys_classes_stand_in_the_order_of_tasks_and_of_frequency(three: list[Row]) -> None:
+    figure = next(drawing for drawing in draw(three) if drawing.name == "memory").figure
+    axes, bar = figure.axes  # er alone has a memory
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["b (9)", "a (5)", "d (4)", "c (2)"]
+    values = np.asarray(axes.collections[0].get_array())
+    assert values.tolist() == [[1, 3, 0, 0], [1, 2, 1, 0]]  # d: the mean of 0, 1 and 2
+    assert axes.get_title() == "er" and bar.get_ylabel() == "stored samples"
+
+
+def test_runs_without_a_memory_or_a_record_of_it_have_no_memory_figure(store: Path, make: Make) -> None:
+    make("finetune", 0)
+    assert "memory" not in [drawing.name for drawing in draw(rows(store))]
 
 
 def test_nothing_done_draws_nothing(store: Path, make: Make) -> None:

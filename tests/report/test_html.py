@@ -58,7 +58,7 @@ def page(store: Path, make: Make) -> str:
 def test_every_cell_and_note_of_the_tables_is_there(page: str, store: Path) -> None:
     text = Page(page).text
     for table in build_tables(rows(store)):
-        assert table.title in text
+        assert table.title.removeprefix("made (2 tasks, 4 classes): ") in text
         assert all(cell in text for line in table.marked_cells for cell in line)
         assert all(note in text for note in table.notes)
 

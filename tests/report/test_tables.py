@@ -41,7 +41,7 @@ def test_a_run_that_is_not_done_stays_visible(store: Path, make: Make, state: st
     make("lwf", 0, state, reason="it broke too")
     text = formats.text(build_tables(rows(store)))
     assert line(text, "er")[:3] == ["er", "[a]", "1/2"] and "±" not in line(text, "er")[3]
-    assert line(text, "lwf") == ["lwf", "[b,c]", "0/2", *[state] * 5]
+    assert line(text, "lwf") == ["lwf", "[b,c]", "0/2", *[state] * 4]
     assert f"[a] er: seed 1: {state}: it broke." in text and f"[b] lwf: seed 0: {state}: it broke too." in text
     assert "[c] lwf: fewer seeds: 1 not run." in text
     [er, lwf] = json.loads(formats.as_json(rows(store)))["rows"]
@@ -65,6 +65,14 @@ def test_other_data_and_limited_runs_never_share_a_table(store: Path, make: Make
     tables = build_tables(rows(store))
     assert len(tables) == 4 and all(len(table.cells) == 1 for table in tables)
     assert [("LIMITED" in table.title) for table in tables] == [False, False, True, True]
+
+
+def test_a_scenario_without_frequency_groups_has_no_columns_of_them(store: Path, make: Make) -> None:
+    make("er", 0)
+    make("er", 0, manifest="b" * 64, grouped=False)
+    make("lwf", 0, FAILED, manifest="b" * 64, grouped=False)
+    headings = [table.headings[2:] for table in build_tables(rows(store))[::2]]
+    assert headings == [("mAP", "majority", "minority", "avg mAP"), ("mAP", "avg mAP")]
 
 
 def test_changed_options_stand_in_the_label(store: Path, make: Make) -> None:
@@ -254,6 +262,14 @@ def test_markdown_is_a_table_with_its_notes(store: Path, make: Make) -> None:
     text = formats.markdown(build_tables(rows(store)))
     assert text.startswith("**made (2 tasks, 4 classes): mAP after the last task, %**\n\n| strategy")
     assert "\n- Protocol: images: exclusive." in text
+
+
+def test_a_label_breaks_no_markdown(store: Path, make: Make) -> None:
+    make("er", 0, changed={"note": "a|b\n<img src=x>"})
+    make("lwf", 0, FAILED, reason="first\n\n# second <script>")
+    text = formats.markdown(build_tables(rows(store)))
+    assert r"| er (note=a\|b \<img src=x>)" in text
+    assert r"lwf: seed 0: failed: first # second \<script>." in text
 
 
 def test_runs_as_a_data_frame(store: Path, make: Make) -> None:
