@@ -23,6 +23,8 @@ WIDTH, HEIGHT = 7.2, 3.6
 """Inches."""
 ANNOTATED = 10
 """Tasks up to which a heat map's cells carry their number."""
+LINE = 100
+"""Letters across a figure, about."""
 MOST = 16
 """Rows in one figure; nobody tells more apart."""
 
@@ -95,7 +97,8 @@ def matrices(rows: Sequence[Row], metric: str = "mAP") -> "Figure | None":
         axes.set_title(_short(row.label))
     for axes in grid.flat[len(chosen) :]:
         axes.set_axis_off()
-    for axes in grid[-1]:
+    for axes in grid.flat[max(0, len(chosen) - columns) : len(chosen)]:  # below them there is none
+        axes.tick_params(labelbottom=True)
         axes.set_xlabel("task")
     for axes in grid[:, 0]:
         axes.set_ylabel("after task")
@@ -185,7 +188,7 @@ def memory(rows: Sequence[Row]) -> "Figure | None":
     chosen = [(row, np.array(_memory_counts(row)).mean(axis=0)) for row in _continual(rows) if _memory_counts(row)]
     if not chosen:
         return None
-    from matplotlib.colors import Normalize
+    from matplotlib.colors import PowerNorm
 
     run = chosen[0][0].first
     names, tasks = [str(name) for name in run.env["manifest"]["classes"]], run.env["manifest"]["tasks"]
@@ -195,15 +198,16 @@ def memory(rows: Sequence[Row]) -> "Figure | None":
     wide = len(order) > 30
     figure = _figure(WIDTH * (1.5 if wide else 1.0), 1.2 + len(chosen) * (0.5 + 0.2 * len(tasks)))
     panels = figure.subplots(len(chosen), 1, squeeze=False, sharex=True)[:, 0]
-    scale = Normalize(0, max(float(mean.max()) for _, mean in chosen))
+    scale = PowerNorm(0.5, 0, max(1.0, *(float(mean.max()) for _, mean in chosen)))  # rare classes are the point
     for axes, (row, mean) in zip(panels, chosen, strict=True):
-        cells = axes.imshow(mean[:, order], cmap=COLOURS, norm=scale, interpolation="none", aspect="auto")
+        stored = np.ma.masked_equal(mean[:, order], 0)
+        cells = axes.imshow(stored, cmap=COLOURS, norm=scale, interpolation="none", aspect="auto")
         axes.set_title(_short(row.label))
         axes.set_yticks(range(len(mean)))
         axes.grid(False)
         axes.set_ylabel("after task")
         for end in np.cumsum([len(members) for members in columns])[:-1]:
-            axes.axvline(end - 0.5, color="white", linewidth=1.5)
+            axes.axvline(end - 0.5, color=INK, linewidth=0.8)
     panels[-1].set_xticks(range(len(order)), [f"{names[c]} ({counts[c]})" for c in order], rotation=90)
     panels[-1].tick_params(axis="x", labelsize=5 if wide else 8)
     bar = figure.colorbar(cells, ax=panels.tolist(), label="stored samples", shrink=0.9)
@@ -233,8 +237,8 @@ FIGURES: dict[str, tuple[Draw, str]] = {
     ),
     "memory": (
         memory,
-        "Memory: how many stored samples have each class (columns) after each task (rows), mean over seeds. Classes "
-        "stand in the order of their tasks, within a task from frequent ones to rare ones; lines part the tasks.",
+        "Memory: how many stored samples have each class (columns) after each task (rows), mean over seeds; blank "
+        "where none has. Lines part the tasks; within one, classes go from frequent to rare ones.",
     ),
     "classes": (
         per_class,
@@ -312,7 +316,8 @@ def _descending(mean: float | None) -> float:
 
 def _legend(figure: "Figure", axes: "Axes") -> None:
     handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(4, len(labels)))
+    widest = max(map(len, labels)) + 6  # with its mark
+    figure.legend(handles, labels, loc="outside lower center", ncols=max(1, min(len(labels), LINE // widest)))
 
 
 def _short(label: str) -> str:
