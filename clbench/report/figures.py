@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from clbench.metrics.forgetting import forgetting_per_task
 from clbench.report.rows import Row
-from clbench.report.style import COLOURS, INK, line_style, settle, styled
+from clbench.report.style import COLOURS, INK, PALETTE, line_style, settle, styled
 
 if TYPE_CHECKING:  # matplotlib takes half a second to import
     from matplotlib.axes import Axes
@@ -23,6 +23,10 @@ WIDTH, HEIGHT = 7.2, 3.6
 """Inches."""
 ANNOTATED = 10
 """Tasks up to which a heat map's cells carry their number."""
+LINE = 100
+"""Letters across a figure, about."""
+MOST = 16
+"""Rows in one figure; nobody tells more apart."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,14 +39,21 @@ class Drawing:
 
 
 def draw(rows: Sequence[Row]) -> list[Drawing]:
-    """Every figure that the rows of one table (see `clbench.report.tables.by_data`) have numbers for."""
+    """Every figure that the rows of one table (see `clbench.report.tables.by_data`) have numbers for.
+
+    Of more than MOST rows those with the highest mAP are drawn, and the captions say so.
+    """
+    done = [row for row in rows if row.done]
+    best = sorted(range(len(done)), key=lambda place: _descending(done[place].metric("mAP")["mean"]))
+    shown = [done[place] for place in sorted(best[:MOST])]
+    left_out = f" The {MOST} rows with the highest mAP, of {len(done)}." if len(done) > MOST else ""
     drawings = []
     with styled():
         for name, (function, caption) in FIGURES.items():
-            figure = function(rows)
+            figure = function(shown)
             if figure is not None:
                 settle(figure)
-                drawings.append(Drawing(name, caption, figure))
+                drawings.append(Drawing(name, caption + left_out, figure))
     return drawings
 
 
@@ -82,15 +93,16 @@ def matrices(rows: Sequence[Row], metric: str = "mAP") -> "Figure | None":
     scale = Normalize(0, 100)
     for axes, row in zip(grid.flat, chosen, strict=False):
         values = 100 * row.matrix(metric)
-        mesh = _heat_map(axes, values, scale)
+        cells = _heat_map(axes, values, scale)
         axes.set_title(_short(row.label))
     for axes in grid.flat[len(chosen) :]:
         axes.set_axis_off()
-    for axes in grid[-1]:
+    for axes in grid.flat[max(0, len(chosen) - columns) : len(chosen)]:  # below them there is none
+        axes.tick_params(labelbottom=True)
         axes.set_xlabel("task")
     for axes in grid[:, 0]:
         axes.set_ylabel("after task")
-    bar = figure.colorbar(mesh, ax=grid, label=f"{metric}, %", shrink=0.9)
+    bar = figure.colorbar(cells, ax=grid, label=f"{metric}, %", shrink=0.9)
     bar.outline.set_visible(False)
     return figure
 
@@ -176,7 +188,7 @@ def memory(rows: Sequence[Row]) -> "Figure | None":
     chosen = [(row, np.array(_memory_counts(row)).mean(axis=0)) for row in _continual(rows) if _memory_counts(row)]
     if not chosen:
         return None
-    from matplotlib.colors import Normalize
+    from matplotlib.colors import PowerNorm
 
     run = chosen[0][0].first
     names, tasks = [str(name) for name in run.env["manifest"]["classes"]], run.env["manifest"]["tasks"]
@@ -186,19 +198,19 @@ def memory(rows: Sequence[Row]) -> "Figure | None":
     wide = len(order) > 30
     figure = _figure(WIDTH * (1.5 if wide else 1.0), 1.2 + len(chosen) * (0.5 + 0.2 * len(tasks)))
     panels = figure.subplots(len(chosen), 1, squeeze=False, sharex=True)[:, 0]
-    scale = Normalize(0, max(float(mean.max()) for _, mean in chosen))
+    scale = PowerNorm(0.5, 0, max(1.0, *(float(mean.max()) for _, mean in chosen)))  # rare classes are the point
     for axes, (row, mean) in zip(panels, chosen, strict=True):
-        mesh = axes.pcolormesh(mean[:, order], cmap=COLOURS, norm=scale)
+        stored = np.ma.masked_equal(mean[:, order], 0)
+        cells = axes.imshow(stored, cmap=COLOURS, norm=scale, interpolation="none", aspect="auto")
         axes.set_title(_short(row.label))
-        axes.set_yticks(np.arange(len(mean)) + 0.5, [str(t) for t in range(len(mean))])
-        axes.invert_yaxis()
+        axes.set_yticks(range(len(mean)))
         axes.grid(False)
         axes.set_ylabel("after task")
         for end in np.cumsum([len(members) for members in columns])[:-1]:
-            axes.axvline(end, color="white", linewidth=1.5)
-    panels[-1].set_xticks(np.arange(len(order)) + 0.5, [f"{names[c]} ({counts[c]})" for c in order], rotation=90)
+            axes.axvline(end - 0.5, color=INK, linewidth=0.8)
+    panels[-1].set_xticks(range(len(order)), [f"{names[c]} ({counts[c]})" for c in order], rotation=90)
     panels[-1].tick_params(axis="x", labelsize=5 if wide else 8)
-    bar = figure.colorbar(mesh, ax=panels.tolist(), label="stored samples", shrink=0.9)
+    bar = figure.colorbar(cells, ax=panels.tolist(), label="stored samples", shrink=0.9)
     bar.outline.set_visible(False)
     return figure
 
@@ -252,8 +264,8 @@ FIGURES: dict[str, tuple[Draw, str]] = {
     ),
     "memory": (
         memory,
-        "Memory: how many stored samples have each class (columns) after each task (rows), mean over seeds. Classes "
-        "stand in the order of their tasks, within a task from frequent ones to rare ones; lines part the tasks.",
+        "Memory: how many stored samples have each class (columns) after each task (rows), mean over seeds; blank "
+        "where none has. Lines part the tasks; within one, classes go from frequent to rare ones.",
     ),
     "classes": (
         per_class,
@@ -304,7 +316,7 @@ def _bars(series: Sequence[tuple[Row, Array, Array]], names: Sequence[str], labe
     for number, (row, mean, sd) in enumerate(series):
         places = np.arange(len(names)) - 0.4 + width * (number + 0.5)
         colour = line_style(number)["color"]
-        hatch = ("", "////", "....", "xxxx")[number // 8 % 4]
+        hatch = ("", "////")[number // len(PALETTE) % 2]
         drawn: dict[str, Any] = {"label": _short(row.label), "color": colour, "hatch": hatch, "edgecolor": "none"}
         axes.bar(places, 100 * mean, width * 0.92, **drawn)
         axes.errorbar(places, 100 * mean, 100 * sd, linestyle="none", color=INK, elinewidth=1)
@@ -317,24 +329,27 @@ def _bars(series: Sequence[tuple[Row, Array, Array]], names: Sequence[str], labe
 
 def _heat_map(axes: "Axes", values: Array, scale: Any) -> Any:
     """Cells with their numbers, dark on light and light on dark."""
-    mesh = axes.pcolormesh(np.ma.masked_invalid(values), cmap=COLOURS, norm=scale, edgecolors="none")
-    axes.invert_yaxis()
+    cells = axes.imshow(np.ma.masked_invalid(values), cmap=COLOURS, norm=scale, interpolation="none")
     axes.grid(False)
-    axes.set_aspect("equal")
-    axes.set_xticks(np.arange(values.shape[1]) + 0.5, [str(t) for t in range(values.shape[1])])
-    axes.set_yticks(np.arange(values.shape[0]) + 0.5, [str(t) for t in range(values.shape[0])])
+    axes.set_xticks(range(values.shape[1]))
+    axes.set_yticks(range(values.shape[0]))
     if values.shape[1] <= ANNOTATED:
         for (k, t), value in np.ndenumerate(values):
             if math.isfinite(value):
-                axes.text(
-                    t + 0.5, k + 0.5, f"{value:.0f}", ha="center", va="center", color="black" if value > 50 else "white"
-                )
-    return mesh
+                colour = "black" if value > 50 else "white"
+                axes.text(t, k, f"{value:.0f}", ha="center", va="center", color=colour)
+    return cells
+
+
+def _descending(mean: float | None) -> float:
+    """A key that puts what is not defined last."""
+    return math.inf if mean is None else -mean
 
 
 def _legend(figure: "Figure", axes: "Axes") -> None:
     handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(4, len(labels)))
+    widest = max(map(len, labels)) + 6  # with its mark
+    figure.legend(handles, labels, loc="outside lower center", ncols=max(1, min(len(labels), LINE // widest)))
 
 
 def _short(label: str) -> str:

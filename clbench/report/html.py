@@ -18,6 +18,8 @@ from clbench.report.tables import Table, matrix_tables, table_groups, title
 
 _METADATA = re.compile(r"<metadata>.*?</metadata>", re.DOTALL)
 _SIZE = re.compile(r' (?:width|height)="[\d.]+pt"')
+_IMAGE_ID = re.compile(r' id="image\w+"')
+"""Made of the pixels: two panels that look alike have the same. Nothing refers to it."""
 _REFERENCE = re.compile(r'(\bid="|url\(#|href="#)')
 
 
@@ -72,7 +74,7 @@ def _section(number: int, rows: Sequence[Row], tables: Sequence[Table]) -> Secti
 def inline(drawing: Drawing, prefix: str) -> str:
     """An SVG to stand in a page: in the page's own ink, and with names that no other figure there has."""
     document = svg(drawing.figure)
-    body = _METADATA.sub("", document[document.index("<svg") :]).replace(INK, "currentColor")
+    body = _IMAGE_ID.sub("", _METADATA.sub("", document[document.index("<svg") :])).replace(INK, "currentColor")
     opening, _, rest = body.partition(">")
     return _REFERENCE.sub(
         rf"\g<1>{prefix}", _SIZE.sub("", opening) + f' role="img" aria-label="{escape(drawing.caption)}">' + rest

@@ -4,12 +4,13 @@ import sys
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from clbench.records import FAILED, find_runs
-from clbench.report.figures import FIGURES, draw
+from clbench.report.figures import FIGURES, MOST, draw
 from clbench.report.rows import Row, collect
 from clbench.report.style import PALETTE, line_style, png, svg
 
@@ -99,14 +100,24 @@ def test_the_memorys_classes_stand_in_the_order_of_tasks_and_of_frequency(three:
     figure = next(drawing for drawing in draw(three) if drawing.name == "memory").figure
     axes, bar = figure.axes  # er alone has a memory
     assert [label.get_text() for label in axes.get_xticklabels()] == ["b (9)", "a (5)", "d (4)", "c (2)"]
-    values = np.asarray(axes.collections[0].get_array())
-    assert values.tolist() == [[1, 3, 0, 0], [1, 2, 1, 0]]  # d: the mean of 0, 1 and 2
+    values: Any = axes.images[0].get_array()
+    assert values.tolist() == [[1, 3, None, None], [1, 2, 1, None]]  # d: the mean of 0, 1 and 2
     assert axes.get_title() == "er" and bar.get_ylabel() == "stored samples"
 
 
 def test_runs_without_a_memory_or_a_record_of_it_have_no_memory_figure(store: Path, make: Make) -> None:
     make("finetune", 0)
     assert "memory" not in [drawing.name for drawing in draw(rows(store))]
+
+
+def test_of_many_rows_the_best_are_drawn_and_the_captions_say_so(store: Path, make: Make) -> None:
+    for number in range(MOST + 2):
+        make("er", 0, changed={"lr": number}, epochs=number + 1, offset=number / 100)
+    make("lwf", 0, FAILED)
+    drawings = draw(rows(store))
+    labels = [line.get_label() for line in drawings[0].figure.axes[0].lines]
+    assert labels == [f"er (lr={number})" for number in range(2, MOST + 2)]
+    assert all(d.caption.endswith(f" The {MOST} rows with the highest mAP, of {MOST + 2}.") for d in drawings)
 
 
 def test_nothing_done_draws_nothing(store: Path, make: Make) -> None:
