@@ -3,10 +3,11 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test fast lint types wheel clean help
+.PHONY: demo results test fast lint types wheel clean help
 
 help:
 	@echo "make demo    finetune, er and dlfl on digits-seq, then the report, also as results/report/report.html (3 minutes)"
+	@echo "make results the reference tables in results/ again, all seeds (about 12 minutes on 2 cores)"
 	@echo "make test    the whole test suite"
 	@echo "make fast    the tests that are not slow"
 	@echo "make lint    ruff: check and format"
@@ -24,6 +25,9 @@ demo: $(VENV)/.installed
 	$(BIN)/clbench run --scenario digits-seq --strategy finetune --strategy er --strategy dlfl
 	$(BIN)/clbench report
 	$(BIN)/clbench report --out results/report
+
+results: $(VENV)/.installed
+	$(BIN)/python bench/reference_tables.py --readme README.md
 
 # One thread for each process: the tests' models are tiny, and every core has its own tests.
 test: $(VENV)/.installed

@@ -75,6 +75,11 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--photos", type=Path)
     arguments = parser.parse_args()
+    if arguments.steps <= WARM_UP:
+        parser.error(
+            f"Expected --steps to be more than the {WARM_UP} of the warm-up but got {arguments.steps}; give at least "
+            f"{WARM_UP + 1}."
+        )
     torch.set_num_threads(1)
     print(header())
     digits = build_scenario(resolve("digits-seq", "er"))

@@ -1,0 +1,122 @@
+"""The tables in results/ against the code of today: a warning where one is older, no failure; and the check itself."""
+
+import re
+import shutil
+import warnings
+from pathlib import Path
+
+import pytest
+import reference_tables
+from reference_tables import TABLES, config_hashes, first_table, main, outdated, put_into_readme, write_tables
+
+import clbench
+
+ROOT = Path(__file__).parent.parent
+STRATEGIES = ("er", "joint")
+
+
+@pytest.mark.filterwarnings("default:Expected .*make results")
+@pytest.mark.parametrize("scenario", TABLES)
+def test_tables_are_of_the_code_of_today(scenario: str) -> None:
+    """Only a warning: they take minutes to make, and are made when the numbers settle."""
+    for sentence in outdated(scenario, TABLES[scenario], ROOT / "results"):
+        warnings.warn(sentence, stacklevel=1)
+
+
+@pytest.mark.filterwarnings("default:Expected .*make results")
+def test_the_readme_has_the_table_of_the_results() -> None:
+    if first_table(ROOT / "README.md") not in (ROOT / "results/digits-seq.md").read_text(encoding="utf-8"):
+        warnings.warn(
+            "Expected README.md to hold the table of results/digits-seq.md; run `make results`.", stacklevel=1
+        )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`runs`, and `results` with the tables of the hidden scenario, two seeds; other runs stand beside them."""
+    folder = tmp_path_factory.mktemp("tables")
+    for name in STRATEGIES:
+        clbench.run("debug", name, seeds=[0, 1, 2], out=folder / "runs")
+    clbench.run("debug", "er", settings={"lr": 0.5}, out=folder / "runs")
+    clbench.run("debug", "finetune", out=folder / "runs")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(TABLES, "debug", STRATEGIES)
+        write_tables("debug", "0..1", None, folder / "runs", folder / "results")
+    return folder
+
+
+@pytest.fixture
+def made(folder: Path, tmp_path: Path) -> Path:
+    """A copy of `results` that a test may change."""
+    return Path(shutil.copytree(folder / "results", tmp_path / "results"))
+
+
+def test_what_stands_in_the_tables(folder: Path, made: Path) -> None:
+    text = (made / "debug.md").read_text(encoding="utf-8")
+    hashes = config_hashes("debug", STRATEGIES)
+    assert re.findall(r"^\| (\w+) +\| +(\w{12}) \|$", text, re.MULTILINE) == sorted(hashes.items())
+    assert "clbench run --scenario debug --strategy er,joint --seed 0..1 --device cpu\n" in text
+    assert re.search(r"at (commit `[0-9a-f]{12}`|no checkout)", text)
+    assert re.findall(r"^\| (\w+) +\| +2 \|", text, re.MULTILINE) == ["er", "joint"]  # neither seed 2 nor lr=0.5
+    frame = clbench.load_runs(folder / "runs")
+    mean = frame[(frame.config_hash == hashes["er"]) & (frame.seed < 2)]["mAP"].mean()
+    assert re.search(rf"^\| er +\| +2 \| +{100 * mean:.1f}±", text, re.MULTILINE)
+
+
+def test_tables_that_were_just_made_are_up_to_date(made: Path) -> None:
+    assert outdated("debug", STRATEGIES, made) == []
+
+
+@pytest.mark.parametrize("kind", ["csv", "md"])
+def test_a_tampered_hash_is_said(made: Path, kind: str) -> None:
+    file, now = made / f"debug.{kind}", config_hashes("debug", STRATEGIES)["er"]
+    file.write_text(file.read_text(encoding="utf-8").replace(now, "0123456789ab"), encoding="utf-8")
+    [sentence] = outdated("debug", STRATEGIES, made)
+    assert f"Expected the configuration of er in results/debug.{kind} to be {now} but it is " in sentence
+    with pytest.warns(UserWarning, match="configuration of er"):
+        warnings.warn(sentence, stacklevel=1)
+
+
+def test_a_changed_default_a_new_strategy_and_one_that_is_gone_are_said(
+    made: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(clbench.plugins.load("scenario", "debug").defaults["train"], "lr", 0.25)
+    assert [line.split(" in ")[0] for line in outdated("debug", STRATEGIES, made)] == [
+        "Expected the configuration of er",
+        "Expected the configuration of joint",
+    ]
+    monkeypatch.undo()
+    [new] = outdated("debug", (*STRATEGIES, "finetune"), made)
+    assert "configuration of finetune" in new and "but it is not there" in new
+    [gone] = outdated("debug", STRATEGIES[:1], made)
+    assert "configuration of joint" in gone and "to be not there but it is" in gone
+
+
+def test_tables_that_are_not_there_are_said(tmp_path: Path) -> None:
+    assert outdated("debug", STRATEGIES, tmp_path / "results") == [
+        "Expected results/debug.csv but there is none; make it with `make results`."
+    ]
+
+
+def test_the_readmes_table_is_replaced_and_nothing_else(made: Path, tmp_path: Path) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text("# a\n\n| strategy | n |\n|---|---|\n| old | 3 |\n\nbelow\n\n| strategies | x |\n")
+    put_into_readme(readme, made / "debug.md")
+    table = first_table(made / "debug.md")
+    assert readme.read_text() == f"# a\n\n{table}\n\nbelow\n\n| strategies | x |\n" and table.count("\n") == 3
+
+
+@pytest.mark.slow
+def test_the_script_runs_all_seeds_in_processes_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(reference_tables, "TABLES", {"debug": STRATEGIES})
+    folders = ("--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "results"))
+    main(["--seed", "0..1", *folders])
+    assert outdated("debug", STRATEGIES, tmp_path / "results") == []
+    (tmp_path / "results/debug.md").unlink()
+    (tmp_path / "runs/debug/er").rename(tmp_path / "er")
+    (tmp_path / "runs/debug/er").write_text("in the way")
+    with pytest.raises(SystemExit, match="but debug seed 3 ended early; no table was written"):
+        main(["--seed", "3", *folders])
+    assert not (tmp_path / "results/debug.md").exists()
