@@ -66,6 +66,7 @@ class WeightsAndBiases(Tracker):
         import wandb
 
         folder.mkdir(parents=True, exist_ok=True)
+        mode: Any = os.environ.get("WANDB_MODE", "offline")
         self._run = wandb.init(
             project="clbench",
             id=name.replace("/", "-"),
@@ -73,7 +74,7 @@ class WeightsAndBiases(Tracker):
             group=name.rpartition("/")[0],
             config=dict(params),
             dir=str(folder),
-            mode=os.environ.get("WANDB_MODE", "offline"),  # type: ignore[arg-type]
+            mode=mode,
             reinit="create_new",
             settings=wandb.Settings(silent=True, console="off"),
         )

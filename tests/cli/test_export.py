@@ -1,5 +1,6 @@
 """Exports are read back with each tracker's own reader."""
 
+import importlib
 import importlib.util
 import itertools
 import json
@@ -126,11 +127,10 @@ def test_wandb_offline_holds_what_was_exported(
 
 
 def wandb_file(file: Path) -> Scalars:
-    from wandb.proto import wandb_internal_pb2
-
+    proto = importlib.import_module("wandb.proto.wandb_internal_pb2")
     found: Scalars = {}
     for data in records(file.read_bytes()):
-        record: Any = wandb_internal_pb2.Record()  # type: ignore[attr-defined]
+        record: Any = proto.Record()
         record.ParseFromString(data)
         if record.WhichOneof("record_type") == "history":
             items = {item.key or item.nested_key[0]: json.loads(item.value_json) for item in record.history.item}
