@@ -1,5 +1,6 @@
 """A table of image paths and labels, CSV or Parquet, and the TOML file that describes it."""
 
+import csv
 import tomllib
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
@@ -47,7 +48,7 @@ def read_description(file: Path) -> Description:
     """
     try:
         values = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"Expected a TOML file that describes the table at {file} but got: {error}.") from error
     known = {f.name: f for f in fields(Description) if f.name != "source"}
     for key in values:
@@ -111,12 +112,20 @@ def _read_frame(file: Path) -> "pd.DataFrame":
     try:
         if file.suffix == ".parquet":
             return pd.read_parquet(file)
-        return pd.read_csv(file, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        with open(file, encoding="utf-8-sig", newline="") as text:
+            header, *rows = [row for row in csv.reader(text, strict=True) if row] or [[]]
     except ImportError as error:
         raise DataError(f"Expected pyarrow for {file} but it is not there; pip install 'clbench[parquet]'.") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, csv.Error) as error:
         reason = str(error).splitlines()[0]
         raise DataError(f"Expected {file} to be a CSV or Parquet table but got: {reason}; restore it.") from error
+    # pandas' own reader fills a short row, and takes a long one's first cell for its name: labels would move.
+    for number, row in enumerate(rows, start=1):
+        if len(row) != len(header):
+            raise DataError(f"Expected {len(header)} cells in row {number} of {file} but got {len(row)}; correct it.")
+    if len(set(header)) != len(header):
+        raise DataError(f"Expected every column of {file} to have a name of its own but got {header}; correct it.")
+    return pd.DataFrame(rows, columns=header, dtype=str)
 
 
 def _from_columns(

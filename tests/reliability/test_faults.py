@@ -1,9 +1,12 @@
 """A disk that fails: every operation on a file in turn, and files that were damaged."""
 
 import errno
+import json
 import os
 import random
+import resource
 import shutil
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +68,26 @@ def test_a_failing_disk_never_leaves_half_a_checkpoint(fault: str, tmp_path: Pat
 @pytest.mark.parametrize("persistent", [False, True], ids=["once", "persistent"])
 @pytest.mark.parametrize("fault", FAULTS)
 def test_every_operation_fails_in_turn(fault: str, persistent: bool, tmp_path: Path) -> None:
-    check(tmp_path, fault, 1, 1, persistent=persistent)
+    """Each k with an error, once; every fifth of the others, or all with CLBENCH_FAULT_STRIDE=1."""
+    stride = 1 if fault == "EIO" and not persistent else int(os.environ.get("CLBENCH_FAULT_STRIDE", "5"))
+    check(tmp_path, fault, 1, stride, persistent=persistent)
+
+
+def test_a_file_that_may_not_grow_is_recorded_and_the_run_goes_on_later(tmp_path: Path) -> None:
+    """A real limit of the operating system instead of an injected one: no file above 20 kB."""
+    prepared, out = prepare(KINDS[1]), tmp_path / "run"
+    expected, state = reference(prepared, tmp_path / "whole")
+
+    def limited() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+        go(prepared, out)
+
+    assert in_child(limited) == 1
+    status = json.loads((prepared.folder(out, 0) / "status.json").read_text())
+    assert status["state"] == "failed" and "File too large" in status["reason"]
+    assert in_child(lambda: go(prepared, out)) == 0
+    assert outcome(prepared, out) == expected and (out / "final").read_text() == state
 
 
 def _fits(state: object) -> None:

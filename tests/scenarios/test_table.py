@@ -136,7 +136,7 @@ def test_a_bad_description(root: Path, keys: dict[str, object], sentence: str) -
         ("../../secret.png,train,cat", "relative path below the data root in row 17"),
         ("images/99.png,val,cat", "train or test in row 17, column 'split' .* but got 'val'"),
         (",train,cat", "a text in row 17, column 'path'"),
-        ("images/99.png,train,cat,more", "CSV or Parquet table but got"),
+        ("images/99.png,train,cat,more", "Expected 3 cells in row 17 of .*labels.csv but got 4"),
     ],
 )
 def test_a_bad_row(root: Path, line: str, sentence: str) -> None:
