@@ -276,7 +276,7 @@ def test_eight_processes_share_a_list_of_runs(tmp_path: Path) -> None:
 
 
 def test_killed_for_good_and_resumed_from_the_command_line(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "clbench", *RUN, "--set", "epochs=80", "--checkpoint-steps", "10", "--out"]
+    command = [sys.executable, "-m", "clbench", *RUN, "--set", "epochs=20", "--checkpoint-steps", "5", "--out"]
     assert subprocess.run([*command, "whole"], cwd=tmp_path, capture_output=True).returncode == 0
     process = subprocess.Popen([*command, "killed"], cwd=tmp_path, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 60

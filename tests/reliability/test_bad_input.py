@@ -221,11 +221,12 @@ def test_twenty_hostile_files_in_every_place(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:No positive class found")
-def test_ten_thousand_metric_cases() -> None:
+@pytest.mark.parametrize("cases", [1000, pytest.param(10_000, marks=pytest.mark.slow)])
+def test_metric_cases(cases: int) -> None:
     from sklearn.metrics import average_precision_score
 
     rng = np.random.default_rng(0)
-    for case in range(1000):
+    for case in range(cases // 10):
         n, classes = int(rng.integers(1, 30)), 10
         labels = (rng.random((n, classes)) < rng.random(classes)).astype(np.uint8)
         scores = rng.normal(size=(n, classes)).astype(np.float32)
