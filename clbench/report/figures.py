@@ -64,7 +64,7 @@ def map_over_tasks(rows: Sequence[Row]) -> "Figure | None":
         return None
     figure, axes = _single()
     most = max(len(run.metrics["overall"]) for row in chosen for run in row.done)
-    for number, row in enumerate(chosen):
+    for number, row in _numbered(rows, chosen):
         mean, sd = _mean_sd([[after["mAP"] for after in run.metrics["overall"]] for run in row.done])
         style = line_style(number)
         if row.is_bound:
@@ -117,7 +117,7 @@ def forgetting(rows: Sequence[Row]) -> "Figure | None":
     if not series:
         return None
     tasks = len(series[0][1])
-    return _bars(series, [f"task {t}" for t in range(tasks)], "forgetting of mAP, points")
+    return _bars(rows, series, [f"task {t}" for t in range(tasks)], "forgetting of mAP, points")
 
 
 def by_group(rows: Sequence[Row]) -> "Figure | None":
@@ -130,7 +130,7 @@ def by_group(rows: Sequence[Row]) -> "Figure | None":
     for row in chosen:
         found = np.array([row.values("mAP", group) for group in groups]).T
         series.append((row, *_mean_sd(found)))
-    return _bars(series, groups, "mAP, %")
+    return _bars(rows, series, groups, "mAP, %")
 
 
 def against_cost(rows: Sequence[Row]) -> "Figure | None":
@@ -142,7 +142,7 @@ def against_cost(rows: Sequence[Row]) -> "Figure | None":
     panels = figure.subplots(1, 2, sharey=True)
     costs = (("train_seconds", 1.0, "training, s"), ("memory_bytes", 1e-6, "memory, MB"))
     for axes, (name, scale, label) in zip(panels, costs, strict=True):
-        for number, row in enumerate(chosen):
+        for number, row in _numbered(rows, chosen):
             y, x = row.metric("mAP"), row.cost(name)
             errors = {"xerr": scale * (x["sd"] or 0.0), "yerr": 100 * (y["sd"] or 0.0)}
             style = line_style(number) | {"linestyle": "none"}
@@ -172,7 +172,7 @@ def per_class(rows: Sequence[Row]) -> "Figure | None":
     names = [str(name) for name in chosen[0].first.env["manifest"]["classes"]]
     order = sorted(range(len(counts)), key=lambda c: (-counts[c], c))
     figure, axes = _single(wide=len(names) > 30)
-    for number, row in enumerate(chosen):
+    for number, row in _numbered(rows, chosen):
         mean, _ = _mean_sd([run.metrics["ap"][-1] for run in row.done])
         style = line_style(number) | {"linestyle": "none", "alpha": 0.9}
         axes.plot(range(len(order)), 100 * mean[order], label=_short(row.label), **style)
@@ -309,14 +309,21 @@ def _mean_sd(values: Sequence[Sequence[float | None]] | Array | Sequence[Array])
     return data.mean(axis=0), sd
 
 
-def _bars(series: Sequence[tuple[Row, Array, Array]], names: Sequence[str], label: str) -> "Figure":
+def _numbered(rows: Sequence[Row], chosen: Sequence[Row]) -> list[tuple[int, Row]]:
+    """The chosen rows with their numbers among all, so that a row has one colour in every figure."""
+    return [(rows.index(row), row) for row in chosen]
+
+
+def _bars(
+    rows: Sequence[Row], series: Sequence[tuple[Row, Array, Array]], names: Sequence[str], label: str
+) -> "Figure":
     """Groups of bars: one group for each name, one bar for each row."""
     figure, axes = _single()
     width = 0.8 / len(series)
     for number, (row, mean, sd) in enumerate(series):
         places = np.arange(len(names)) - 0.4 + width * (number + 0.5)
-        colour = line_style(number)["color"]
-        hatch = ("", "////")[number // len(PALETTE) % 2]
+        colour = line_style(rows.index(row))["color"]
+        hatch = ("", "////")[rows.index(row) // len(PALETTE) % 2]
         drawn: dict[str, Any] = {"label": _short(row.label), "color": colour, "hatch": hatch, "edgecolor": "none"}
         axes.bar(places, 100 * mean, width * 0.92, **drawn)
         axes.errorbar(places, 100 * mean, 100 * sd, linestyle="none", color=INK, elinewidth=1)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_hex
 
 from clbench.records import FAILED, find_runs
 from clbench.report.figures import FIGURES, MOST, draw
@@ -118,6 +119,18 @@ def test_of_many_rows_the_best_are_drawn_and_the_captions_say_so(store: Path, ma
     labels = [line.get_label() for line in drawings[0].figure.axes[0].lines]
     assert labels == [f"er (lr={number})" for number in range(2, MOST + 2)]
     assert all(d.caption.endswith(f" The {MOST} rows with the highest mAP, of {MOST + 2}.") for d in drawings)
+
+
+def test_a_row_has_one_colour_in_every_figure(store: Path, make: Make) -> None:
+    make("er", 0)
+    make("joint", 0, joint=True)  # a bound has no forgetting: what comes after it must keep its colour
+    make("lwf", 0)
+    figures = {drawing.name: drawing.figure for drawing in draw(rows(store))}
+    for name in ("map", "forgetting", "groups", "classes"):
+        handles, labels = figures[name].axes[0].get_legend_handles_labels()
+        handle: Any = handles[labels.index("lwf")]
+        colour = handle.get_color() if hasattr(handle, "get_color") else handle.patches[0].get_facecolor()
+        assert to_hex(colour) == PALETTE[2], name
 
 
 def test_nothing_done_draws_nothing(store: Path, make: Make) -> None:
