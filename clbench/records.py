@@ -63,7 +63,7 @@ class RunWriter:
     """
 
     def __init__(self, folder: Path, events: int | None = None) -> None:
-        self.folder = folder
+        self.folder, self._closed = folder, False
         try:
             if events is None and folder.exists():
                 shutil.rmtree(folder)
@@ -114,8 +114,10 @@ class RunWriter:
         self.json("status.json", {"state": state, "reason": reason, "time": now, **details})
 
     def close(self, state: str, reason: str | None = None, **details: Any) -> None:
-        """Write the final status, then the checksums."""
-        os.close(self._events)
+        """Write the final status, then the checksums; once more, after a failure, with what it was."""
+        if not self._closed:
+            os.close(self._events)
+            self._closed = True
         self.status(state, reason, **details)
         names = {path.relative_to(self.folder).as_posix(): path for path in self.folder.rglob("*") if path.is_file()}
         kept = sorted(name for name in names if not name.startswith(f"{CHECKPOINTS}/"))

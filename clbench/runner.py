@@ -297,6 +297,8 @@ def _close(
 ) -> None:
     """Write down why a run ended early; the first error is not to be lost where this, too, cannot be written."""
     try:
+        if finished(writer.folder):
+            return  # the record is whole: only its last flush has failed
         if not keep or state == DIVERGED:
             shutil.rmtree(writer.folder / CHECKPOINTS, ignore_errors=True)
         if trace:

@@ -145,3 +145,15 @@ def test_no_results_folder(tmp_path: Path) -> None:
         StoreError, match="Expected a results folder at .* but there is none; make one with `clbench run`"
     ):
         list(find_runs(tmp_path / "none"))
+
+
+def test_an_end_that_could_not_be_written_is_written_as_a_failure(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = RunWriter(folder)
+    with monkeypatch.context() as patch:
+        patch.setattr(writer, "json", lambda name, value: (_ for _ in ()).throw(OSError(5, "broken disk")))
+        with pytest.raises(OSError, match="broken disk"):
+            writer.close(DONE)
+    writer.close(FAILED, "broken disk")
+    assert Run(folder).state == FAILED and (folder / "SHA256SUMS").exists()

@@ -16,7 +16,7 @@ from forked import CPU, KINDS, go, in_child, outcome, prepare, reference, watch_
 
 from clbench import checkpoint
 from clbench.checkpoint import Damaged
-from clbench.runner import Prepared
+from clbench.runner import Prepared, finished
 
 FAULTS = ("EIO", "ENOSPC", "short")
 write = os.write
@@ -52,9 +52,10 @@ def check(tmp_path: Path, fault: str, first: int, stride: int, *, persistent: bo
             assert code == 0 and outcome(prepared, out) == expected
             assert k > 40  # or nothing was watched
             return
+        whole = finished(prepared.folder(out, 0))  # then there is nothing left to do
         assert in_child(lambda out=out: go(prepared, out)) == 0, k  # type: ignore[misc]
         assert outcome(prepared, out) == expected, k
-        assert (out / "final").read_text() == state, k
+        assert whole or (out / "final").read_text() == state, k
         shutil.rmtree(out)
         k += stride
 
