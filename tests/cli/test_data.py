@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from makers import every_class_twice, photograph, write_nuswide, write_voc
 
@@ -178,6 +179,43 @@ def test_labels_are_parsed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     shutil.rmtree(tmp_path / ".clbench")
     nuswide.read_nuswide(tmp_path)
     assert not list((tmp_path / ".clbench").iterdir())
+
+
+def test_kept_labels_are_not_trusted_where_one_bit_is_other(tmp_path: Path) -> None:
+    """In the zip's headers, too, which its own checksums leave out."""
+    whole = LabelTable((3, 5, 8), ("a/3.jpg", "a/5.jpg", "b/8.jpg"), ("cat", "dog"), np.eye(3, 2, dtype=np.uint8))
+    (tmp_path / "source").write_text("labels")
+    parsed: list[int] = []
+
+    def parse() -> LabelTable:
+        parsed.append(1)
+        return whole
+
+    def read() -> LabelTable:
+        return labels.kept(tmp_path, "test", [tmp_path / "source"], parse)
+
+    read()
+    [kept] = (tmp_path / ".clbench").iterdir()
+    good = kept.read_bytes()
+    rng = random.Random(0)
+    bad = [good[:n] for n in (0, 1, 31, 32, 33, len(good) - 1)] + [good + b"x"]
+    bad += [good[:n] + bytes([good[n] ^ 1 << rng.randrange(8)]) + good[n + 1 :] for n in range(0, len(good), 5)]
+    for content in bad:
+        kept.write_bytes(content)
+        parsed.clear()
+        assert read() is whole and parsed == [1]
+    assert kept.read_bytes() == good
+    again = read()
+    assert parsed == [1] and again is not whole
+    assert (again.ids, again.paths, again.classes) == (whole.ids, whole.paths, whole.classes)
+    assert np.array_equal(again.labels, whole.labels)
+
+
+def test_labels_of_no_image_are_not_kept_wrong(tmp_path: Path) -> None:
+    (tmp_path / "source").write_text("labels")
+    nothing = LabelTable((), (), ("cat",), np.zeros((0, 1), np.uint8))
+    for _ in range(2):
+        assert labels.kept(tmp_path, "test", [tmp_path / "source"], lambda: nothing).paths == ()
 
 
 def _no_space(path: Path, data: bytes) -> None:
