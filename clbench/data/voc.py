@@ -50,7 +50,9 @@ def download(root: Path) -> None:
     place = root / OWN
     for year, part in (("2007", "trainval"), ("2007-test", "test")):
         source = DATASET_YEAR_DICT[year]
-        if (root / FOLDER / "ImageSets" / "Main" / f"{part}.txt").exists():
+        archive = place / source["filename"]
+        # an archive that is still there was not unpacked to its end: its lists come before its photographs
+        if (root / FOLDER / "ImageSets" / "Main" / f"{part}.txt").exists() and not archive.exists():
             continue
         try:
             download_url(source["url"], place, source["filename"], source["md5"])
@@ -59,7 +61,6 @@ def download(root: Path) -> None:
                 f"Expected to fetch {source['filename']} from {source['url']} but got: {error}; try again later, or "
                 f"unpack it into {root} yourself."
             ) from error
-        archive = place / source["filename"]
         unpack(archive, root)
         archive.unlink()
 

@@ -125,6 +125,32 @@ def test_voc_is_fetched_checked_and_unpacked(
     voc.download(tmp_path / "data")  # nothing to do
 
 
+def test_an_archive_that_was_not_unpacked_to_its_end_is_unpacked_again(
+    served: Callable[[], list[Path]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served()
+    unpacked: list[str] = []
+
+    def stopped(archive: Path, folder: Path) -> None:
+        unpack(archive, folder)
+        for photograph in folder.rglob("*.jpg"):
+            photograph.unlink()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(voc, "unpack", stopped)
+        voc.download(tmp_path / "data")
+
+    def noted(archive: Path, folder: Path) -> None:
+        unpacked.append(archive.name)
+        unpack(archive, folder)
+
+    monkeypatch.setattr(voc, "unpack", noted)
+    voc.download(tmp_path / "data")
+    assert [name[:6] for name in unpacked] == ["VOCtra", "VOCtes"]
+    assert list((tmp_path / "data").rglob("*.jpg")) and not list((tmp_path / "data" / ".clbench").iterdir())
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_other_bytes_or_no_server_is_a_sentence_and_nothing_is_unpacked(
     served: Callable[[], list[Path]], tmp_path: Path
