@@ -73,11 +73,13 @@ def prepare(
     FileImages(root, paths, size).read(np.linspace(0, len(paths) - 1, SAMPLES).astype(np.int64))
     files = checksums.files_of(root, builder.data_parts(), built)
     with _progress("checksums") as progress:
-        written = checksums.write(root, built.name, files, progress)
-    print(f"{len(files):,} files: {written}")
+        sums = checksums.write(root, built.name, files, progress)
+    print(f"{len(files):,} files: {checksums.manifest(root, built.name)}")
+    for file in pixels.remove_outdated(root, paths, sums):
+        print(f"removed a pixel cache of other image files than are there now: {file}; --cache makes it again")
     if cache:
         with _progress("pixel cache") as progress:
-            file = pixels.prepare(root, paths, size, root / OWN, lambda done: progress(done, len(paths)))
+            file = pixels.prepare(root, paths, size, root / OWN, lambda done: progress(done, len(paths)), sums)
         print(f"pixel cache of {len(paths):,} images, {file.stat().st_size / 1e9:.2f} GB: {file}")
 
 

@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,41 +53,57 @@ class CachedImages:
 
 
 def prepare(
-    root: Path, paths: Sequence[str], size: int, folder: Path, progress: Callable[[int], None] = lambda done: None
+    root: Path,
+    paths: Sequence[str],
+    size: int,
+    folder: Path,
+    progress: Callable[[int], None] = lambda done: None,
+    sums: Mapping[str, str] | None = None,
 ) -> Path:
     """Make the cache of `paths` below `root` in `folder`, or go on with one that was stopped; gives its file.
 
-    progress: called with the number of images that are done.
+    A whole one that was made from the same bytes is left as it is.
+
+    progress: called with the number of images that are done. sums: path -> SHA-256 of its file; read where not given.
 
     Raises:
-        DataError: an image that is missing or cannot be decoded, or too little space.
+        DataError: an image that is missing or cannot be decoded, too little space, or a folder that cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    file, part, journal = (folder / f"{_name(paths, size)}.{kind}" for kind in ("pixels", "part", "part.json"))
-    about = describe(root, paths, size)
+    file, part, journal = (folder / f"{_listed(paths)}-{size}.{kind}" for kind in ("pixels", "part", "part.json"))
+    about = describe(root, paths, size, sums)
+    if _whole(file, about):
+        progress(len(paths))
+        return file
     row = 3 * size * size
     done = _done(part, journal, about, row)
-    free = shutil.disk_usage(folder).free
-    if free < (len(paths) - done) * row:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(folder).free
+        if free < (len(paths) - done) * row:
+            needed = (len(paths) - done) * row
+            raise DataError(f"Expected {needed:,} bytes of free space in {folder} but there are {free:,}; make room.")
+        images = FileImages(root, paths, size)
+        with open(part, "r+b" if part.exists() else "w+b") as out:
+            out.truncate(done * row)
+            out.seek(done * row)
+            while done < len(paths):
+                rows = np.arange(done, min(done + CHUNK, len(paths)))
+                out.write(images.read(rows).numpy().tobytes())
+                out.flush()
+                os.fsync(out.fileno())
+                done += len(rows)
+                write_json(journal, {"about": about, "done": done})
+                progress(done)
+        made = {**about, "sha256": sha256(part)}  # before the rename: it takes a while, and may be stopped as well
+        file.with_suffix(".json").unlink(missing_ok=True)  # never an older description beside newer pixels
+        os.replace(part, file)
+        write_json(file.with_suffix(".json"), made)
+        journal.unlink(missing_ok=True)
+    except OSError as error:
         raise DataError(
-            f"Expected {(len(paths) - done) * row:,} bytes of free space in {folder} but there are {free:,}; make room."
-        )
-    images = FileImages(root, paths, size)
-    with open(part, "r+b" if part.exists() else "w+b") as out:
-        out.truncate(done * row)
-        out.seek(done * row)
-        while done < len(paths):
-            rows = np.arange(done, min(done + CHUNK, len(paths)))
-            out.write(images.read(rows).numpy().tobytes())
-            out.flush()
-            os.fsync(out.fileno())
-            done += len(rows)
-            write_json(journal, {"about": about, "done": done})
-            progress(done)
-    file.with_suffix(".json").unlink(missing_ok=True)  # never an older description beside newer pixels
-    os.replace(part, file)
-    write_json(file.with_suffix(".json"), {**about, "sha256": sha256(file)})
-    journal.unlink(missing_ok=True)
+            f"Expected to write the pixel cache {file} but got: {error.strerror}; make the folder writable and make "
+            "room, then the same command goes on."
+        ) from error
     return file
 
 
@@ -96,12 +112,12 @@ def open_cache(root: Path, paths: Sequence[str], size: int, folder: Path) -> Cac
 
     Paths and sizes of the files are compared, not their bytes: those of all of COCO take minutes to read.
     """
-    file = folder / f"{_name(paths, size)}.pixels"
+    file = folder / f"{_listed(paths)}-{size}.pixels"
     try:
-        about = json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))
+        about = _about(file)
         now = {**_decoder(), "count": len(paths), "size": size, "listing": _listing(root, paths)}
         whole = file.stat().st_size == len(paths) * 3 * size * size
-        same = isinstance(about, dict) and {key: about.get(key) for key in now} == now
+        same = {key: about.get(key) for key in now} == now
     except (OSError, ValueError):
         return None
     return CachedImages(file, about, paths) if whole and same else None
@@ -112,13 +128,37 @@ def damaged_caches(root: Path) -> dict[str, str]:
     wrong = {}
     for file in sorted((root / OWN).glob("*.pixels")):
         try:
-            about = json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))
-            same = about["sha256"] == sha256(file)
-        except (OSError, ValueError, KeyError, TypeError):
+            same = _about(file).get("sha256") == sha256(file)
+        except (OSError, ValueError):
             same = False
         if not same:
             wrong[file.relative_to(root).as_posix()] = "changed, or without its description; delete it"
     return wrong
+
+
+def remove_outdated(root: Path, paths: Sequence[str], sums: Mapping[str, str]) -> list[Path]:
+    """Remove the pixel caches of `paths`, of any size, that were made from other bytes than `sums` say; their files.
+
+    `open_cache` cannot tell where a file was changed and kept its size.
+
+    Raises:
+        DataError: one that cannot be removed.
+    """
+    source, removed = _source(paths, sums), []
+    for file in sorted((root / OWN).glob(f"{_listed(paths)}-*.pixels")):
+        try:
+            same = _about(file).get("source") == source
+        except (OSError, ValueError):
+            same = False
+        if same:
+            continue
+        try:
+            file.with_suffix(".json").unlink(missing_ok=True)
+            file.unlink()
+        except OSError as error:
+            raise DataError(f"Expected to remove the outdated {file} but got: {error.strerror}; remove it.") from error
+        removed.append(file)
+    return removed
 
 
 def open_images(root: Path, paths: Sequence[str], size: int, folder: Path | None = None) -> ImageSource:
@@ -126,15 +166,35 @@ def open_images(root: Path, paths: Sequence[str], size: int, folder: Path | None
     return open_cache(root, paths, size, folder or root / OWN) or FileImages(root, paths, size)
 
 
-def describe(root: Path, paths: Sequence[str], size: int) -> dict[str, Any]:
+def describe(root: Path, paths: Sequence[str], size: int, sums: Mapping[str, str] | None = None) -> dict[str, Any]:
     """What a cache is made from: shape, decoder, hashes of the files' sizes and of their bytes. Raises DataError."""
     try:
-        hashes = [sha256(root / path) for path in paths]
+        source = _source(paths, sums or {path: sha256(root / path) for path in paths})
         listing = _listing(root, paths)
     except OSError as error:
         raise DataError(f"Expected to read every image below {root} but got: {error}; restore it.") from error
-    source = hashlib.sha256(canonical([[path, each] for path, each in zip(paths, hashes, strict=True)])).hexdigest()
     return {**_decoder(), "count": len(paths), "size": size, "listing": listing, "source": source}
+
+
+def _source(paths: Sequence[str], sums: Mapping[str, str]) -> str:
+    return hashlib.sha256(canonical([[path, sums[path]] for path in paths])).hexdigest()
+
+
+def _about(file: Path) -> dict[str, Any]:
+    """The description beside a cache. Raises OSError and ValueError."""
+    about = json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))
+    if not isinstance(about, dict):
+        raise ValueError("expected an object")
+    return about
+
+
+def _whole(file: Path, about: dict[str, Any]) -> bool:
+    """Whether a cache is there, was made from just this, and has its bytes still."""
+    try:
+        found = _about(file)
+        return {**about, "sha256": found.get("sha256")} == found and found["sha256"] == sha256(file)
+    except (OSError, ValueError, KeyError):
+        return False
 
 
 def _decoder() -> dict[str, str]:
@@ -148,8 +208,9 @@ def _listing(root: Path, paths: Sequence[str]) -> str:
     return hashlib.sha256(canonical([[path, (root / path).stat().st_size] for path in paths])).hexdigest()
 
 
-def _name(paths: Sequence[str], size: int) -> str:
-    return f"{hashlib.sha256(canonical(list(paths))).hexdigest()[:16]}-{size}"
+def _listed(paths: Sequence[str]) -> str:
+    """The name of a list of files, in the order of a cache's rows."""
+    return hashlib.sha256(canonical(list(paths))).hexdigest()[:16]
 
 
 def _done(part: Path, journal: Path, about: dict[str, Any], row: int) -> int:

@@ -41,20 +41,26 @@ def files_of(root: Path, parts: Iterable[DataPart], scenario: Scenario) -> list[
     return sorted(found)
 
 
-def write(root: Path, scenario: str, files: Sequence[str], progress: Progress = lambda done, total: None) -> Path:
-    """Write the checksums of `files`, relative to the root. Raises DataError where one cannot be read."""
-    sums = []
+def write(
+    root: Path, scenario: str, files: Sequence[str], progress: Progress = lambda done, total: None
+) -> dict[str, str]:
+    """Write the checksums of `files`, relative to the root, and give them: path -> SHA-256.
+
+    Raises:
+        DataError: a file that cannot be read, or a data root that cannot be written.
+    """
+    sums = {}
     for path, got in zip(files, _sums(root, files, progress), strict=True):
         if isinstance(got, OSError):
             raise DataError(f"Expected to read {root / path} but got: {got.strerror}; restore it.") from got
-        sums.append(f"{got}  {path}\n")
+        sums[path] = got
     file = manifest(root, scenario)
     try:
         file.parent.mkdir(exist_ok=True)
-        write_bytes(file, "".join(sums).encode())
+        write_bytes(file, "".join(f"{got}  {path}\n" for path, got in sums.items()).encode())
     except OSError as error:
         raise DataError(f"Expected to write {file} but got: {error.strerror}; make the data root writable.") from error
-    return file
+    return sums
 
 
 def damaged(root: Path, scenario: str, progress: Progress = lambda done, total: None) -> dict[str, str]:

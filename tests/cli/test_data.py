@@ -146,6 +146,24 @@ def test_a_run_from_the_pixel_cache_learns_the_same(clbench: CommandLine, root: 
     assert code == 3 and f".clbench/{pixels.name}: changed" in out
 
 
+def test_a_cache_of_images_that_were_changed_on_purpose_is_removed(
+    clbench: CommandLine, root: Path, tmp_path: Path
+) -> None:
+    """In as many bytes, which a run cannot tell from the first ones."""
+    options = ("voc-b0-c4", "--data-root", str(root), "--set", "image_size=32")
+    assert clbench("data", "prepare", *options, "--cache")[0] == 0
+    [cache] = (root / ".clbench").glob("*.pixels")
+    file = root / voc.FOLDER / "JPEGImages" / "000007.jpg"
+    changed = bytearray(file.read_bytes())
+    changed[-40] ^= 4
+    file.write_bytes(changed)
+    code, out, _ = clbench("data", "verify", *options)
+    assert code == 3 and "000007.jpg: changed" in out
+    code, out, err = clbench("data", "prepare", *options)
+    assert code == 0 and f"removed a pixel cache of other image files than are there now: {cache}" in out, err
+    assert not cache.exists() and clbench("data", "verify", *options)[0] == 0
+
+
 def test_labels_are_parsed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from clbench.data import nuswide
 

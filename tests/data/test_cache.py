@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ from PIL import Image
 from clbench.data import cache
 from clbench.data.images import FileImages
 from clbench.errors import DataError
-from clbench.files import OWN
+from clbench.files import OWN, sha256
 from clbench.randomness import generator
 
 
@@ -78,3 +79,77 @@ def test_too_little_space_and_missing_images_are_said(
     monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 10}))
     with pytest.raises(DataError, match="bytes of free space"):
         cache.prepare(tmp_path, paths, 16, tmp_path / "cache")
+
+
+def no_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FileImages, "read", lambda *_: pytest.fail("an image was decoded"))
+
+
+def test_a_whole_cache_is_not_made_again_and_a_damaged_one_is(
+    tmp_path: Path, paths: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = cache.prepare(tmp_path, paths, 16, tmp_path / "cache")
+    good = file.read_bytes()
+    with monkeypatch.context() as patch:
+        no_decoding(patch)
+        assert cache.prepare(tmp_path, paths, 16, tmp_path / "cache") == file
+    file.write_bytes(good[:500] + bytes([good[500] ^ 1]) + good[501:])
+    cache.prepare(tmp_path, paths, 16, tmp_path / "cache")
+    assert file.read_bytes() == good
+
+
+def test_all_rows_are_kept_where_it_was_stopped_at_the_very_end(
+    tmp_path: Path, paths: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hash_of = sha256
+
+    def stop(path: Path) -> str:
+        if path.suffix == ".part":
+            raise KeyboardInterrupt
+        return hash_of(path)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(cache, "sha256", stop)
+        cache.prepare(tmp_path, paths, 16, tmp_path / "cache")
+    with monkeypatch.context() as patch:
+        no_decoding(patch)
+        cache.prepare(tmp_path, paths, 16, tmp_path / "cache")
+    images = cache.open_cache(tmp_path, paths, 16, tmp_path / "cache")
+    assert images is not None
+    assert torch.equal(images.read(np.arange(7)), FileImages(tmp_path, paths, 16).read(np.arange(7)))
+
+
+def test_caches_of_other_bytes_are_removed(tmp_path: Path, paths: list[str]) -> None:
+    """Of every size, but not those of other lists; sizes of files do not show it."""
+    own = tmp_path / OWN
+    outdated = [cache.prepare(tmp_path, paths, size, own) for size in (16, 8)]
+    others = cache.prepare(tmp_path, paths[:2], 16, own)
+    sums = {path: sha256(tmp_path / path) for path in paths}
+    assert cache.remove_outdated(tmp_path, paths, sums) == []
+    changed = bytearray((tmp_path / paths[4]).read_bytes())
+    changed[-10] ^= 1
+    (tmp_path / paths[4]).write_bytes(changed)
+    assert cache.open_cache(tmp_path, paths, 16, own) is not None  # it cannot tell
+    sums[paths[4]] = sha256(tmp_path / paths[4])
+    assert cache.remove_outdated(tmp_path, paths, sums) == sorted(outdated)
+    assert {path.name for path in own.iterdir()} == {others.name, others.with_suffix(".json").name}
+
+
+def test_a_full_disk_is_a_sentence_and_the_rows_before_it_are_kept(
+    tmp_path: Path, paths: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache, "CHUNK", 2)
+    sync, calls = os.fsync, iter(range(100))
+
+    def full(file: int) -> None:
+        if next(calls) >= 6:  # three each: the rows, their note, its folder
+            raise OSError(28, "No space left on device")
+        sync(file)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(DataError, match=r"Expected to write the pixel cache .* but got: No space left on device"):
+            cache.prepare(tmp_path, paths, 16, tmp_path / "cache")
+    seen: list[int] = []
+    cache.prepare(tmp_path, paths, 16, tmp_path / "cache", seen.append)
+    assert seen == [6, 7]
