@@ -18,9 +18,10 @@ from overhead import scenario
 
 from clbench import checkpoint
 from clbench.config import resolve
+from clbench.recording import Recorder
 from clbench.records import RunWriter
 from clbench.resume import Checkpointer, Schedule
-from clbench.runner import Prepared, Recorder, build_strategy
+from clbench.runner import Prepared, build_strategy
 from clbench.stops import Requests
 from clbench.trainer import Progress, learn, stream
 

@@ -23,8 +23,9 @@ from clbench.config import resolve
 from clbench.data.images import ArrayImages
 from clbench.models.network import build_model
 from clbench.randomness import generator
+from clbench.recording import Recorder
 from clbench.records import RunWriter
-from clbench.runner import Prepared, Recorder, build_strategy
+from clbench.runner import Prepared, build_strategy
 from clbench.scenario import Samples, Scenario, Task
 from clbench.strategy import Values
 from clbench.trainer import Listener, learn, stream

@@ -1,6 +1,5 @@
 """From a configuration to a run folder: builds the scenario, the model and the strategy, trains, records."""
 
-import math
 import shutil
 import sys
 import traceback
@@ -14,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from clbench import environment, metrics, plugins, resume
+from clbench import environment, plugins, resume
 from clbench.attention import attention_maps
 from clbench.batch import WORKERS, Loader
 from clbench.checkpoint import Checkpoint
@@ -26,6 +25,7 @@ from clbench.models.features import FOLDER as FEATURES
 from clbench.models.features import FeatureSource
 from clbench.models.network import Network, build_model, weights_record
 from clbench.randomness import derive, generator
+from clbench.recording import Recorder, costs, score
 from clbench.records import (
     CHECKPOINTS,
     DIVERGED,
@@ -41,10 +41,9 @@ from clbench.records import (
 from clbench.resume import Checkpointer, Schedule, WhilePreparing
 from clbench.scenario import Scenario
 from clbench.stops import Requests, Stopped, passing, reason
-from clbench.strategy import Setup, Strategy, Values
+from clbench.strategy import Setup, Strategy
 from clbench.trainer import (
     Diverged,
-    Evaluation,
     Listener,
     Progress,
     build_criterion,
@@ -52,9 +51,6 @@ from clbench.trainer import (
     stream,
     train,
 )
-
-FLUSH_EVERY = 50
-"""Steps between two readings of the losses: each reading waits for the device."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -358,80 +354,3 @@ def deterministic(seed: int, threads: int) -> None:
     torch.manual_seed(derive(seed, "torch"))
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
-
-
-def score(scenario: Scenario, evaluations: Sequence[Evaluation], *, joint: bool) -> dict[str, Any]:
-    """The metrics of a run from its saved logits; see `clbench.metrics.evaluate`."""
-    test = scenario.test_indices()
-    rows = {int(index): row for row, index in enumerate(test)}
-    return metrics.evaluate(
-        [evaluation.logits for evaluation in evaluations],
-        scenario.labels[test],
-        [np.array([rows[int(i)] for i in task.test], np.int64) for task in scenario],
-        [task.classes for task in scenario],
-        scenario.groups,
-        threshold=float(scenario.protocol.get("threshold", 0.5)),
-        joint=joint,
-    )
-
-
-def costs(scenario: Scenario, strategy: Strategy, evaluations: Sequence[Evaluation]) -> dict[str, Any]:
-    """What a run took, and what it had. Memory bytes: those of the stored images, uint8, 3 x S x S each.
-
-    memory_counts: after each task, for each class the samples in the memory that are stored with it.
-    """
-    stored = 0 if strategy.memory is None else len(strategy.memory)
-    return {
-        "positive_angle": [evaluation.positive_angle for evaluation in evaluations],
-        "memory_counts": [evaluation.memory_counts for evaluation in evaluations],
-        "cost": {
-            "feature_seconds": strategy.feature_seconds,
-            "train_seconds": [evaluation.train_seconds for evaluation in evaluations],
-            "eval_seconds": [evaluation.eval_seconds for evaluation in evaluations],
-            "peak_memory_bytes": environment.peak_memory_bytes(strategy.device),
-            "memory_bytes": stored * 3 * scenario.images.size**2,
-            "parameters": strategy.model.parameter_count,
-        },
-    }
-
-
-class Recorder(Listener):
-    """Writes every step's numbers to events.jsonl, reading them from the device in bulk, and each task's logits.
-
-    Seconds stand in metrics.json alone, so that events.jsonl is the same for the same run.
-
-    Raises:
-        Diverged: a recorded number is not finite; says at which step.
-    """
-
-    def __init__(self, writer: RunWriter) -> None:
-        self._writer = writer
-        self._waiting: list[tuple[int, int, Values]] = []
-
-    def stepped(self, task: int, step: int, values: Values, images: int) -> None:
-        self._waiting.append((task, step, values))
-        if len(self._waiting) >= FLUSH_EVERY:
-            self.flush()
-
-    def evaluated(self, task: int, evaluation: Evaluation) -> None:
-        self.flush()
-        self._writer.array(f"task{task}", evaluation.logits)
-        self._writer.events([{"event": "evaluated", "task": task}])
-
-    def flush(self) -> None:
-        """Write what waits."""
-        events: list[dict[str, Any]] = [
-            {"event": "step", "task": task, "step": step} | {name: float(value) for name, value in values.items()}
-            for task, step, values in self._waiting
-        ]
-        self._waiting.clear()
-        for event in events:
-            bad = [name for name, value in event.items() if isinstance(value, float) and not math.isfinite(value)]
-            if bad:
-                raise Diverged(
-                    f"Expected finite numbers but {bad[0]} was {event[bad[0]]} at task {event['task']}, step "
-                    f"{event['step']}; try a smaller learning rate (--set lr=…).",
-                    event["task"],
-                    event["step"],
-                )
-        self._writer.events(events)

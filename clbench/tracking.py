@@ -1,37 +1,30 @@
 """`clbench run --track`: a run's numbers in a tracker while it runs. A tracker that fails never stops the run."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from clbench.export import STEP, Tracker, export, log_evaluations, params, require
+from clbench.recording import InBulk
 from clbench.records import FAILED, Run
-from clbench.runner import FLUSH_EVERY, Prepared
+from clbench.runner import Prepared
 from clbench.store import run_name
 from clbench.strategy import Values
-from clbench.trainer import Evaluation, Listener
+from clbench.trainer import Listener
 
 
-class LiveTracking(Listener):
-    """Sends every training step's numbers to a tracker, reading them from the device in bulk."""
+class LiveTracking(InBulk):
+    """Sends every training step's numbers to a tracker."""
 
     def __init__(self, tracker: Tracker) -> None:
+        super().__init__()
         self._tracker: Tracker | None = tracker
-        self._waiting: list[Values] = []
         self._step = 0
-
-    def stepped(self, task: int, step: int, values: Values, images: int) -> None:
-        self._waiting.append(values)
-        if len(self._waiting) >= FLUSH_EVERY:
-            self._flush()
-
-    def evaluated(self, task: int, evaluation: Evaluation) -> None:
-        self._flush()
 
     def finish(self, run: Run) -> None:
         """Send what is left, the metrics of a run that is done, and its state."""
-        self._flush()
+        self.flush()
         try:
             if self._tracker and (run.folder / "metrics.json").exists():
                 log_evaluations(run, self._tracker)
@@ -47,10 +40,9 @@ class LiveTracking(Listener):
         except Exception as error:
             self._give_up(error)
 
-    def _flush(self) -> None:
-        waiting, self._waiting = self._waiting, []
+    def write(self, steps: Sequence[tuple[int, int, Values]]) -> None:
         try:
-            for values in waiting:
+            for _, _, values in steps:
                 if self._tracker:
                     numbers = {f"train/{name}": float(value) for name, value in sorted(values.items())}
                     self._tracker.log(STEP, self._step, numbers)
