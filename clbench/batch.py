@@ -94,9 +94,10 @@ class Loader:
 
     def keep(self, indices: IntArray) -> None:
         """Say which images a memory holds, so that they stay decoded; all others need not."""
-        if self._threads is None or len(indices) * 3 * self._images.size**2 > KEPT_BYTES:
+        if self._threads is None:
             return
-        self._memory = frozenset(indices.tolist())
+        fits = len(indices) * 3 * self._images.size**2 <= KEPT_BYTES
+        self._memory = frozenset(indices.tolist() if fits else ())
         self._kept = {index: pixels for index, pixels in self._kept.items() if index in self._memory}
 
     def _read(self, indices: IntArray) -> Tensor:

@@ -90,6 +90,18 @@ def test_a_memory_too_large_is_decoded_again(monkeypatch: pytest.MonkeyPatch) ->
     assert files.read_indices == [0, 1, 7, 0, 1]
 
 
+def test_a_memory_that_grows_too_large_lets_go_of_what_it_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch, "KEPT_BYTES", 3 * 2 * 2 * 2)
+    files = Files()
+    loader = Loader(files, CPU, 1)
+    shown(loader, 0, 1)
+    loader.keep(np.array([0, 1]))
+    shown(loader, 2)
+    loader.keep(np.array([0, 1, 2]))
+    shown(loader, 0, 1, 2)
+    assert files.read_indices == [0, 1, 2, 0, 1, 2]
+
+
 def test_an_error_in_a_thread_is_raised_where_the_batch_is_loaded() -> None:
     loader = Loader(Files(), CPU, 2)
     stream = loader.ahead(iter([samples(0), samples(-1)]))
