@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torchvision.transforms.v2.functional import resize
 
+from clbench.models.heads import DLFLHead
 from clbench.scenario import IntArray, Scenario
 from clbench.strategy import Strategy
 
@@ -31,18 +32,18 @@ def choose(scenario: Scenario) -> tuple[IntArray, IntArray]:
 
 @torch.inference_mode()
 def attention_maps(scenario: Scenario, strategy: Strategy) -> dict[str, np.ndarray[Any, Any]] | None:
-    """None for a head without attention; else arrays:
+    """None for a head without label queries; else arrays:
 
     classes, images: (k,) int64, columns and dataset indices. pixels: (k, 3, s, s) uint8, s at most `PIXELS`.
     maps: (k, h, w) float16, mean over attention heads, sums to 1.
     """
     model = strategy.model
+    if not isinstance(model.head, DLFLHead):
+        return None
     classes, images = choose(scenario)
     pixels = scenario.images.read(images)
     model.eval()
     attention = model.head.attention(model.feature_map(pixels.to(strategy.device)))
-    if attention is None:
-        return None
     own = attention[torch.arange(len(classes)), torch.from_numpy(classes)]
     side = min(PIXELS, pixels.shape[-1])
     return {

@@ -53,10 +53,6 @@ class Head(nn.Module, ABC):
         """Logits (B, C) of a feature map (B, D, H, W)."""
         return self.classify(self.features(feature_map))
 
-    def attention(self, feature_map: Tensor) -> Tensor | None:
-        """Where each label looks, (B, C, H, W), for a map (B, D, H, W); None for a head that pools all alike."""
-        return None
-
     @abstractmethod
     def features(self, feature_map: Tensor) -> Tensor:
         """What labels are scored by: (B, 1, d) for one shared feature, (B, C, d) for one per label."""
