@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy.typing as npt
 
 from clbench.metrics.forgetting import forgetting_per_task
 from clbench.report.rows import Row
-from clbench.report.style import COLOURS, INK, PALETTE, line_style, settle, styled
+from clbench.report.style import COLOURS, INK, PALETTE, line_style, settle, styled, svg
 
 if TYPE_CHECKING:  # matplotlib takes half a second to import
     from matplotlib.axes import Axes
@@ -36,6 +37,11 @@ class Drawing:
     name: str
     caption: str
     figure: "Figure"
+
+    @cached_property
+    def svg(self) -> str:
+        """The figure as an SVG document."""
+        return svg(self.figure)
 
 
 def draw(rows: Sequence[Row]) -> list[Drawing]:
@@ -169,7 +175,7 @@ def per_class(rows: Sequence[Row]) -> "Figure | None":
     if not chosen:
         return None
     counts, what = class_counts(chosen[0])
-    names = [str(name) for name in chosen[0].first.env["manifest"]["classes"]]
+    names = _class_names(chosen[0])
     order = sorted(range(len(counts)), key=lambda c: (-counts[c], c))
     figure, axes = _single(wide=len(names) > 30)
     for number, row in _numbered(rows, chosen):
@@ -191,7 +197,7 @@ def memory(rows: Sequence[Row]) -> "Figure | None":
     from matplotlib.colors import PowerNorm
 
     run = chosen[0][0].first
-    names, tasks = [str(name) for name in run.env["manifest"]["classes"]], run.env["manifest"]["tasks"]
+    names, tasks = _class_names(chosen[0][0]), run.env["manifest"]["tasks"]
     counts, _ = class_counts(chosen[0][0])
     columns = [[names.index(name) for name in task["classes"]] for task in tasks]
     order = [c for members in columns for c in sorted(members, key=lambda c: (-counts[c], c))]
@@ -233,7 +239,7 @@ def attention(rows: Sequence[Row]) -> "Figure | None":
     if not chosen:
         return None
     recorded = [row.done[0].arrays("attention") for row in chosen]
-    names = [str(name) for name in chosen[0].first.env["manifest"]["classes"]]
+    names = _class_names(chosen[0])
     columns = max(len(each["classes"]) for each in recorded)
     figure = _figure(WIDTH, 0.2 + 1.65 * len(chosen))
     grid = figure.subplots(len(chosen), columns, squeeze=False)
@@ -283,6 +289,10 @@ FIGURES: dict[str, tuple[Draw, str]] = {
 
 def _continual(rows: Sequence[Row]) -> list[Row]:
     return [row for row in rows if row.done and not row.is_bound]
+
+
+def _class_names(row: Row) -> list[str]:
+    return [str(name) for name in row.first.env["manifest"]["classes"]]
 
 
 def _memory_counts(row: Row) -> list[list[list[int]]]:

@@ -10,7 +10,7 @@ from clbench.report.figures import draw
 from clbench.report.html import html
 from clbench.report.latex import latex
 from clbench.report.rows import Row
-from clbench.report.style import png, svg
+from clbench.report.style import png
 from clbench.report.tables import Table, build_tables, by_data
 
 
@@ -34,8 +34,10 @@ def write_folder(
     """
     check_folder(out)
     tables = [*build_tables(rows, columns), *below]
+    groups = by_data(rows)
+    drawn = [draw(members) for members in groups]
     content = {
-        "report.html": html(rows, columns),
+        "report.html": html(rows, columns, drawn),
         "report.md": formats.markdown(tables) + "\n",
         "report.csv": formats.as_csv(rows) + "\n",
         "report.json": formats.as_json(rows) + "\n",
@@ -43,10 +45,10 @@ def write_folder(
         "report.txt": formats.text(tables) + "\n",
     }
     written = {name: text.encode() for name, text in content.items()}
-    for number, members in enumerate(by_data(rows), start=1):
-        for drawing in draw(members):
+    for number, (members, drawings) in enumerate(zip(groups, drawn, strict=True), start=1):
+        for drawing in drawings:
             name = f"figures/{number}-{members[0].first.scenario}-{drawing.name}"
-            written |= {f"{name}.svg": svg(drawing.figure).encode(), f"{name}.png": png(drawing.figure)}
+            written |= {f"{name}.svg": drawing.svg.encode(), f"{name}.png": png(drawing.figure)}
     try:
         (out / "figures").mkdir(parents=True, exist_ok=True)
         for name, data in written.items():

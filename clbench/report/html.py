@@ -13,7 +13,7 @@ from typing import Any
 from clbench.records import Run
 from clbench.report.figures import Drawing, draw
 from clbench.report.rows import Row
-from clbench.report.style import INK, svg
+from clbench.report.style import INK
 from clbench.report.tables import Table, matrix_tables, table_groups, title
 
 _METADATA = re.compile(r"<metadata>.*?</metadata>", re.DOTALL)
@@ -34,8 +34,10 @@ class Section:
     runs: Sequence[Mapping[str, Any]]
 
 
-def html(rows: Sequence[Row], columns: Sequence[str] = ()) -> str:
+def html(rows: Sequence[Row], columns: Sequence[str] = (), drawn: Sequence[Sequence[Drawing]] | None = None) -> str:
     """A whole page; the same rows give the same bytes.
+
+    drawn: the drawings of each of `by_data(rows)`, where they are there already.
 
     Every text of a run is escaped, and the page's policy allows no script but its own and no request at all.
 
@@ -46,8 +48,11 @@ def html(rows: Sequence[Row], columns: Sequence[str] = ()) -> str:
 
     page = files("clbench.report") / "page"
     source, style, script = ((page / f"report.{end}").read_text("utf-8") for end in ("html.j2", "css", "js"))
+    groups = table_groups(rows, columns)
+    figures = [draw(members) for members, _, _ in groups] if drawn is None else drawn
     sections = [
-        _section(number, members, tables) for number, (members, tables, _) in enumerate(table_groups(rows, columns))
+        _section(number, members, tables, drawings)
+        for number, ((members, tables, _), drawings) in enumerate(zip(groups, figures, strict=True))
     ]
     # A policy's hash is of exactly what stands between the tags.
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
@@ -61,9 +66,9 @@ def html(rows: Sequence[Row], columns: Sequence[str] = ()) -> str:
     )
 
 
-def _section(number: int, rows: Sequence[Row], tables: Sequence[Table]) -> Section:
+def _section(number: int, rows: Sequence[Row], tables: Sequence[Table], drawings: Sequence[Drawing]) -> Section:
     figures = [
-        {"svg": inline(drawing, f"s{number}-{drawing.name}-"), "caption": drawing.caption} for drawing in draw(rows)
+        {"svg": inline(drawing, f"s{number}-{drawing.name}-"), "caption": drawing.caption} for drawing in drawings
     ]
     runs = [_run(row, run) for row in rows for run in row.runs]
     heading = title(rows[0])
@@ -73,7 +78,7 @@ def _section(number: int, rows: Sequence[Row], tables: Sequence[Table]) -> Secti
 
 def inline(drawing: Drawing, prefix: str) -> str:
     """An SVG to stand in a page: in the page's own ink, and with names that no other figure there has."""
-    document = svg(drawing.figure)
+    document = drawing.svg
     body = _IMAGE_ID.sub("", _METADATA.sub("", document[document.index("<svg") :])).replace(INK, "currentColor")
     opening, _, rest = body.partition(">")
     return _REFERENCE.sub(
