@@ -94,9 +94,12 @@ class RunWriter:
         write_bytes(self.folder / "logits" / f"{name}.npy", buffer.getvalue())
 
     def arrays(self, name: str, values: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Write several arrays as one `name`.npz."""
+        """Write several arrays as one `name`.npz. Raises ValueError for one of objects."""
+        if any(value.dtype.hasobject for value in values.values()):  # older NumPy would pickle them unasked
+            raise ValueError("Object arrays cannot be saved: no file of a run is ever read as code")
         buffer = io.BytesIO()
-        np.savez_compressed(buffer, allow_pickle=False, **values)
+        members: dict[str, Any] = dict(values)
+        np.savez_compressed(buffer, **members)
         write_bytes(self.folder / f"{name}.npz", buffer.getvalue())
 
     def events(self, events: list[dict[str, Any]]) -> None:

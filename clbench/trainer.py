@@ -157,8 +157,8 @@ def train(
             logits, angle = evaluate(strategy, scenario, test, options.eval_batch_size)
         except Diverged as error:
             raise Diverged(str(error), number) from error
-        seconds, stored = time.perf_counter() - trained, strategy.memory
-        counts = None if stored is None else stored.labels.sum(0, np.int64).tolist()
+        seconds = time.perf_counter() - trained
+        counts = None if strategy.memory is None else strategy.memory.labels.sum(0, np.int64).tolist()
         evaluation = Evaluation(logits, angle, progress.train_seconds, seconds, counts)
         progress.evaluations.append(evaluation)
         progress.task, progress.step, progress.train_seconds = number + 1, 0, 0.0
