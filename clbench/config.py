@@ -5,7 +5,6 @@ the name (`memory.size=400`). Precedence, low to high: the dataclass default; th
 strategy's default, and the strategy's for that scenario; then what the user set.
 """
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import PurePath
@@ -13,7 +12,7 @@ from typing import Any
 
 from clbench import plugins
 from clbench.errors import UsageError, unknown
-from clbench.files import canonical
+from clbench.files import digest
 from clbench.models import ModelOptions
 from clbench.options import build, names
 from clbench.records import SCHEMA
@@ -71,7 +70,7 @@ class Config:
             "data": data,
             "weights": {"source": weights["source"], "sha256": weights["sha256"]},
         }
-        return hashlib.sha256(canonical(identity)).hexdigest()[:12]
+        return digest(identity)[:12]
 
 
 def resolve(

@@ -57,6 +57,11 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def digest(value: Any) -> str:
+    """SHA-256 of a JSON value, hexadecimal."""
+    return hashlib.sha256(canonical(value)).hexdigest()
+
+
 def canonical(value: Any) -> bytes:
     """JSON for hashing: sorted keys, no white space."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()

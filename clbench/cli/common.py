@@ -37,6 +37,10 @@ Runs = Annotated[Path, typer.Option("--runs", envvar="CLBENCH_OUT", help="Folder
 DataRoot = Annotated[
     Path | None, typer.Option("--data-root", envvar="CLBENCH_DATA_ROOT", help="Folder of the dataset's own files.")
 ]
+Device = Annotated[str, typer.Option("--device", envvar="CLBENCH_DEVICE", help="auto, cpu or cuda.")]
+AllowMissing = Annotated[
+    bool, typer.Option("--allow-missing", help="Leave out images that are not there, counted and recorded.")
+]
 CheckpointMinutes = Annotated[
     float, typer.Option(min=0.0, metavar="MINUTES", help="Write a checkpoint when the last is so old.")
 ]

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from clbench.cli.common import DataRoot, Debug, Settings, parse_settings
+from clbench.cli.common import AllowMissing, DataRoot, Debug, Settings, parse_settings
 from clbench.errors import DataError, UsageError
 from clbench.files import OWN
 from clbench.scenario import DataPart, Scenario, ScenarioBuilder
@@ -17,7 +17,6 @@ from clbench.scenario import DataPart, Scenario, ScenarioBuilder
 app = typer.Typer(no_args_is_help=True, help="What a scenario reads from disk: info, prepare, verify.")
 
 Name = Annotated[str, typer.Argument(metavar="SCENARIO", help="The scenario; `clbench list` names them.")]
-AllowMissing = Annotated[bool, typer.Option("--allow-missing", help="Leave out images that are not there.")]
 SAMPLES = 16
 """Images that `prepare` decodes."""
 NAMED = 20

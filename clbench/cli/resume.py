@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from clbench.cli.common import CheckpointMinutes, CheckpointSteps, DataRoot, Debug, MaxTime, Workers
+from clbench.cli.common import CheckpointMinutes, CheckpointSteps, DataRoot, Debug, Device, MaxTime, Workers
 from clbench.errors import StoreError
 from clbench.records import CHECKPOINTS, DONE, FAILED, INTERRUPTED, RUNNING, Run, find_runs
 
@@ -13,7 +13,7 @@ from clbench.records import CHECKPOINTS, DONE, FAILED, INTERRUPTED, RUNNING, Run
 def resume(
     folder: Annotated[Path, typer.Argument(help="A run's folder, or a folder of run folders.")],
     data_root: DataRoot = None,
-    device: Annotated[str, typer.Option(envvar="CLBENCH_DEVICE", help="auto, cpu or cuda.")] = "auto",
+    device: Device = "auto",
     checkpoint_minutes: CheckpointMinutes = 5.0,
     checkpoint_steps: CheckpointSteps = None,
     max_time: MaxTime = None,

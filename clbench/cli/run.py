@@ -7,10 +7,12 @@ from typing import Annotated, Any
 import typer
 
 from clbench.cli.common import (
+    AllowMissing,
     CheckpointMinutes,
     CheckpointSteps,
     DataRoot,
     Debug,
+    Device,
     MaxTime,
     Out,
     Settings,
@@ -76,10 +78,8 @@ def run(
         Path | None, typer.Option(callback=read_config, is_eager=True, help="TOML file with these options and [set].")
     ] = None,
     data_root: DataRoot = None,
-    allow_missing: Annotated[
-        bool, typer.Option("--allow-missing", help="Leave out images that are not there, counted and recorded.")
-    ] = False,
-    device: Annotated[str, typer.Option(envvar="CLBENCH_DEVICE", help="auto, cpu or cuda.")] = "auto",
+    allow_missing: AllowMissing = False,
+    device: Device = "auto",
     out: Out = DEFAULT_OUT,
     track: Annotated[Kind | None, typer.Option(help="Show the numbers in a tracker as they come.")] = None,
     rerun: Annotated[bool, typer.Option("--rerun", help="Start afresh what is done or interrupted.")] = False,

@@ -4,7 +4,6 @@ A JSON file beside it says what it was made from; a cache is used only where tha
 stopped at any time: rows are written in order, and those that are on disk are kept by the next attempt.
 """
 
-import hashlib
 import json
 import os
 import shutil
@@ -19,7 +18,7 @@ from torch import Tensor
 
 from clbench.data.images import FileImages, IntArray
 from clbench.errors import DataError
-from clbench.files import OWN, canonical, sha256, write_json
+from clbench.files import OWN, digest, sha256, write_json
 from clbench.scenario import ImageSource
 
 CHUNK = 256
@@ -31,8 +30,8 @@ class CachedImages:
 
     decodes = False
 
-    def __init__(self, file: Path, about: dict[str, Any], paths: Sequence[str] = ()) -> None:
-        self.file, self.paths = file, paths
+    def __init__(self, file: Path, about: dict[str, Any], paths: Sequence[str]) -> None:
+        self.paths = paths
         count, size = about["count"], about["size"]
         # shared=False: nobody can write into the cache by writing into what was read
         flat = torch.from_file(str(file), shared=False, size=count * 3 * size * size, dtype=torch.uint8)
@@ -45,7 +44,7 @@ class CachedImages:
 
     @property
     def fingerprint(self) -> str:
-        made = hashlib.sha256(canonical(self._about)).hexdigest()
+        made = digest(self._about)
         return f"pixel cache, {self.size} x {self.size}, sha256 {made}"
 
     def read(self, indices: IntArray) -> Tensor:
@@ -177,7 +176,7 @@ def describe(root: Path, paths: Sequence[str], size: int, sums: Mapping[str, str
 
 
 def _source(paths: Sequence[str], sums: Mapping[str, str]) -> str:
-    return hashlib.sha256(canonical([[path, sums[path]] for path in paths])).hexdigest()
+    return digest([[path, sums[path]] for path in paths])
 
 
 def _about(file: Path) -> dict[str, Any]:
@@ -205,12 +204,12 @@ def _decoder() -> dict[str, str]:
 
 
 def _listing(root: Path, paths: Sequence[str]) -> str:
-    return hashlib.sha256(canonical([[path, (root / path).stat().st_size] for path in paths])).hexdigest()
+    return digest([[path, (root / path).stat().st_size] for path in paths])
 
 
 def _listed(paths: Sequence[str]) -> str:
     """The name of a list of files, in the order of a cache's rows."""
-    return hashlib.sha256(canonical(list(paths))).hexdigest()[:16]
+    return digest(list(paths))[:16]
 
 
 def _done(part: Path, journal: Path, about: dict[str, Any], row: int) -> int:

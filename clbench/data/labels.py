@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from clbench.files import OWN, canonical, sha256, write_bytes
+from clbench.files import OWN, digest, sha256, write_bytes
 from clbench.scenario import LabelTable
 
 SCHEMA = 1
@@ -33,7 +33,7 @@ def kept(root: Path, what: str, sources: Iterable[Path], read: Callable[[], Labe
         key = [SCHEMA, what, [[str(path.relative_to(root)), sha256(path)] for path in sources]]
     except OSError:
         return read()  # which says what is wrong
-    file = root / OWN / f"labels-{hashlib.sha256(canonical(key)).hexdigest()[:32]}.npz"
+    file = root / OWN / f"labels-{digest(key)[:32]}.npz"
     try:
         return _load(file)
     except (OSError, ValueError):

@@ -31,7 +31,7 @@ import torch
 from torch import Tensor
 
 from clbench.errors import DataError, UsageError
-from clbench.files import canonical, write_bytes, write_json
+from clbench.files import digest, write_bytes, write_json
 from clbench.models.network import Network
 from clbench.scenario import Scenario
 
@@ -65,7 +65,7 @@ class FeatureSource:
         started = time.perf_counter()
         self._images, self._network, self._device, self._count = scenario.images, network, device, len(scenario.ids)
         about = describe(scenario, network, device)
-        self._fingerprint = "features " + hashlib.sha256(canonical(about)).hexdigest()
+        self._fingerprint = "features " + digest(about)
         shape = (self._count, *self._compute(np.zeros(1, np.int64)).shape[1:])
         self._folder = None if cache is None else cache / self._fingerprint.split()[1][:16]
         self._checks = np.full(-(-self._count // BLOCK), -1, np.int64)
@@ -160,7 +160,7 @@ def describe(scenario: Scenario, network: Network, device: torch.device) -> dict
         "images": images.fingerprint,
         "size": images.size,
         "count": count,
-        "ids": hashlib.sha256(canonical(list(scenario.ids))).hexdigest(),
+        "ids": digest(list(scenario.ids)),
         "pixels": hashlib.sha256(images.read(probes).numpy().tobytes()).hexdigest(),
         "block": BLOCK,
         "torch": torch.__version__,
@@ -171,11 +171,11 @@ def describe(scenario: Scenario, network: Network, device: torch.device) -> dict
 
 def state_hash(module: torch.nn.Module) -> str:
     """SHA-256 of a module's tensors with their names and shapes."""
-    digest = hashlib.sha256(str(module).encode())
+    hashed = hashlib.sha256(str(module).encode())
     for name, tensor in module.state_dict().items():
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
+        hashed.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        hashed.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return hashed.hexdigest()
 
 
 def limit_bytes() -> int:
