@@ -7,7 +7,7 @@ from statistics import median
 
 import torch
 
-from clbench.environment import cpu_model
+from clbench.running.environment import cpu_model
 
 
 def header() -> str:

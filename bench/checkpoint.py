@@ -16,14 +16,14 @@ import torch
 from _common import header, spread
 from overhead import scenario
 
-from clbench import checkpoint
-from clbench.config import resolve
-from clbench.recording import Recorder
-from clbench.records import RunWriter
-from clbench.resume import Checkpointer, Schedule
-from clbench.runner import Prepared, build_strategy
-from clbench.stops import Requests
-from clbench.trainer import Progress, learn, stream
+from clbench.learning.trainer import Progress, learn, stream
+from clbench.running.config import resolve
+from clbench.running.execute import Prepared, build_strategy
+from clbench.running.recording import Recorder
+from clbench.running.resume import Checkpointer, Schedule
+from clbench.running.stops import Requests
+from clbench.store import checkpoint
+from clbench.store.folder import RunWriter
 
 WRITES = 4
 

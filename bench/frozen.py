@@ -19,13 +19,13 @@ import numpy as np
 import torch
 from _common import header, spread
 
-from clbench.batch import Loader
-from clbench.config import resolve
 from clbench.data.images import ArrayImages, FileImages
-from clbench.runner import Prepared, build_scenario, build_strategy
-from clbench.scenario import Scenario
-from clbench.strategy import Strategy
-from clbench.trainer import stream
+from clbench.learning.batch import Loader
+from clbench.learning.strategy import Strategy
+from clbench.learning.trainer import stream
+from clbench.running.config import resolve
+from clbench.running.execute import Prepared, build_scenario, build_strategy
+from clbench.scenario.tasks import Scenario
 
 WARM_UP = 5
 """First steps that are not counted."""

@@ -25,13 +25,13 @@ import torch
 from _common import header, spread
 from PIL import Image
 
-from clbench.config import resolve
 from clbench.data import cache
 from clbench.data.images import ArrayImages, FileImages
-from clbench.runner import Prepared, build_strategy
-from clbench.scenario import ImageSource, Scenario, Task
-from clbench.strategy import Values
-from clbench.trainer import Listener, Progress, learn, stream
+from clbench.learning.strategy import Values
+from clbench.learning.trainer import Listener, Progress, learn, stream
+from clbench.running.config import resolve
+from clbench.running.execute import Prepared, build_strategy
+from clbench.scenario.tasks import ImageSource, Scenario, Task
 
 ROWS = 1000
 """Rows of the cache that is read."""

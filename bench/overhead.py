@@ -19,16 +19,16 @@ import torch
 import torch.nn.functional as F
 from _common import header, spread
 
-from clbench.config import resolve
 from clbench.data.images import ArrayImages
+from clbench.learning.strategy import Values
+from clbench.learning.trainer import Listener, learn, stream
 from clbench.models.network import build_model
 from clbench.randomness import generator
-from clbench.recording import Recorder
-from clbench.records import RunWriter
-from clbench.runner import Prepared, build_strategy
-from clbench.scenario import Samples, Scenario, Task
-from clbench.strategy import Values
-from clbench.trainer import Listener, learn, stream
+from clbench.running.config import resolve
+from clbench.running.execute import Prepared, build_strategy
+from clbench.running.recording import Recorder
+from clbench.scenario.tasks import Samples, Scenario, Task
+from clbench.store.folder import RunWriter
 
 CLASSES, PIXELS, BATCH, MEMORY = 20, 64, 10, 200
 WARM_UP = 5

@@ -17,13 +17,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from clbench.cli.common import parse_seeds
-from clbench.config import resolve
 from clbench.files import DEFAULT_OUT, write_bytes
-from clbench.records import Run, find_runs
 from clbench.report import formats
 from clbench.report.rows import Row, collect
 from clbench.report.tables import Table, build_tables
-from clbench.runner import Prepared, build_scenario
+from clbench.running.config import resolve
+from clbench.running.execute import Prepared, build_scenario
+from clbench.store.folder import Run, find_runs
 
 TABLES = {
     "digits-seq": ("finetune", "er", "ewc", "lwf", "dlfl", "joint"),

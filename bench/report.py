@@ -19,7 +19,7 @@ import numpy as np
 from _common import header, spread
 
 from clbench.metrics import evaluate
-from clbench.records import DONE, RunWriter, run_folder
+from clbench.store.folder import DONE, RunWriter, run_folder
 
 SEEDS, TASKS, CLASSES, IMAGES = 5, 5, 20, 400
 SCENARIO, STRATEGY = "digits-seq", "er"

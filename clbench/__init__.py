@@ -23,30 +23,30 @@ __all__ = [
 
 # Names are imported when they are first used: torch takes seconds, and `clbench --help` must not.
 _HOMES = {
-    "Batch": "clbench.batch",
+    "Batch": "clbench.learning.batch",
     "ClbenchError": "clbench.errors",
     "Memory": "clbench.memory",
     "MemoryOptions": "clbench.memory",
-    "Scenario": "clbench.scenario",
-    "ScenarioBuilder": "clbench.scenario",
-    "Setup": "clbench.strategy",
-    "Strategy": "clbench.strategy",
-    "Task": "clbench.scenario",
-    "Values": "clbench.strategy",
+    "Scenario": "clbench.scenario.tasks",
+    "ScenarioBuilder": "clbench.scenario.tasks",
+    "Setup": "clbench.learning.strategy",
+    "Strategy": "clbench.learning.strategy",
+    "Task": "clbench.scenario.tasks",
+    "Values": "clbench.learning.strategy",
     "load_runs": "clbench.report.frame",
     "option": "clbench.options",
-    "run": "clbench.runner",
+    "run": "clbench.running.execute",
 }
 
 if TYPE_CHECKING:
-    from clbench.batch import Batch
     from clbench.errors import ClbenchError
+    from clbench.learning.batch import Batch
+    from clbench.learning.strategy import Setup, Strategy, Values
     from clbench.memory import Memory, MemoryOptions
     from clbench.options import option
     from clbench.report.frame import load_runs
-    from clbench.runner import run
-    from clbench.scenario import Scenario, ScenarioBuilder, Task
-    from clbench.strategy import Setup, Strategy, Values
+    from clbench.running.execute import run
+    from clbench.scenario.tasks import Scenario, ScenarioBuilder, Task
 
 
 def __getattr__(name: str) -> Any:

@@ -28,8 +28,8 @@ from clbench.errors import PluginError, UsageError, unknown
 Kind = Literal["scenario", "strategy", "memory"]
 
 KINDS: dict[Kind, tuple[str, str, str]] = {
-    "scenario": ("clbench.scenarios", "clbench.scenario", "ScenarioBuilder"),
-    "strategy": ("clbench.strategies", "clbench.strategy", "Strategy"),
+    "scenario": ("clbench.scenarios", "clbench.scenario.tasks", "ScenarioBuilder"),
+    "strategy": ("clbench.strategies", "clbench.learning.strategy", "Strategy"),
     "memory": ("clbench.memories", "clbench.memory", "Memory"),
 }
 """Kind -> entry-point group, and where its base class stands."""

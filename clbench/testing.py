@@ -17,14 +17,14 @@ import numpy as np
 import torch
 
 from clbench import plugins
-from clbench.batch import Batch
-from clbench.config import resolve
+from clbench.learning.batch import Batch
+from clbench.learning.strategy import Strategy
+from clbench.learning.trainer import stream, train
 from clbench.memory import NOT_STORED
 from clbench.randomness import generator
-from clbench.runner import Prepared, build_scenario, build_strategy
-from clbench.scenario import Samples, Scenario
-from clbench.strategy import Strategy
-from clbench.trainer import stream, train
+from clbench.running.config import resolve
+from clbench.running.execute import Prepared, build_scenario, build_strategy
+from clbench.scenario.tasks import Samples, Scenario
 
 STEPS = 4
 """Batches that a strategy is shown of each task."""

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from clbench.protocols import EXCLUSIVE
 from clbench.randomness import generator
-from clbench.scenario import Scenario, ScenarioBuilder, Task
+from clbench.scenario.protocols import EXCLUSIVE
+from clbench.scenario.tasks import Scenario, ScenarioBuilder, Task
 
 CLASSES = ("a", "b", "c", "d", "e", "f")
 TASKS = ((0, 1), (2, 3), (4, 5))

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from clbench.data.collection import Collection
-from clbench.incremental import Incremental, IncrementalOptions
-from clbench.protocols import blocks, ordered
 from clbench.randomness import generator
-from clbench.scenario import LabelTable
+from clbench.scenario.incremental import Incremental, IncrementalOptions
+from clbench.scenario.protocols import blocks, ordered
+from clbench.scenario.tasks import LabelTable
 
 CLASSES = ("a", "b", "c", "d", "e", "f")
 TRAIN = 60

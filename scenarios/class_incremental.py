@@ -11,10 +11,10 @@ import re
 from typing import ClassVar
 
 from clbench.data.collection import Collection, Dataset
-from clbench.data.datasets import DATASETS
-from clbench.incremental import Incremental
-from clbench.protocols import blocks, ordered
-from clbench.scenario import DataPart
+from clbench.scenario.incremental import Incremental
+from clbench.scenario.protocols import blocks, ordered
+from clbench.scenario.sources import DATASETS
+from clbench.scenario.tasks import DataPart
 
 PATTERN = r"(coco|voc|nuswide|digits)-b(\d{1,3})-c(\d{1,3})"
 NAMES = {

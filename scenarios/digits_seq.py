@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from clbench.data.digits import CLASSES, SCENE, TRAIN_DIGITS, SceneMaker
-from clbench.protocols import EXCLUSIVE
 from clbench.randomness import generator
-from clbench.scenario import GROUPS, Scenario, ScenarioBuilder, Task
+from clbench.scenario.protocols import EXCLUSIVE
+from clbench.scenario.tasks import GROUPS, Scenario, ScenarioBuilder, Task
 
 IntArray = npt.NDArray[np.int64]
 

@@ -14,11 +14,11 @@ from pathlib import Path
 
 from clbench.data.collection import in_columns
 from clbench.data.nuswide import data_parts, read_nuswide
-from clbench.data.prs import DEFAULTS, Benchmark, assemble, available
 from clbench.errors import UsageError
 from clbench.options import option
-from clbench.protocols import EXCLUSIVE
-from clbench.scenario import DataPart, Scenario, ScenarioBuilder
+from clbench.scenario.listed import DEFAULTS, Benchmark, assemble, available
+from clbench.scenario.protocols import EXCLUSIVE
+from clbench.scenario.tasks import DataPart, Scenario, ScenarioBuilder
 
 BENCHMARK = Benchmark(
     name="NUSWIDEseq",

@@ -8,10 +8,10 @@ with those of `coco-b<base>-c<step>`, where an image enters every task that it s
 
 from dataclasses import dataclass
 
-from clbench.data.datasets import AGCN_TRAIN, COCO, CocoOptions
-from clbench.incremental import Split
 from clbench.options import option
-from clbench.protocols import IMAGES
+from clbench.scenario.incremental import Split
+from clbench.scenario.protocols import IMAGES
+from clbench.scenario.sources import AGCN_TRAIN, COCO, CocoOptions
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ with those of `nuswide-b<base>-c<step>`, where an image enters every task that i
 
 from dataclasses import dataclass
 
-from clbench.data.datasets import AGCN_TRAIN, NUSWIDE, FileOptions
-from clbench.incremental import Split
 from clbench.options import option
-from clbench.protocols import IMAGES
+from clbench.scenario.incremental import Split
+from clbench.scenario.protocols import IMAGES
+from clbench.scenario.sources import AGCN_TRAIN, NUSWIDE, FileOptions
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ arXiv 2009.03632): 10 new and 10 replayed images under one mean loss, memory upd
 
 from dataclasses import dataclass
 
-from clbench.batch import Batch
+from clbench.learning.batch import Batch
+from clbench.learning.strategy import Strategy, Values
 from clbench.options import option
-from clbench.strategy import Strategy, Values
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from clbench.batch import Batch
+from clbench.learning.batch import Batch
+from clbench.learning.strategy import Setup, Strategy, Values
 from clbench.models.losses import bce
 from clbench.options import option
-from clbench.scenario import Samples, Task
-from clbench.strategy import Setup, Strategy, Values
+from clbench.scenario.tasks import Samples, Task
 from strategies.er import ReplayOptions
 
 

@@ -15,11 +15,11 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from clbench.batch import Batch
+from clbench.learning.batch import Batch
+from clbench.learning.strategy import Setup, Strategy, Values
 from clbench.models.network import Network
 from clbench.options import option
-from clbench.scenario import Task
-from clbench.strategy import Setup, Strategy, Values
+from clbench.scenario.tasks import Task
 from strategies.er import ReplayOptions
 
 

@@ -11,7 +11,7 @@ import pytest
 from clbench import plugins
 from clbench.models import ModelOptions
 from clbench.options import describe
-from clbench.records import find_runs
+from clbench.store.folder import find_runs
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

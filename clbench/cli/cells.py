@@ -10,15 +10,15 @@ import torch
 import typer
 
 from clbench.cli.common import debugging
+from clbench.cli.progress import RunProgress
 from clbench.files import DEFAULT_OUT
-from clbench.lock import Busy
-from clbench.progress import RunProgress
-from clbench.records import Run
 from clbench.report.formats import summary
-from clbench.resume import Schedule
-from clbench.runner import Prepared, execute, finished
-from clbench.stops import Requests, Stopped, parse_duration, reason
-from clbench.tracking import tracked
+from clbench.running.execute import Prepared, execute, finished
+from clbench.running.resume import Schedule
+from clbench.running.stops import Requests, Stopped, parse_duration, reason
+from clbench.store.folder import Run
+from clbench.store.lock import Busy
+from clbench.trackers.live import tracked
 
 
 @dataclass(frozen=True)

@@ -32,10 +32,10 @@ def compare(
 
     Example: clbench compare er dlfl --scenario digits-seq
     """
-    from clbench.records import find_runs
     from clbench.report import compare as statistics
     from clbench.report import formats, rows, tables
     from clbench.report.remarks import marked
+    from clbench.store.folder import find_runs
 
     found = rows.collect(run for run in find_runs(runs) if scenario in (None, run.scenario))
     if not found:

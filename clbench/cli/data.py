@@ -12,7 +12,7 @@ from rich.progress import Progress
 from clbench.cli.common import AllowMissing, DataRoot, Debug, Settings, parse_settings
 from clbench.errors import DataError, UsageError
 from clbench.files import OWN
-from clbench.scenario import DataPart, Scenario, ScenarioBuilder
+from clbench.scenario.tasks import DataPart, Scenario, ScenarioBuilder
 
 app = typer.Typer(no_args_is_help=True, help="What a scenario reads from disk: info, prepare, verify.")
 

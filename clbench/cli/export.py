@@ -33,10 +33,10 @@ def export(
 
     Example: clbench export tensorboard && tensorboard --logdir results/tensorboard
     """
-    from clbench.export import export as export_run
-    from clbench.export import require
-    from clbench.records import find_runs
-    from clbench.store import run_name
+    from clbench.store.folder import find_runs
+    from clbench.store.merge import run_name
+    from clbench.trackers.export import export as export_run
+    from clbench.trackers.export import require
 
     require(kind)
     folder = out or runs.parent / kind

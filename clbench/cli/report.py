@@ -43,11 +43,11 @@ def report(
     Example: clbench report --format markdown
     Example: clbench report --out results/report
     """
-    from clbench.records import find_runs
     from clbench.report import formats, latex, rows, tables
     from clbench.report.folder import check_folder, write_folder
     from clbench.report.html import html
     from clbench.report.published import published_tables
+    from clbench.store.folder import find_runs
 
     if out is not None:
         check_folder(out)

@@ -7,7 +7,7 @@ import typer
 
 from clbench.cli.common import CheckpointMinutes, CheckpointSteps, DataRoot, Debug, Device, MaxTime, Workers
 from clbench.errors import StoreError
-from clbench.records import CHECKPOINTS, DONE, FAILED, INTERRUPTED, RUNNING, Run, find_runs
+from clbench.store.folder import CHECKPOINTS, DONE, FAILED, INTERRUPTED, RUNNING, Run, find_runs
 
 
 def resume(
@@ -32,8 +32,8 @@ def resume(
         raise StoreError(f"Expected interrupted runs below {folder} but found none; see `clbench report`.")
 
     from clbench.cli.cells import Cell, Launch, announce, run_cells
-    from clbench.resume import Schedule
-    from clbench.runner import choose_device
+    from clbench.running.execute import choose_device
+    from clbench.running.resume import Schedule
 
     chosen = choose_device(device)
     cells = [Cell(_prepared(run, data_root), run.seed, run.folder.parents[3]) for run in runs]
@@ -49,8 +49,8 @@ def resumable(run: Run) -> bool:
 
 def _prepared(run: Run, data_root: Path | None) -> Any:
     """The run's configuration with its data. Raises StoreError where they no longer are what they were."""
-    from clbench.config import resolve
-    from clbench.runner import Prepared, build_scenario
+    from clbench.running.config import resolve
+    from clbench.running.execute import Prepared, build_scenario
 
     try:
         saved = run.config

@@ -100,14 +100,14 @@ def run(
     names = [name for given in strategy or ["dlfl"] for name in given.split(",")]
     seeds = parse_seeds(seed)
     if track:
-        from clbench.export import require
+        from clbench.trackers.export import require
 
         require(track)
 
     from clbench.cli.cells import Cell, Launch, announce, run_cells, say
-    from clbench.config import DEFAULT_MEMORY, resolve
-    from clbench.resume import Schedule
-    from clbench.runner import Prepared, build_scenario, choose_device
+    from clbench.running.config import DEFAULT_MEMORY, resolve
+    from clbench.running.execute import Prepared, build_scenario, choose_device
+    from clbench.running.resume import Schedule
 
     chosen_memory = DEFAULT_MEMORY if memory is None else None if memory == "none" else memory
     configs = [resolve(scenario, name, memory=chosen_memory, limit=limit, settings=wanted) for name in names]

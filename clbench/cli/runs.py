@@ -13,10 +13,10 @@ from clbench.files import DEFAULT_OUT
 
 def list_runs(out: Path, json: bool) -> None:
     """Print every run below a results folder."""
-    from clbench.records import find_runs
     from clbench.report import formats
     from clbench.report.rows import collect
     from clbench.report.tables import EMPTY, Table, percent
+    from clbench.store.folder import find_runs
 
     listed: list[dict[str, Any]] = []
     for row in collect(find_runs(out)):
@@ -56,7 +56,7 @@ def list_runs(out: Path, json: bool) -> None:
 def show_run(out: Path, name: str, json: bool) -> bool:
     """Print the card of the run that a name stands for; False where it stands for none."""
     from clbench.report import card
-    from clbench.store import find_run
+    from clbench.store.merge import find_run
 
     run = find_run(out, name)
     if run is None:
@@ -77,9 +77,9 @@ def merge(
     """
     from dataclasses import asdict
 
-    from clbench import store
+    from clbench.store import merge
 
-    merged = store.merge(sources, out)
+    merged = merge.merge(sources, out)
     if json:
         print(json_.dumps(asdict(merged), indent=2))
     else:

@@ -19,7 +19,7 @@ from torch import Tensor
 from clbench.data.images import FileImages, IntArray
 from clbench.errors import DataError
 from clbench.files import OWN, digest, sha256, write_json
-from clbench.scenario import ImageSource
+from clbench.scenario.tasks import ImageSource
 
 CHUNK = 256
 """Images between two notes of how far it got."""

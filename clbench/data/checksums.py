@@ -13,7 +13,7 @@ from pathlib import Path
 
 from clbench.errors import DataError
 from clbench.files import OWN, sha256, write_bytes
-from clbench.scenario import DataPart, Scenario
+from clbench.scenario.tasks import DataPart, Scenario
 
 Progress = Callable[[int, int], None]
 """(files done, files to do)"""

@@ -16,7 +16,7 @@ import numpy as np
 
 from clbench.data.labels import kept
 from clbench.errors import DataError
-from clbench.scenario import DataPart, LabelTable
+from clbench.scenario.tasks import DataPart, LabelTable
 
 CROWD = ("include", "exclude")
 """What a crowd region (`iscrowd` 1, one mask over many objects) does: shows its category, or nothing."""

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from clbench.errors import DataError
-from clbench.scenario import DataPart, ImageSource, LabelTable
+from clbench.scenario.tasks import DataPart, ImageSource, LabelTable
 
 IntArray = npt.NDArray[np.int64]
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from clbench.files import OWN, digest, sha256, write_bytes
-from clbench.scenario import LabelTable
+from clbench.scenario.tasks import LabelTable
 
 SCHEMA = 1
 DIGEST = hashlib.sha256().digest_size

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from clbench.data.coco import stays_inside
 from clbench.data.labels import kept
 from clbench.errors import DataError
-from clbench.scenario import DataPart, LabelTable
+from clbench.scenario.tasks import DataPart, LabelTable
 
 CLASSES = (
     "airport, animal, beach, bear, birds, boats, book, bridge, buildings, cars, castle, cat, cityscape, clouds, "

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from clbench.data.coco import stays_inside
 from clbench.errors import DataError, UsageError, unknown
-from clbench.scenario import LabelTable
+from clbench.scenario.tasks import LabelTable
 
 if TYPE_CHECKING:  # pandas is imported when it is needed
     import pandas as pd

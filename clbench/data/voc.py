@@ -13,7 +13,7 @@ import numpy as np
 from clbench.data.archives import unpack
 from clbench.errors import DataError
 from clbench.files import OWN
-from clbench.scenario import DataPart, LabelTable
+from clbench.scenario.tasks import DataPart, LabelTable
 
 CLASSES = (
     "aeroplane, bicycle, bird, boat, bottle, bus, car, cat, chair, cow, diningtable, dog, horse, motorbike, person, "

@@ -33,7 +33,7 @@ from torch import Tensor
 from clbench.errors import DataError, UsageError
 from clbench.files import digest, write_bytes, write_json
 from clbench.models.network import Network
-from clbench.scenario import Scenario
+from clbench.scenario.tasks import Scenario
 
 IntArray = npt.NDArray[np.int64]
 Progress = Callable[[int, int], None]

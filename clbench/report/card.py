@@ -4,10 +4,10 @@ import textwrap
 from collections.abc import Mapping
 from typing import Any
 
-from clbench.records import DONE, Run
 from clbench.report.formats import WIDTH, text
 from clbench.report.rows import Row
 from clbench.report.tables import COSTS, EMPTY, Table, heading_of, percent, scale_of
+from clbench.store.folder import DONE, Run
 
 METRICS = ("mAP", "CF1", "OF1", "CP", "CR", "OP", "OR", "average_mAP", "forgetting_mAP", "forgetting_mAP_relative")
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from tabulate import tabulate
 
-from clbench.records import SCHEMA, Run
 from clbench.report.rows import Row, collect
 from clbench.report.tables import COSTS, Table, percent
+from clbench.store.folder import SCHEMA, Run
 
 WIDTH = 80
 """Columns of a terminal that a printed table should fit into."""

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clbench.files import DEFAULT_OUT
-from clbench.records import find_runs
 from clbench.report.rows import collect
+from clbench.store.folder import find_runs
 
 if TYPE_CHECKING:  # pandas is imported when it is needed
     import pandas as pd

@@ -10,11 +10,11 @@ from html import escape
 from importlib.resources import files
 from typing import Any
 
-from clbench.records import Run
 from clbench.report.figures import Drawing, draw
 from clbench.report.rows import Row
 from clbench.report.style import INK
 from clbench.report.tables import Table, matrix_tables, table_groups, title
+from clbench.store.folder import Run
 
 _METADATA = re.compile(r"<metadata>.*?</metadata>", re.DOTALL)
 _SIZE = re.compile(r' (?:width|height)="[\d.]+pt"')

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from string import ascii_lowercase
 
-from clbench.records import DONE
 from clbench.report.rows import Row
+from clbench.store.folder import DONE
 
 
 def expected_seeds(rows: Sequence[Row]) -> list[int]:

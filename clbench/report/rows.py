@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from clbench.randomness import generator
-from clbench.records import DONE, STATES, Run
+from clbench.store.folder import DONE, STATES, Run
 
 RESAMPLES = 2000
 """Bootstrap resamples behind the 95 % interval."""

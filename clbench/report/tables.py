@@ -11,7 +11,7 @@ from clbench.errors import UsageError, unknown
 from clbench.report.ranks import mean_ranks
 from clbench.report.remarks import expected_seeds, marked
 from clbench.report.rows import ANGLE, Row
-from clbench.scenario import GROUPS
+from clbench.scenario.tasks import GROUPS
 
 EMPTY = "–"
 """A cell whose value is not defined."""

@@ -12,8 +12,8 @@ from makers import every_class_twice, photograph, write_nuswide, write_voc
 
 from clbench.data import labels, voc
 from clbench.data.nuswide import CLASSES
-from clbench.records import Run, find_runs
-from clbench.scenario import LabelTable
+from clbench.scenario.tasks import LabelTable
+from clbench.store.folder import Run, find_runs
 
 CommandLine = Callable[..., tuple[int, str, str]]
 

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from clbench.lock import held
-from clbench.records import Run, find_runs
-from clbench.stops import Requests, parse_duration
-from clbench.strategy import Values
-from clbench.trainer import Listener
+from clbench.learning.strategy import Values
+from clbench.learning.trainer import Listener
+from clbench.running.stops import Requests, parse_duration
+from clbench.store.folder import Run, find_runs
+from clbench.store.lock import held
 
 CommandLine = Callable[..., tuple[int, str, str]]
 RUN = ("run", "--scenario", "debug", "--strategy", "er")
@@ -46,7 +46,7 @@ class At(Listener):
 def act_at(monkeypatch: pytest.MonkeyPatch, step: int, act: Callable[[], object]) -> None:
     """Let every run of this process do something after so many steps."""
     from clbench.cli import cells
-    from clbench.runner import execute
+    from clbench.running.execute import execute
 
     def with_listener(*arguments: object, **options: object) -> Run:
         options["listeners"] = [At(step, act)]
@@ -115,7 +115,7 @@ def test_a_user_signal_checkpoints_and_the_run_goes_on(
     clbench: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written: list[int] = []
-    from clbench import checkpoint
+    from clbench.store import checkpoint
 
     write = checkpoint.write
 
@@ -131,7 +131,7 @@ def test_a_user_signal_checkpoints_and_the_run_goes_on(
 
 
 def test_checkpoints_by_steps_and_minutes(clbench: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
-    from clbench import checkpoint
+    from clbench.store import checkpoint
 
     written: list[int] = []
     monkeypatch.setattr(checkpoint, "write", lambda folder, step, state: written.append(step))

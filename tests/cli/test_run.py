@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from clbench import plugins
 from clbench.metrics import average_precision
 from clbench.models.backbones import build_backbone
-from clbench.records import find_runs
+from clbench.store.folder import find_runs
 
 CommandLine = Callable[..., tuple[int, str, str]]
 DEBUG = ("run", "--scenario", "debug")

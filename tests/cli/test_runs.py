@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from clbench.records import find_runs
+from clbench.store.folder import find_runs
 
 CommandLine = Callable[..., tuple[int, str, str]]
 OUT = Path("results/runs")

@@ -15,7 +15,7 @@ from sklearn.preprocessing import MultiLabelBinarizer
 from clbench.data.coco import find_layout, read_instances, read_json
 from clbench.data.collection import missing_files
 from clbench.errors import DataError
-from clbench.scenario import LabelTable
+from clbench.scenario.tasks import LabelTable
 
 Json = dict[str, Any]
 

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from clbench.config import resolve
 from clbench.data.images import ArrayImages
 from clbench.errors import DataError, UsageError
 from clbench.models import ModelOptions, features
 from clbench.models.features import BLOCK, FeatureSource, IntArray
 from clbench.models.network import Network, build_model
-from clbench.runner import build_scenario
-from clbench.scenario import Scenario
+from clbench.running.config import resolve
+from clbench.running.execute import build_scenario
+from clbench.scenario.tasks import Scenario
 
 CPU = torch.device("cpu")
 N = 2 * BLOCK + 5

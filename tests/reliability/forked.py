@@ -12,12 +12,13 @@ from typing import Any
 import torch
 from safetensors.torch import save
 
-from clbench import checkpoint, runner
-from clbench.config import resolve
-from clbench.resume import Schedule
-from clbench.runner import Prepared, build_scenario, execute
-from clbench.strategy import Strategy, Values
-from clbench.trainer import Listener
+from clbench.learning.strategy import Strategy, Values
+from clbench.learning.trainer import Listener
+from clbench.running import execute as runner
+from clbench.running.config import resolve
+from clbench.running.execute import Prepared, build_scenario, execute
+from clbench.running.resume import Schedule
+from clbench.store import checkpoint
 
 CPU = torch.device("cpu")
 KINDS: tuple[tuple[str, str, str | None], ...] = (

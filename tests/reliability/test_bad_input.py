@@ -17,16 +17,17 @@ import numpy as np
 import pytest
 import torch
 from forked import CPU, KINDS, KilledAt, go, in_child, prepare
+from garbled import garble
 
-from clbench import checkpoint
 from clbench.cli.run import read_config
 from clbench.data.coco import read_instances
 from clbench.errors import ClbenchError, DataError, StoreError
 from clbench.metrics import average_precision
 from clbench.models import ModelOptions
 from clbench.models.network import build_model
-from clbench.records import Run
 from clbench.report.formats import summary
+from clbench.store import checkpoint
+from clbench.store.folder import Run
 
 GOOD: dict[str, Any] = {
     "images": [{"id": i, "file_name": f"{i}.jpg", "height": 4, "width": 4} for i in range(1, 7)],
@@ -56,25 +57,6 @@ def mutate(value: Any, rng: random.Random) -> Any:
     else:
         here[key] = copy.deepcopy(rng.choice(ODD))
     return value
-
-
-def garble(data: bytes, rng: random.Random) -> bytes:
-    """Cut off, flipped, in another encoding, repeated, or nested without end."""
-    way = rng.randrange(7)
-    place = rng.randrange(len(data))
-    if way == 0:
-        return data[:place]
-    if way == 1:
-        return data[:place] + bytes([rng.randrange(256)]) + data[place + 1 :]
-    if way == 2:
-        return data.decode().encode(rng.choice(("utf-16", "utf-32", "utf-8-sig")))
-    if way == 3:
-        return data + data[place:]
-    if way == 4:
-        return data[:place] + b"[" * 20000 + data[place:]
-    if way == 5:
-        return data[:place] + rng.randbytes(9) + data[place:]
-    return data[:place] + b"9" * 5000 + data[place:]
 
 
 def plain_reading(data: bytes) -> dict[int, set[str]]:

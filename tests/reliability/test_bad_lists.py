@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from garbled import garble
 from makers import every_class_twice, write_nuswide, write_voc
-from test_bad_input import garble
 
 from clbench.data import nuswide, voc
 from clbench.data.table import read_description, read_table
 from clbench.errors import ClbenchError
-from clbench.scenario import LabelTable
+from clbench.scenario.tasks import LabelTable
 from scenarios.coco_seq import BENCHMARK
 
 CASES = 300

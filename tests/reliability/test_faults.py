@@ -14,9 +14,9 @@ import pytest
 import torch
 from forked import CPU, KINDS, go, in_child, outcome, prepare, reference, watch_files
 
-from clbench import checkpoint
-from clbench.checkpoint import Damaged
-from clbench.runner import Prepared, finished
+from clbench.running.execute import Prepared, finished
+from clbench.store import checkpoint
+from clbench.store.checkpoint import Damaged
 
 FAULTS = ("EIO", "ENOSPC", "short")
 write = os.write

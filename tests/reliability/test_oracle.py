@@ -6,9 +6,9 @@ import pytest
 import torch
 from forked import CPU, KINDS, prepare, state_hash
 
-from clbench import checkpoint
-from clbench.runner import build_strategy, deterministic
-from clbench.trainer import stream
+from clbench.learning.trainer import stream
+from clbench.running.execute import build_strategy, deterministic
+from clbench.store import checkpoint
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: "-".join(map(str, kind)))

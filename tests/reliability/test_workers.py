@@ -8,10 +8,10 @@ import pytest
 from forked import KINDS, KilledAt, go, in_child, outcome, prepare
 from PIL import Image
 
-from clbench import runner
 from clbench.data.images import FileImages
 from clbench.randomness import generator
-from clbench.runner import Prepared
+from clbench.running import execute as runner
+from clbench.running.execute import Prepared
 
 
 @pytest.mark.parametrize("kind", [KINDS[1], KINDS[7]], ids=lambda kind: "-".join(map(str, kind)))

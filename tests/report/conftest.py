@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from clbench.metrics import evaluate
-from clbench.records import DONE, RunWriter, run_folder
+from clbench.store.folder import DONE, RunWriter, run_folder
 
 Make = Callable[..., None]
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from clbench.records import FAILED, find_runs
 from clbench.report.html import html
 from clbench.report.rows import collect
+from clbench.store.folder import FAILED, find_runs
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from scipy.stats import permutation_test, ttest_rel
 
 from clbench.errors import UsageError
-from clbench.records import FAILED, find_runs
 from clbench.report.compare import (
     all_pairs,
     compare_rows,
@@ -20,6 +19,7 @@ from clbench.report.compare import (
     student_interval,
 )
 from clbench.report.rows import Row, collect
+from clbench.store.folder import FAILED, find_runs
 
 Make = Callable[..., None]
 

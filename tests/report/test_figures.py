@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 
-from clbench.records import FAILED, find_runs
 from clbench.report.figures import FIGURES, MOST, draw
 from clbench.report.rows import Row, collect
 from clbench.report.style import PALETTE, line_style, png, svg
+from clbench.store.folder import FAILED, find_runs
 
 Make = Callable[..., None]
 

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from clbench.records import DIVERGED, DONE, FAILED, INTERRUPTED, RUNNING, find_runs
 from clbench.report import formats
 from clbench.report.html import html
 from clbench.report.latex import latex
 from clbench.report.rows import Row, collect
 from clbench.report.tables import build_tables
+from clbench.store.folder import DIVERGED, DONE, FAILED, INTERRUPTED, RUNNING, find_runs
 
 Make = Callable[..., None]
 

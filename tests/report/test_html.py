@@ -8,12 +8,12 @@ from time import perf_counter
 import pytest
 
 from clbench.errors import UsageError
-from clbench.records import FAILED, find_runs
 from clbench.report import formats
 from clbench.report.folder import write_folder
 from clbench.report.html import html
 from clbench.report.rows import Row, collect
 from clbench.report.tables import build_tables
+from clbench.store.folder import FAILED, find_runs
 
 Make = Callable[..., None]
 

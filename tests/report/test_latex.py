@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from clbench.records import DIVERGED, FAILED, find_runs
 from clbench.report.latex import escape, latex
 from clbench.report.rows import Row, collect
+from clbench.store.folder import DIVERGED, FAILED, find_runs
 
 Make = Callable[..., None]
 

@@ -4,10 +4,10 @@ from pathlib import Path
 import pytest
 
 from clbench.errors import DataError
-from clbench.records import find_runs
 from clbench.report import formats
 from clbench.report.published import AXES, FIELDS, FILE, Published, load, published_tables
 from clbench.report.rows import Row, collect
+from clbench.store.folder import find_runs
 
 Make = Callable[..., None]
 

@@ -9,11 +9,11 @@ import pytest
 
 from clbench import load_runs
 from clbench.errors import UsageError
-from clbench.records import DIVERGED, FAILED, INTERRUPTED, RUNNING, find_runs
 from clbench.report import formats
 from clbench.report.ranks import mean_ranks
 from clbench.report.rows import Row, collect
 from clbench.report.tables import build_tables, matrix_tables
+from clbench.store.folder import DIVERGED, FAILED, INTERRUPTED, RUNNING, find_runs
 
 Make = Callable[..., None]
 

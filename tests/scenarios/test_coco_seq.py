@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from clbench import Scenario, run
-from clbench.config import resolve
 from clbench.data.coco import find_layout, read_instances
 from clbench.data.collection import in_columns
 from clbench.errors import DataError, UsageError
+from clbench.running.config import resolve
 from clbench.testing import check_scenario
 from scenarios import coco_seq
 from scenarios.coco_seq import BENCHMARK, EXCLUDED, VOCABULARY, CocoSeq, Options

@@ -10,10 +10,11 @@ import pytest
 from makers import write_nuswide
 
 from clbench import Scenario, run
-from clbench.config import resolve
-from clbench.data import nuswide, prs
+from clbench.data import nuswide
 from clbench.data.coco import read_json
 from clbench.errors import DataError, UsageError
+from clbench.running.config import resolve
+from clbench.scenario import listed
 from clbench.testing import check_scenario
 from scenarios.nuswide_seq import BENCHMARK, NusWideSeq, Options
 
@@ -131,7 +132,7 @@ def test_the_official_lists_over_a_made_collection_of_full_size(
     tmp_path: Path, test_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """269,648 lines, a class of its task for every listed image: the official scenario, without a note."""
-    monkeypatch.setattr(prs, "missing_files", lambda root, paths: set())
+    monkeypatch.setattr(listed, "missing_files", lambda root, paths: set())
     lists = BENCHMARK.read_lists(test_data / "prs")
     images: dict[str, list[list[str]]] = {part: [[] for _ in range(size)] for part, size in nuswide.SIZES.items()}
     parts = np.array_split(BENCHMARK.vocabulary, len(lists))

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from clbench import run
-from clbench.data import prs
 from clbench.data.coco import find_layout, read_instances, read_json
 from clbench.errors import DataError
-from clbench.scenario import LabelTable
+from clbench.scenario import listed
+from clbench.scenario.tasks import LabelTable
 from clbench.testing import check_scenario
 from scenarios.coco_seq import BENCHMARK, EXCLUDED, VOCABULARY, CocoSeq, Options
 
@@ -57,7 +57,7 @@ def test_all_of_coco_gives_the_official_scenario(
     tmp_path: Path, test_data: Path, lists: Lists, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Made annotations of every listed image: one label each, in turn, of as many classes as the task has."""
-    monkeypatch.setattr(prs, "missing_files", lambda root, paths: set())  # 41,438 files take long to make
+    monkeypatch.setattr(listed, "missing_files", lambda root, paths: set())  # 41,438 files take long to make
     names = [*VOCABULARY, *EXCLUDED]
     images, annotations, start = [], [], 0
     for task, (classes, _, _) in BENCHMARK.sizes.items():

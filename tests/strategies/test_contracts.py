@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from clbench import Batch, Strategy, plugins
-from clbench.config import resolve
 from clbench.errors import UsageError
-from clbench.protocols import IMAGES, MISSING, REPLAY_LABELS, ReplayLabels
-from clbench.runner import Prepared, build_scenario
-from clbench.scenario import Samples
+from clbench.running.config import resolve
+from clbench.running.execute import Prepared, build_scenario
+from clbench.scenario.protocols import IMAGES, MISSING, REPLAY_LABELS, ReplayLabels
+from clbench.scenario.tasks import Samples
 from clbench.testing import check_hidden_labels, check_memory, check_resumed, check_scenario, check_strategy
 
 STRATEGIES = sorted(plugins.available("strategy"))

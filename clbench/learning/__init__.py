@@ -1,0 +1,1 @@
+"""How one learns: the strategy's contract, what it is shown, and the one trainer."""

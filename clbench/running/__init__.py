@@ -1,0 +1,1 @@
+"""One run's life: configured, built, executed, recorded, stopped and taken up again."""

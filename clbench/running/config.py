@@ -1,0 +1,158 @@
+"""What a run is: scenario, strategy, memory and every option, fully resolved.
+
+Options come in five sections; a setting names its option alone (`lr=1e-3`), or with its section where two sections have
+the name (`memory.size=400`). Precedence, low to high: the dataclass default; the scenario's, the memory's, the
+strategy's default, and the strategy's for that scenario; then what the user set.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import PurePath
+from typing import Any
+
+from clbench import plugins
+from clbench.errors import UsageError, unknown
+from clbench.files import digest
+from clbench.learning.trainer import TrainOptions
+from clbench.models import ModelOptions
+from clbench.options import build, names
+from clbench.store.folder import SCHEMA
+
+DEFAULT_MEMORY = "default"
+"""Stands for the strategy's own choice of memory."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """A resolved run, without its seed.
+
+    options: section (`scenario`, `strategy`, `memory`, `model`, `train`) -> options dataclass; `memory` only if there
+        is one.
+    changed: what the user chose otherwise than the defaults, for labels in tables.
+    """
+
+    scenario: str
+    strategy: str
+    memory: str | None
+    limit: int | None
+    options: Mapping[str, Any]
+    changed: Mapping[str, Any]
+
+    def resolved(self) -> dict[str, Any]:
+        """Everything, JSON-ready."""
+        return {
+            "schema": SCHEMA,
+            "scenario": self.scenario,
+            "strategy": self.strategy,
+            "memory": self.memory,
+            "limit": self.limit,
+            "options": {section: asdict(options) for section, options in self.options.items()},
+            "changed": dict(self.changed),
+        }
+
+    def hash(self, *, scenario_name: str, data: str, weights: Mapping[str, Any]) -> str:
+        """Twelve hexadecimal digits for all that makes the numbers what they are.
+
+        data: the manifest's hash. weights: the record of the initial weights. Options that hold a path are left out;
+        what stands in those files is in `data` and `weights`.
+        """
+        sections = {
+            section: {f.name: getattr(options, f.name) for f in fields(options) if not f.metadata.get("path")}
+            for section, options in self.options.items()
+        }
+        identity = {
+            "schema": SCHEMA,
+            "scenario": scenario_name,
+            "strategy": self.strategy,
+            "memory": self.memory,
+            "limit": self.limit,
+            "options": sections,
+            "data": data,
+            "weights": {"source": weights["source"], "sha256": weights["sha256"]},
+        }
+        return digest(identity)[:12]
+
+
+def resolve(
+    scenario: str,
+    strategy: str,
+    *,
+    memory: str | None = DEFAULT_MEMORY,
+    limit: int | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> Config:
+    """Find the plugins, put the layers of options together and check that they go together.
+
+    settings: option -> value (text or typed), e.g. ``{"lr": "1e-3", "memory.size": 400}``.
+
+    Raises:
+        UsageError: an unknown name or option, a bad value, or a combination that the strategy refuses.
+        PluginError: a plugin that cannot be loaded.
+    """
+    if limit is not None and limit < 1:
+        raise UsageError(f"Expected --limit to be at least 1 image but got {limit}.")
+    builder, chosen = plugins.load("scenario", scenario), plugins.load("strategy", strategy)
+    policy = chosen.memory_policy if memory == DEFAULT_MEMORY else memory
+    classes = {
+        "scenario": builder.Options,
+        "strategy": chosen.Options,
+        "memory": plugins.load("memory", policy).Options if policy else None,
+        "model": ModelOptions,
+        "train": TrainOptions,
+    }
+    sections = {section: cls for section, cls in classes.items() if cls is not None}
+    defaults = _defaults(scenario, builder, chosen, policy, sections)
+    wanted = _by_section(settings or {}, sections, policy)
+    options = {name: build(cls, defaults[name] | wanted[name]) for name, cls in sections.items()}
+    plain = {name: build(cls, defaults[name]) for name, cls in sections.items()}
+    reason = chosen.incompatible(scenario=scenario, head=options["model"].head, memory=policy)
+    if reason:
+        raise UsageError(f"{reason[0].upper()}{reason[1:]}.")
+    changed = {} if policy == chosen.memory_policy else {"memory": policy or "none"}
+    for name in ("strategy", "memory", "model", "train"):  # the scenario's stand in the protocol
+        for option in names(sections[name]) if name in sections else ():
+            value = getattr(options[name], option)
+            if value != getattr(plain[name], option):
+                # of a path only its last part, so that labels are the same on every machine
+                changed[option] = PurePath(value).name if _is_path(sections[name], option) else value
+    return Config(scenario, strategy, policy, limit, options, changed)
+
+
+def _defaults(
+    scenario: str, builder: Any, chosen: Any, policy: str | None, sections: Mapping[str, type]
+) -> dict[str, dict[str, Any]]:
+    """Section -> options whose default is not the dataclass's, later layers over earlier ones."""
+    layers = [
+        builder.defaults,
+        {"model": {"head": chosen.head}},
+        {"memory": plugins.load("memory", policy).scenario_defaults.get(scenario, {})} if policy else {},
+        chosen.defaults,
+        chosen.scenario_defaults.get(scenario, {}),
+    ]
+    merged: dict[str, dict[str, Any]] = {section: {} for section in sections}
+    for layer in layers:
+        for section, values in layer.items():
+            if section in merged:  # a scenario may have defaults for a memory that this run has not
+                merged[section] |= values
+    return merged
+
+
+def _is_path(cls: Any, option: str) -> bool:
+    return any(f.name == option and f.metadata.get("path") for f in fields(cls))
+
+
+def _by_section(
+    settings: Mapping[str, Any], sections: Mapping[str, type], policy: str | None
+) -> dict[str, dict[str, Any]]:
+    known = {(section, option) for section, cls in sections.items() for option in names(cls)}
+    sorted_out: dict[str, dict[str, Any]] = {section: {} for section in sections}
+    for key, value in settings.items():
+        section, _, option = key.rpartition(".")
+        homes = sorted(s for s, o in known if o == option and section in ("", s))
+        if not homes:
+            hint = "" if policy else "This run has no memory, so there are no memory options."
+            raise UsageError(unknown("option", key, {f"{s}.{o}" if section else o for s, o in known}, hint))
+        if len(homes) > 1:
+            raise UsageError(f"Expected one of {', '.join(f'{s}.{option}' for s in homes)} but got {key!r}; name one.")
+        sorted_out[homes[0]][option] = value
+    return sorted_out

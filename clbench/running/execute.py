@@ -1,0 +1,349 @@
+"""From a configuration to a run folder: builds the scenario, the model and the strategy, trains, records."""
+
+import shutil
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from clbench import plugins
+from clbench.errors import UsageError
+from clbench.files import DEFAULT_OUT
+from clbench.learning.batch import WORKERS, Loader
+from clbench.learning.strategy import Setup, Strategy
+from clbench.learning.trainer import Diverged, Listener, Progress, build_criterion, build_optimizer, stream, train
+from clbench.models.features import FOLDER as FEATURES
+from clbench.models.features import FeatureSource
+from clbench.models.network import Network, build_model, weights_record
+from clbench.randomness import derive, generator
+from clbench.running import environment, resume
+from clbench.running.attention import attention_maps
+from clbench.running.config import DEFAULT_MEMORY, Config, resolve
+from clbench.running.recording import Recorder, costs, score
+from clbench.running.resume import Checkpointer, Schedule, WhilePreparing
+from clbench.running.stops import Requests, Stopped, passing, reason
+from clbench.scenario.tasks import Scenario
+from clbench.store.checkpoint import Checkpoint
+from clbench.store.folder import (
+    CHECKPOINTS,
+    DIVERGED,
+    DONE,
+    FAILED,
+    INTERRUPTED,
+    RUNNING,
+    SUMS,
+    Run,
+    RunWriter,
+    run_folder,
+)
+from clbench.store.lock import held
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A configuration together with its data: all that is the same for every seed."""
+
+    config: Config
+    scenario: Scenario
+
+    @cached_property
+    def manifest(self) -> dict[str, Any]:
+        return self.scenario.manifest()
+
+    @cached_property
+    def weights(self) -> dict[str, Any]:
+        dataset = plugins.load("scenario", self.config.scenario).dataset
+        return weights_record(self.config.options["model"], dataset)
+
+    @cached_property
+    def config_hash(self) -> str:
+        return self.config.hash(scenario_name=self.scenario.name, data=self.manifest["hash"], weights=self.weights)
+
+    def folder(self, out: Path, seed: int) -> Path:
+        """Where the run with this seed goes."""
+        return run_folder(out, self.scenario.name, self.config.strategy, self.config_hash, seed)
+
+    def identity(self, seed: int, device: torch.device) -> dict[str, Any]:
+        """What must be the same for a run to go on from a checkpoint."""
+        return {"config": self.config_hash, "data": self.manifest["hash"], "seed": seed, "device": device.type}
+
+
+def build_scenario(config: Config, data_root: Path | None = None) -> Scenario:
+    """The configured scenario, limited if the configuration says so. Raises DataError."""
+    builder = plugins.load("scenario", config.scenario)(config.options["scenario"], data_root)
+    scenario: Scenario = builder.build()
+    return scenario if config.limit is None else scenario.limited(config.limit)
+
+
+def choose_device(name: str) -> torch.device:
+    """`auto` is CUDA where there is one. Raises UsageError for a device that cannot be had."""
+    if name not in ("auto", "cpu", "cuda"):
+        raise UsageError(f"Expected --device to be auto, cpu or cuda but got {name!r}.")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UsageError("Expected a CUDA device for --device cuda but found none; use --device cpu or auto.")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def build_strategy(
+    prepared: Prepared,
+    seed: int,
+    device: torch.device,
+    *,
+    cache: Path | None = None,
+    listeners: Sequence[Listener] = (),
+    workers: int = WORKERS,
+) -> Strategy:
+    """Model, optimiser, memory and strategy of one run, all seeded.
+
+    workers: threads that decode images ahead.
+    cache: where the maps of a frozen backbone are kept; in memory without one. They are computed here.
+    """
+    config, scenario = prepared.config, prepared.scenario
+    strategy_class = plugins.load("strategy", config.strategy)
+    first = scenario.joined()[0] if strategy_class.joint else scenario[0]
+    columns = len(first.classes) if scenario.growing else scenario.num_classes
+    model: Network = build_model(config.options["model"], columns, seed).to(device)
+    features = frozen_features(scenario, model, device, cache, listeners) if model.frozen else None
+    memory = None
+    if config.memory:
+        policy = plugins.load("memory", config.memory)
+        memory = policy(config.options["memory"], scenario.num_classes, generator(seed, "memory"))
+    setup = Setup(
+        options=config.options["strategy"],
+        model=model,
+        optimizer=build_optimizer(config.options["train"], model),
+        criterion=build_criterion(config.options["train"]),
+        memory=memory,
+        loader=Loader(features or scenario.images, device, workers),
+        device=device,
+        seed=seed,
+        grad_clip=config.options["train"].grad_clip,
+        replay_labels=scenario.replay,
+        feature_seconds=features.seconds if features else 0.0,
+    )
+    strategy: Strategy = strategy_class(setup)
+    return strategy
+
+
+def frozen_features(
+    scenario: Scenario, model: Network, device: torch.device, cache: Path | None, listeners: Sequence[Listener]
+) -> FeatureSource:
+    """The maps of every image that the scenario's tasks use."""
+
+    def progress(done: int, total: int) -> None:
+        for listener in listeners:
+            listener.features(done, total)
+
+    source = FeatureSource(scenario, model, device, cache)
+    source.prepare(np.concatenate([scenario.test_indices(), *(task.train for task in scenario)]), progress)
+    return source
+
+
+def run(
+    scenario: str = "digits-seq",
+    strategy: str = "dlfl",
+    *,
+    seeds: Sequence[int] = (0,),
+    memory: str | None = DEFAULT_MEMORY,
+    limit: int | None = None,
+    settings: Mapping[str, Any] | None = None,
+    data_root: Path | None = None,
+    out: Path = DEFAULT_OUT,
+    device: str = "auto",
+    rerun: bool = False,
+    listeners: Sequence[Listener] = (),
+    workers: int = WORKERS,
+) -> list[Run]:
+    """Run a strategy on a scenario, once for each seed; a run that is done already is not run again.
+
+    settings: option -> value, as `--set` takes them, e.g. ``{"head": "dlfl", "lr": 1e-3}``.
+    workers: threads that decode images ahead; results do not depend on them.
+
+    Raises:
+        UsageError, PluginError, DataError: nothing has run. Whatever a run raises is recorded in its folder first.
+    """
+    config = resolve(scenario, strategy, memory=memory, limit=limit, settings=settings)
+    chosen, prepared = choose_device(device), Prepared(config, build_scenario(config, data_root))
+    return [
+        execute(prepared, seed, out=out, device=chosen, listeners=listeners, rerun=rerun, workers=workers)
+        for seed in seeds
+    ]
+
+
+def finished(folder: Path) -> Run | None:
+    """The run in a folder, if it is done."""
+    run = Run(folder)
+    return run if (folder / SUMS).exists() and run.state == DONE else None
+
+
+def execute(
+    prepared: Prepared,
+    seed: int,
+    *,
+    out: Path,
+    device: torch.device,
+    listeners: Sequence[Listener] = (),
+    rerun: bool = False,
+    schedule: Schedule | None = None,
+    requests: Requests | None = None,
+    workers: int = WORKERS,
+) -> Run:
+    """Run one seed, from its last checkpoint if it has one; nothing where it is done already.
+
+    What stops a run is recorded in the run folder before it is raised. Where it may pass (a signal, a full disk, no
+    memory, missing data) the checkpoints stay, and the same call goes on.
+
+    rerun: start afresh. schedule: when to write checkpoints. requests: what may ask the run to stop. workers: threads
+    that decode images ahead.
+
+    Raises:
+        Busy: another process has this run.
+        Stopped: `requests` asked for it.
+    """
+    folder = prepared.folder(out, seed)
+    with held(folder):
+        done = None if rerun else finished(folder)
+        if done:
+            shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)  # of a process that was killed before it did
+            return done
+        found = None if rerun else resume.latest(folder, prepared.identity(seed, device), device)
+        if found:
+            print(f"{folder}: going on after step {found.step}", file=sys.stderr, flush=True)
+        deterministic(seed, prepared.config.options["train"].threads)
+        writer = RunWriter(folder, found.state["record"]["events"] if found else None)
+        _describe(prepared, seed, device, writer, found)
+        attempt = Attempt(
+            prepared, seed, device, writer, found, schedule or Schedule(), requests or Requests(), workers
+        )
+        return _recorded(attempt, listeners)
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One process's work on a run: from its start, or from a checkpoint."""
+
+    prepared: Prepared
+    seed: int
+    device: torch.device
+    writer: RunWriter
+    found: Checkpoint | None
+    schedule: Schedule
+    requests: Requests
+    workers: int
+
+
+def _describe(prepared: Prepared, seed: int, device: torch.device, writer: RunWriter, found: Checkpoint | None) -> None:
+    """config.json, env.json and what is known before the first step."""
+    writer.json(
+        "config.json", {**prepared.config.resolved(), "seed": seed, "protocol": dict(prepared.scenario.protocol)}
+    )
+    env = environment.describe(device)
+    env |= {
+        "manifest": prepared.manifest,
+        "weights": prepared.weights,
+        "freeze": prepared.config.options["model"].freeze,
+        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "resumed_after_step": found.step if found else None,
+    }
+    writer.json("env.json", env)
+    if prepared.scenario.absent:
+        writer.text("absent.txt", "".join(f"{path}\n" for path in prepared.scenario.absent))
+    writer.array("labels", prepared.scenario.labels[prepared.scenario.test_indices()])
+    writer.status(RUNNING)
+
+
+def _recorded(attempt: Attempt, listeners: Sequence[Listener]) -> Run:
+    """Train, and write down how it ended."""
+    writer = attempt.writer
+    try:
+        writer.json("metrics.json", _train(attempt, listeners))
+        writer.close(DONE)
+    except Diverged as error:
+        _close(writer, DIVERGED, str(error), **_place(attempt, error))
+        raise
+    except Stopped as error:
+        _close(writer, INTERRUPTED, str(error))
+        raise
+    except Exception as error:
+        _close(writer, FAILED, reason(error), trace=traceback.format_exc(), keep=passing(error))
+        raise
+    except BaseException as error:
+        _close(writer, INTERRUPTED, type(error).__name__)
+        raise
+    shutil.rmtree(writer.folder / CHECKPOINTS, ignore_errors=True)
+    return Run(writer.folder)
+
+
+def _close(
+    writer: RunWriter, state: str, why: str, *, trace: str | None = None, keep: bool = True, **details: Any
+) -> None:
+    """Write down why a run ended early; the first error is not to be lost where this, too, cannot be written."""
+    try:
+        if finished(writer.folder):
+            return  # the record is whole: only its last flush has failed
+        if not keep or state == DIVERGED:
+            shutil.rmtree(writer.folder / CHECKPOINTS, ignore_errors=True)
+        if trace:
+            writer.text("traceback.txt", trace)
+        writer.close(state, why, **details)
+    except OSError as error:
+        print(f"{writer.folder}: {state}, {why}; this could not be written: {error}", file=sys.stderr, flush=True)
+
+
+def _place(attempt: Attempt, error: Diverged) -> dict[str, Any]:
+    """Where a run diverged: for status.json."""
+    scenario, options = attempt.prepared.scenario, attempt.prepared.config.options["train"]
+    joint = plugins.load("strategy", attempt.prepared.config.strategy).joint
+    batch = None
+    if error.task is not None and error.step is not None:
+        task = (scenario.joined() if joint else scenario)[error.task]
+        samples = next(islice(stream(task, error.task, options, attempt.seed), error.step, None))
+        batch = [scenario.ids[index] for index in samples.indices]
+    return {"at": {"task": error.task, "step": error.step, "lr": options.lr, "batch": batch}}
+
+
+def _train(attempt: Attempt, listeners: Sequence[Listener]) -> dict[str, Any]:
+    """Train to the end, and return what metrics.json holds."""
+    prepared, seed, writer, found = attempt.prepared, attempt.seed, attempt.writer, attempt.found
+    cache = writer.folder.parents[3] / FEATURES  # below `out`
+    before = [*listeners, WhilePreparing(attempt.requests)]
+    scenario = prepared.scenario
+    strategy = build_strategy(prepared, seed, attempt.device, cache=cache, listeners=before, workers=attempt.workers)
+    progress = resume.restore(found, strategy, writer.folder) if found else Progress()
+    recorder = Recorder(writer)
+    checkpointer = Checkpointer(
+        writer,
+        strategy,
+        progress,
+        prepared.identity(seed, attempt.device),
+        flush=recorder.flush,
+        schedule=attempt.schedule,
+        requests=attempt.requests,
+        step=found.step if found else 0,
+    )
+    evaluations = train(
+        strategy,
+        scenario,
+        prepared.config.options["train"],
+        seed=seed,
+        listeners=[recorder, *listeners, checkpointer],
+        progress=progress,
+    )
+    if maps := attention_maps(scenario, strategy):
+        writer.arrays("attention", maps)
+    return score(scenario, evaluations, joint=strategy.joint) | costs(scenario, strategy, evaluations)
+
+
+def deterministic(seed: int, threads: int) -> None:
+    """Seed torch's own generator (dropout), fix the threads, and ask CUDA for the algorithms that repeat."""
+    torch.set_num_threads(threads)
+    torch.manual_seed(derive(seed, "torch"))
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = True

@@ -1,0 +1,197 @@
+"""Going on with a run: what its state is, when it is written, and how a strategy gets it back.
+
+The state is the strategy's own, PyTorch's random state, how far the run is, and how much of the run folder's record
+belongs to it. Sample order is a function of (seed, task, epoch), so the place in it is one integer.
+"""
+
+import hashlib
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from clbench.errors import StoreError
+from clbench.files import sha256
+from clbench.learning.strategy import Strategy, Values
+from clbench.learning.trainer import Evaluation, Listener, Progress
+from clbench.running.stops import Requests
+from clbench.store import checkpoint
+from clbench.store.checkpoint import Checkpoint, Damaged
+from clbench.store.folder import CHECKPOINTS, RunWriter
+
+EVALUATION_VALUES = [field.name for field in fields(Evaluation) if field.name != "logits"]
+"""What a checkpoint holds of an evaluation; its logits stand in the run folder."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """When checkpoints are written, besides at the end of each task but the last.
+
+    minutes: since the last one. steps: since the last one; None for no such rule.
+    """
+
+    minutes: float = 5.0
+    steps: int | None = None
+
+
+class WhilePreparing(Listener):
+    """Stops the run on request while the maps of a frozen backbone are computed: they are kept as they come.
+
+    Raises:
+        Stopped: nothing had to be written.
+    """
+
+    def __init__(self, requests: Requests) -> None:
+        self._requests = requests
+
+    def features(self, done: int, total: int) -> None:
+        if stop := self._requests.stop():
+            raise stop
+
+
+class Checkpointer(Listener):
+    """Writes checkpoints on schedule and on request, and stops the run on request.
+
+    flush: brings the record in the run folder up to date. It raises where a number is not finite, so a run that has
+    diverged is never checkpointed.
+
+    Raises:
+        Stopped: after a checkpoint.
+    """
+
+    def __init__(
+        self,
+        writer: RunWriter,
+        strategy: Strategy,
+        progress: Progress,
+        identity: Mapping[str, Any],
+        *,
+        flush: Callable[[], None],
+        schedule: Schedule,
+        requests: Requests,
+        step: int = 0,
+    ) -> None:
+        self._writer, self._strategy, self._progress, self._identity = writer, strategy, progress, identity
+        self._flush, self._schedule, self._requests = flush, schedule, requests
+        self._step = self._written = step
+        self._written_at = time.monotonic()
+
+    def task_started(self, task: int, tasks: int, steps: int) -> None:
+        self._tasks = tasks
+
+    def stepped(self, task: int, step: int, values: Values, images: int) -> None:
+        self._step += 1
+        stop = self._requests.stop()
+        if stop or self._requests.take_checkpoint() or self._due():
+            self._write()
+        if stop:
+            raise stop
+
+    def evaluated(self, task: int, evaluation: Evaluation) -> None:
+        if task + 1 == self._tasks:
+            return  # the run is as good as done
+        self._write()
+        if stop := self._requests.stop():
+            raise stop
+
+    def _due(self) -> bool:
+        steps = self._schedule.steps
+        if steps is not None and self._step - self._written >= steps:
+            return True
+        return time.monotonic() - self._written_at >= 60 * self._schedule.minutes
+
+    def _write(self) -> None:
+        self._flush()
+        state = {
+            "identity": dict(self._identity),
+            "progress": _progress(self._progress),
+            "record": _record(self._writer, len(self._progress.evaluations)),
+            "random": _random_state(self._strategy.device),
+            "strategy": self._strategy.state(),
+            "feature_seconds": self._strategy.feature_seconds,
+        }
+        checkpoint.write(self._writer.folder / CHECKPOINTS, self._step, state)
+        self._written, self._written_at = self._step, time.monotonic()
+
+
+def latest(folder: Path, identity: Mapping[str, Any], device: torch.device) -> Checkpoint | None:
+    """The last whole checkpoint of a run folder, if there is one.
+
+    Raises:
+        StoreError: it is one of another configuration, other data, another seed or kind of device.
+    """
+    found = checkpoint.latest(folder / CHECKPOINTS, device, partial(_check_record, folder))
+    for name, expected in identity.items() if found else ():
+        got = found.state["identity"].get(name) if found else None
+        if got != expected:
+            raise StoreError(
+                f"Expected the checkpoint in {folder} to be of {name} {expected} but it is of {got}; start afresh "
+                "with --rerun."
+            )
+    return found
+
+
+def restore(found: Checkpoint, strategy: Strategy, folder: Path) -> Progress:
+    """Give a strategy, and PyTorch's generators, the state in a checkpoint; returns where the run is."""
+    state = found.state
+    strategy.load_state(state["strategy"])
+    strategy.feature_seconds += state["feature_seconds"]
+    torch.set_rng_state(state["random"]["cpu"])
+    if state["random"]["cuda"] is not None:
+        torch.cuda.set_rng_state(state["random"]["cuda"], strategy.device)
+    progress = state["progress"]
+    evaluations = [
+        Evaluation(np.load(_logits(folder, number), allow_pickle=False), **values)
+        for number, values in enumerate(progress["evaluations"])
+    ]
+    return Progress(progress["task"], progress["step"], progress["train_seconds"], evaluations)
+
+
+def _progress(progress: Progress) -> dict[str, Any]:
+    evaluations = [
+        {name: getattr(evaluation, name) for name in EVALUATION_VALUES} for evaluation in progress.evaluations
+    ]
+    return {
+        "task": progress.task,
+        "step": progress.step,
+        "train_seconds": progress.train_seconds,
+        "evaluations": evaluations,
+    }
+
+
+def _random_state(device: torch.device) -> dict[str, Any]:
+    cuda = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+    return {"cpu": torch.get_rng_state(), "cuda": cuda}
+
+
+def _record(writer: RunWriter, evaluations: int) -> dict[str, Any]:
+    """How much of the run folder belongs to this state, with sums."""
+    written = writer.events_written()
+    logits = [sha256(_logits(writer.folder, number)) for number in range(evaluations)]
+    return {"events": written, "events_sha256": _events_sum(writer.folder, written), "logits": logits}
+
+
+def _check_record(folder: Path, state: Mapping[str, Any]) -> None:
+    record = state["record"]
+    try:
+        if _events_sum(folder, record["events"]) != record["events_sha256"]:
+            raise Damaged(f"Expected {folder / 'events.jsonl'} to be as the checkpoint knows it but it differs.")
+        for number, expected in enumerate(record["logits"]):
+            if sha256(_logits(folder, number)) != expected:
+                raise Damaged(f"Expected {_logits(folder, number)} to be as the checkpoint knows it but it differs.")
+    except OSError as error:
+        raise Damaged(f"Expected the record in {folder} to be there but got: {error}.") from error
+
+
+def _events_sum(folder: Path, size: int) -> str:
+    with open(folder / "events.jsonl", "rb") as file:
+        return hashlib.sha256(file.read(size)).hexdigest()
+
+
+def _logits(folder: Path, task: int) -> Path:
+    return folder / "logits" / f"task{task}.npy"

@@ -1,0 +1,1 @@
+"""What stands on disk: run folders, their locks and checkpoints, and whole stores of them."""

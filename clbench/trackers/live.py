@@ -1,0 +1,82 @@
+"""`clbench run --track`: a run's numbers in a tracker while it runs. A tracker that fails never stops the run."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from clbench.learning.strategy import Values
+from clbench.learning.trainer import Listener
+from clbench.running.execute import Prepared
+from clbench.running.recording import InBulk
+from clbench.store.folder import FAILED, Run
+from clbench.store.merge import run_name
+from clbench.trackers.export import STEP, Tracker, export, log_evaluations, params, require
+
+
+class LiveTracking(InBulk):
+    """Sends every training step's numbers to a tracker."""
+
+    def __init__(self, tracker: Tracker) -> None:
+        super().__init__()
+        self._tracker: Tracker | None = tracker
+        self._step = 0
+
+    def finish(self, run: Run) -> None:
+        """Send what is left, the metrics of a run that is done, and its state."""
+        self.flush()
+        try:
+            if self._tracker and (run.folder / "metrics.json").exists():
+                log_evaluations(run, self._tracker)
+            if self._tracker:
+                self._tracker.close(run.state if (run.folder / "status.json").exists() else FAILED)
+        except Exception as error:
+            self._give_up(error)
+
+    def again(self, run: Run, kind: str, folder: Path) -> None:
+        """Send all of a run from its folder."""
+        try:
+            export(run, kind, folder)
+        except Exception as error:
+            self._give_up(error)
+
+    def write(self, steps: Sequence[tuple[int, int, Values]]) -> None:
+        try:
+            for _, _, values in steps:
+                if self._tracker:
+                    numbers = {f"train/{name}": float(value) for name, value in sorted(values.items())}
+                    self._tracker.log(STEP, self._step, numbers)
+                self._step += 1
+        except Exception as error:
+            self._give_up(error)
+
+    def _give_up(self, error: Exception) -> None:
+        self._tracker = None
+        print(f"tracking stopped ({type(error).__name__}: {error}); the run goes on", file=sys.stderr)
+
+
+@contextmanager
+def tracked(kind: str | None, prepared: Prepared, seed: int, out: Path) -> Iterator[list[Listener]]:
+    """The listeners of a run that is to be tracked; none without a tracker. Its files stand beside `out`.
+
+    A run that goes on from a checkpoint is sent again from its start once it has ended: trackers do not take back what
+    came after the checkpoint.
+
+    Raises:
+        UsageError: the tracker is not installed.
+    """
+    if kind is None:
+        yield []
+        return
+    run = Run(prepared.folder(out, seed))
+    live = LiveTracking(require(kind)(out.parent / kind, run_name(run), params(prepared.config.resolved())))
+    try:
+        yield [live]
+    finally:
+        live.finish(run)
+        if _resumed(run):
+            live.again(run, kind, out.parent / kind)
+
+
+def _resumed(run: Run) -> bool:
+    return (run.folder / "env.json").exists() and run.env["resumed_after_step"] is not None

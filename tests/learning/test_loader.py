@@ -1,0 +1,111 @@
+import threading
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+
+from clbench.errors import DataError
+from clbench.learning import batch
+from clbench.learning.batch import AHEAD, Loader
+from clbench.scenario.tasks import IntArray, Samples
+
+CPU = torch.device("cpu")
+
+
+class Files:
+    """Stands for image files: image i is all i; keeps who read what."""
+
+    size, fingerprint, decodes, paths = 2, "made", True, ()
+
+    def __init__(self) -> None:
+        self.read_indices: list[int] = []
+        self.threads: set[int] = set()
+
+    def read(self, indices: IntArray) -> torch.Tensor:
+        if -1 in indices:
+            raise DataError("no such image")
+        self.read_indices += indices.tolist()
+        self.threads.add(threading.get_ident())
+        return torch.from_numpy(indices.astype(np.uint8))[:, None, None, None].expand(-1, 3, 2, 2)
+
+
+def samples(*indices: int) -> Samples:
+    return Samples(np.array(indices), np.zeros((len(indices), 1), np.uint8), np.ones((len(indices), 1), np.bool_))
+
+
+def shown(loader: Loader, *indices: int) -> list[int]:
+    images: list[int] = loader(samples(*indices)).images[:, 0, 0, 0].tolist()
+    return images
+
+
+@pytest.mark.parametrize("workers", [0, 1, 4])
+def test_what_is_loaded_does_not_depend_on_workers(workers: int) -> None:
+    files = Files()
+    loader = Loader(files, CPU, workers)
+    batches = [samples(3, 1), samples(4, 1), samples(5, 9), samples(2)]
+    seen = []
+    for each in loader.ahead(iter(batches)):
+        seen.append(loader(each).images[:, 0, 0, 0].tolist())
+        seen.append(shown(loader, 1, 1, 7))
+        loader.keep(np.array([1, 3]))
+    assert seen == [[3, 1], [1, 1, 7], [4, 1], [1, 1, 7], [5, 9], [1, 1, 7], [2], [1, 1, 7]]
+    assert (threading.get_ident() in files.threads) == (workers == 0)
+
+
+def test_the_next_batches_are_read_before_they_are_asked_for() -> None:
+    files = Files()
+    loader = Loader(files, CPU, 1)
+
+    def batches() -> Iterator[Samples]:
+        yield from (samples(number) for number in range(6))
+
+    stream = loader.ahead(batches())
+    loader(next(stream))
+    shown(loader, 50)  # one thread: when this is there, what was asked for before it is there as well
+    assert files.read_indices == [*range(1 + AHEAD), 50]
+    assert [each.indices.tolist() for each in stream] == [[number] for number in range(1, 6)]
+
+
+def test_a_replayed_image_is_decoded_once_as_long_as_the_memory_holds_it() -> None:
+    files = Files()
+    loader = Loader(files, CPU, 1)
+    for first in (0, 2, 4):
+        shown(loader, first, first + 1)
+        loader.keep(np.array([0, first]))
+        assert shown(loader, 0, first) == [0, first]
+    assert files.read_indices == [0, 1, 2, 3, 4, 5]
+    assert shown(loader, 2) == [2]
+    assert files.read_indices[6:] == [2]  # no longer held
+
+
+def test_a_memory_too_large_is_decoded_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch, "KEPT_BYTES", 3 * 2 * 2 * 2 - 1)
+    files = Files()
+    loader = Loader(files, CPU, 1)
+    shown(loader, 0, 1)
+    loader.keep(np.array([0, 1]))
+    shown(loader, 7)
+    shown(loader, 0, 1)
+    assert files.read_indices == [0, 1, 7, 0, 1]
+
+
+def test_a_memory_that_grows_too_large_lets_go_of_what_it_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch, "KEPT_BYTES", 3 * 2 * 2 * 2)
+    files = Files()
+    loader = Loader(files, CPU, 1)
+    shown(loader, 0, 1)
+    loader.keep(np.array([0, 1]))
+    shown(loader, 2)
+    loader.keep(np.array([0, 1, 2]))
+    shown(loader, 0, 1, 2)
+    assert files.read_indices == [0, 1, 2, 0, 1, 2]
+
+
+def test_an_error_in_a_thread_is_raised_where_the_batch_is_loaded() -> None:
+    loader = Loader(Files(), CPU, 2)
+    stream = loader.ahead(iter([samples(0), samples(-1)]))
+    loader(next(stream))
+    bad = next(stream)
+    with pytest.raises(DataError, match="no such image"):
+        loader(bad)

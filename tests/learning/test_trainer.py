@@ -1,0 +1,130 @@
+import numpy as np
+import pytest
+import torch
+
+from clbench import Scenario, plugins
+from clbench.errors import ClbenchError
+from clbench.learning.batch import Loader
+from clbench.learning.trainer import (
+    Diverged,
+    TrainOptions,
+    build_criterion,
+    build_optimizer,
+    evaluate,
+    steps_per_epoch,
+    stream,
+)
+from clbench.models.losses import asymmetric, bce
+from clbench.options import build
+from clbench.running.config import resolve
+from clbench.running.execute import Prepared, build_strategy, choose_device
+from clbench.scenario.tasks import Samples
+
+
+@pytest.fixture
+def scenario() -> Scenario:
+    built: Scenario = plugins.load("scenario", "debug")().build()
+    return built
+
+
+def test_each_epoch_shows_every_image_once_in_its_own_order(scenario: Scenario) -> None:
+    options = TrainOptions(epochs=2, batch_size=3, drop_last=False)
+    shown = [samples.indices.tolist() for samples in stream(scenario[1], 1, options, seed=0)]
+    assert [len(batch) for batch in shown] == [3, 3, 1, 3, 3, 1]
+    first, second = ([i for batch in part for i in batch] for part in (shown[:3], shown[3:]))
+    assert sorted(first) == sorted(second) == scenario[1].train.tolist()
+    assert first != second
+
+
+def test_the_order_depends_on_seed_task_and_epoch_alone(scenario: Scenario) -> None:
+    options = TrainOptions(batch_size=7)
+
+    def order(number: int, seed: int) -> list[int]:
+        [samples] = stream(scenario[1], number, options, seed)
+        return list(samples.indices)
+
+    assert order(1, 0) == order(1, 0)
+    assert order(1, 0) != order(1, 1) and order(1, 0) != order(2, 0)
+
+
+def test_labels_and_masks_go_with_their_images(scenario: Scenario) -> None:
+    for samples in stream(scenario[2], 2, TrainOptions(batch_size=3), seed=0):
+        assert np.array_equal(samples.labels, scenario.labels[samples.indices])
+        assert samples.known.all()
+
+
+@pytest.mark.parametrize(
+    ("images", "drop_last", "steps"), [(25, True, 2), (25, False, 3), (20, False, 2), (4, True, 1), (4, False, 1)]
+)
+def test_a_last_smaller_batch_is_left_out_unless_it_is_the_only_one(images: int, drop_last: bool, steps: int) -> None:
+    assert steps_per_epoch(images, TrainOptions(batch_size=10, drop_last=drop_last)) == steps
+
+
+def test_a_batch_has_the_images_as_stored(scenario: Scenario) -> None:
+    task = scenario[0]
+    batch = Loader(scenario.images, torch.device("cpu"))(Samples(task.train, task.labels, task.known))
+    assert batch.images.dtype == torch.uint8 and batch.images.shape == (7, 3, 8, 8)
+    assert torch.equal(batch.images, scenario.images.read(task.train))
+    assert batch.labels.dtype == torch.float32 and batch.known.dtype == torch.bool
+    joined = batch.join(batch)
+    assert len(joined) == 14 and joined.samples.indices.tolist() == 2 * task.train.tolist()
+    assert batch.join(None) is batch
+
+
+def test_optimisers_have_the_options() -> None:
+    model = torch.nn.Linear(2, 2)
+    adam = build_optimizer(build(TrainOptions, {"lr": 0.5, "weight_decay": 0.25}), model)
+    sgd = build_optimizer(build(TrainOptions, {"optimizer": "sgd"}), model)
+    assert isinstance(adam, torch.optim.Adam) and adam.defaults["lr"] == 0.5 and adam.defaults["weight_decay"] == 0.25
+    assert isinstance(sgd, torch.optim.SGD) and sgd.defaults["momentum"] == 0.9
+
+
+def test_criteria_are_those_asked_for() -> None:
+    logits, labels, known = torch.randn(4, 3), torch.ones(4, 3), torch.ones(4, 3, dtype=torch.bool)
+    asl = build_criterion(TrainOptions(loss="asl", reduction="sum"))
+    assert torch.equal(asl(logits, labels, known), asymmetric(logits, labels, known, reduction="sum"))
+    assert torch.equal(build_criterion(TrainOptions())(logits, labels, known), bce(logits, labels, known))
+
+
+def test_gradients_are_clipped_by_value() -> None:
+    config = resolve("debug", "finetune", settings={"grad_clip": 0.125})
+    strategy = build_strategy(Prepared(config, plugins.load("scenario", "debug")().build()), 0, torch.device("cpu"))
+    strategy.step(1e6 * torch.stack([p.sum() for p in strategy.model.parameters()]).sum())
+    assert all(p.grad is not None and p.grad.abs().max() == 0.125 for p in strategy.model.parameters())
+
+
+def test_evaluation_has_one_row_for_each_test_image(scenario: Scenario) -> None:
+    strategy = build_strategy(Prepared(resolve("debug", "finetune"), scenario), 0, torch.device("cpu"))
+    test = scenario.test_indices()
+    assert evaluate(strategy, scenario, test, 4)[1] is None  # no class has been learned yet
+    strategy.after_task(scenario[0])
+    logits, angle = evaluate(strategy, scenario, test, 4)
+    strategy.model.eval()
+    with torch.inference_mode():
+        expected = strategy.model(scenario.images.read(test))
+    torch.testing.assert_close(torch.from_numpy(logits), expected)
+    assert angle is not None and 0 < angle < 180
+
+
+def test_scores_must_be_finite_and_of_the_right_shape(scenario: Scenario, monkeypatch: pytest.MonkeyPatch) -> None:
+    strategy = build_strategy(Prepared(resolve("debug", "finetune"), scenario), 0, torch.device("cpu"))
+    monkeypatch.setattr(strategy, "predict", lambda images: torch.full((len(images), 6), float("nan")))
+    with pytest.raises(Diverged, match="Expected finite scores but 54 of 54 are not"):
+        evaluate(strategy, scenario, scenario.test_indices(), 4)
+    monkeypatch.setattr(strategy, "predict", lambda images: torch.zeros(len(images), 5))
+    with pytest.raises(ClbenchError, match=r"logits of shape \(4, 6\) but got \(4, 5\)"):
+        evaluate(strategy, scenario, scenario.test_indices(), 4)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_run_on_cuda_repeats(scenario: Scenario) -> None:
+    from clbench.learning.trainer import train
+
+    device = choose_device("cuda")
+    results = []
+    for _ in range(2):
+        strategy = build_strategy(Prepared(resolve("debug", "dlfl"), scenario), 0, device)
+        evaluations = train(strategy, scenario, TrainOptions(batch_size=3), seed=0)
+        results.append(evaluations[-1].logits)
+    assert np.array_equal(results[0], results[1])

@@ -1,0 +1,77 @@
+import pytest
+
+from clbench.errors import UsageError
+from clbench.running.config import resolve
+
+WEIGHTS = {"source": "none", "sha256": None}
+
+
+def hashed(**settings: object) -> str:
+    return resolve("debug", "er", settings=settings).hash(scenario_name="debug", data="d", weights=WEIGHTS)
+
+
+def test_layers_of_defaults() -> None:
+    config = resolve("digits-seq", "dlfl")
+    assert config.memory == "prs"
+    assert config.options["memory"].size == 400  # the scenario's
+    assert config.options["model"].head == "dlfl"  # the strategy's
+    assert config.options["train"].batch_size == 10  # the dataclass's
+    assert resolve("coco-seq", "dlfl").options["memory"].rho == -0.03  # the memory's for that scenario
+    assert resolve("coco-seq", "dlfl", settings={"rho": "0.5"}).options["memory"].rho == 0.5  # the user's
+    assert resolve("digits-seq", "joint").options["train"].epochs > 1  # the strategy's
+
+
+def test_changed_options_are_named() -> None:
+    assert resolve("debug", "er").changed == {}
+    config = resolve("debug", "er", memory="prs", settings={"head": "dlfl", "train.lr": "0.5", "replay_batch": 10})
+    assert config.changed == {"memory": "prs", "head": "dlfl", "lr": 0.5}
+    assert resolve("debug", "ewc", memory="reservoir").changed == {"memory": "reservoir"}
+    assert resolve("debug", "er", settings={"weights": "some/folder/a.safetensors"}).changed == {
+        "weights": "a.safetensors"
+    }
+
+
+@pytest.mark.parametrize(
+    ("strategy", "memory", "settings", "sentence"),
+    [
+        ("er", "default", {"leraning": 1}, "Unknown option 'leraning'"),
+        ("er", "default", {"memory.lr": 1}, "Unknown option 'memory.lr'; did you mean"),
+        ("finetune", "default", {"size": 3}, "This run has no memory, so there are no memory options."),
+        ("er", "rservoir", {}, "Unknown memory 'rservoir'; did you mean 'reservoir'?"),
+        ("err", "default", {}, "Unknown strategy 'err'; did you mean 'er'?"),
+        ("finetune", "reservoir", {}, "Finetune has no memory; use --strategy er"),
+        ("joint", "prs", {}, "Joint sees all tasks at once"),
+        ("er", None, {}, "Er replays from a memory"),
+        ("dlfl", None, {}, "Dlfl replays from a memory"),
+        ("dlfl", "default", {"head": "linear"}, "Dlfl is the dlfl head with replay; with --head linear"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(
+    strategy: str, memory: str | None, settings: dict[str, object], sentence: str
+) -> None:
+    with pytest.raises(UsageError) as error:
+        resolve("debug", strategy, memory=memory, settings=settings)
+    assert sentence in str(error.value)
+
+
+def test_limit_must_be_positive() -> None:
+    with pytest.raises(UsageError, match="--limit to be at least 1"):
+        resolve("debug", "er", limit=0)
+
+
+def test_the_hash_holds_what_changes_numbers_and_nothing_else() -> None:
+    base = hashed()
+    assert len(base) == 12 and base == hashed()
+    assert hashed(lr=0.5) != base
+    assert hashed(size=3) != base
+    assert hashed(weights="none") == base
+    config = resolve("debug", "er")
+    assert config.hash(scenario_name="debug", data="other", weights=WEIGHTS) != base
+    assert config.hash(scenario_name="other", data="d", weights=WEIGHTS) != base
+    assert config.hash(scenario_name="debug", data="d", weights={"source": "file", "sha256": "ab"}) != base
+    assert resolve("debug", "er", limit=3).hash(scenario_name="debug", data="d", weights=WEIGHTS) != base
+
+
+def test_a_path_is_no_part_of_the_identity() -> None:
+    one, other = (hashed(weights=f"{folder}/w.safetensors") for folder in ("here", "there"))
+    assert one == other

@@ -1,0 +1,141 @@
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from clbench.errors import DataError
+from clbench.randomness import generator
+from clbench.scenario.protocols import balanced_test, class_tasks, exclusive
+
+LabelArray = npt.NDArray[np.uint8]
+
+label_matrices = st.tuples(st.integers(1, 40), st.integers(1, 8)).flatmap(
+    lambda shape: arrays(np.uint8, shape, elements=st.integers(0, 1))
+)
+
+
+@st.composite
+def grouped(draw: st.DrawFn) -> tuple[LabelArray, list[list[int]]]:
+    """A label matrix and disjoint groups of some of its columns."""
+    labels = draw(label_matrices)
+    home = draw(st.lists(st.integers(-1, 3), min_size=labels.shape[1], max_size=labels.shape[1]))
+    return labels, [[c for c, group in enumerate(home) if group == g] for g in range(4)]
+
+
+def only_group(row: Sequence[int], groups: list[list[int]]) -> int:
+    """The definition, one image at a time."""
+    shown = [g for g, columns in enumerate(groups) if any(row[c] for c in columns)]
+    return shown[0] if len(shown) == 1 else -1
+
+
+def test_exclusive_by_hand() -> None:
+    labels = np.array([[1, 0, 0, 0], [1, 1, 0, 0], [1, 0, 1, 0], [0, 0, 0, 0], [0, 0, 0, 1], [0, 0, 1, 1]], np.uint8)
+    # columns 0 and 1 are one group, column 2 another, column 3 none
+    assert exclusive(labels, [(0, 1), (2,)]).tolist() == [0, 0, -1, -1, -1, 1]
+    assert exclusive(labels, []).tolist() == [-1] * 6
+
+
+@given(grouped())
+@settings(deadline=None)
+def test_exclusive_is_its_definition(case: tuple[LabelArray, list[list[int]]]) -> None:
+    labels, groups = case
+    found = exclusive(labels, groups)
+    assert found.dtype == np.int64
+    assert found.tolist() == [only_group(row, groups) for row in labels.tolist()]
+
+
+@given(grouped())
+@settings(deadline=None)
+def test_exclusive_tasks_have_their_own_classes_and_images(case: tuple[LabelArray, list[list[int]]]) -> None:
+    labels, groups = case
+    inside = np.zeros_like(labels)
+    for columns in groups:
+        inside[:, columns] = labels[:, columns]
+    home = exclusive(labels, groups)
+    rows = {str(g): np.flatnonzero(home == g) for g in range(len(groups))}
+    found = class_tasks(inside, rows, [f"class {c}" for c in range(labels.shape[1])])
+    for g, columns in enumerate(groups):
+        assert set(found[str(g)]) <= set(columns)  # so no class is in two tasks
+        assert inside[rows[str(g)]][:, columns].any(axis=1).all()  # a positive of its own task in every image
+
+
+def test_class_tasks_by_hand() -> None:
+    labels = np.array([[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0]], np.uint8)
+    rows = {"0": np.array([0, 1]), "3": np.array([2]), "1": np.array([], np.int64)}
+    assert class_tasks(labels, rows, ["a", "b", "c", "d"]) == {"0": (0, 1), "3": (2,), "1": ()}
+
+
+def test_class_tasks_names_every_clash() -> None:
+    labels = np.array([[1, 1, 1], [0, 1, 1], [0, 0, 1]], np.uint8)
+    rows = {"0": np.array([0]), "3": np.array([1]), "1": np.array([2])}
+    with pytest.raises(DataError, match="2 of 3 have images in several tasks: 'dog' in 0, 3; 'cat' in 0, 3, 1; check"):
+        class_tasks(labels, rows, ["horse", "dog", "cat"])
+
+
+def test_class_tasks_names_a_few_of_many_clashes() -> None:
+    rows = {"0": np.array([0]), "1": np.array([1])}
+    with pytest.raises(DataError, match="7 of 7 .* 'e' in 0, 1 and 2 more; check"):
+        class_tasks(np.ones((2, 7), np.uint8), rows, "abcdefg")
+
+
+def reference(labels: LabelArray, order: Sequence[int], per_class: int) -> list[int]:
+    """The greedy rule of the docstring with Python's lists."""
+    counts = [sum(int(labels[row, c]) for row in order) for c in range(labels.shape[1])]
+    taken: list[int] = []
+    for column in sorted(range(labels.shape[1]), key=lambda c: (counts[c], c)):
+        wanted = min(per_class, counts[column] // 2)
+        for row in order:
+            if sum(int(labels[t, column]) for t in taken) >= wanted:
+                break
+            if labels[row, column] and row not in taken:
+                taken.append(row)
+    return sorted(taken)
+
+
+@given(label_matrices, st.integers(1, 6), st.integers(0, 5), st.data())
+@settings(deadline=None)
+def test_balanced_test_is_its_rule(labels: LabelArray, per_class: int, seed: int, data: st.DataObject) -> None:
+    candidates = np.array(data.draw(st.lists(st.integers(0, len(labels) - 1), unique=True)), np.int64)
+    found = balanced_test(labels, candidates, per_class, generator(seed, "test"))
+    order = generator(seed, "test").permutation(np.sort(candidates)).tolist()
+    assert found.dtype == np.int64
+    assert found.tolist() == reference(labels, order, per_class)
+
+
+@given(label_matrices, st.integers(1, 6), st.integers(0, 5))
+@settings(deadline=None)
+def test_balanced_test_is_a_subset_that_depends_on_the_generator_alone(
+    labels: LabelArray, per_class: int, seed: int
+) -> None:
+    candidates = np.arange(len(labels))
+    test = balanced_test(labels, candidates, per_class, generator(seed, "test"))
+    train = np.setdiff1d(candidates, test)
+    assert sorted([*train.tolist(), *test.tolist()]) == candidates.tolist()
+    assert labels[test].any(axis=1).all()
+    wanted = np.minimum(per_class, labels.sum(axis=0) // 2)
+    assert (labels[test].sum(axis=0) >= wanted).all()
+    shuffled = generator(9, "shuffle").permutation(candidates)
+    assert balanced_test(labels, shuffled, per_class, generator(seed, "test")).tolist() == test.tolist()
+
+
+def test_balanced_test_is_exact_without_co_occurrence() -> None:
+    labels = np.repeat(np.eye(3, dtype=np.uint8), [200, 30, 1], axis=0)
+    test = balanced_test(labels, np.arange(231), 50, generator(0, "test"))
+    assert labels[test].sum(axis=0).tolist() == [50, 15, 0]  # at most half of a class, so one image stays in training
+
+
+def test_an_image_counts_for_every_label_it_has() -> None:
+    # the rare class 1 comes first and takes 2 of the images that show both; class 0 then lacks only one
+    labels = np.array([[1, 1]] * 4 + [[1, 0]] * 6, np.uint8)
+    test = balanced_test(labels, np.arange(10), 3, generator(0, "test"))
+    assert labels[test].sum(axis=0).tolist() == [3, 2]
+
+
+def test_another_generator_draws_another_test_set() -> None:
+    labels = np.ones((100, 1), np.uint8)
+    one, other = (balanced_test(labels, np.arange(100), 20, generator(seed, "test")) for seed in (0, 1))
+    assert one.tolist() != other.tolist()

@@ -1,0 +1,144 @@
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from clbench.errors import StoreError, UsageError
+from clbench.store.folder import DONE, SUMS, Run, RunWriter, find_runs, run_folder
+from clbench.store.merge import damage, find_run, merge, run_name
+
+Make = Callable[..., Path]
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Make:
+    """Writes a small run into the store of that name."""
+
+    def write(store: str, seed: int = 0, *, text: str = "as it is", config_hash: str = "abcd12345678") -> Path:
+        writer = RunWriter(run_folder(tmp_path / store, "made", "er", config_hash, seed))
+        for name in ("config.json", "env.json", "metrics.json"):
+            writer.json(name, {"seed": seed})
+        (writer.folder / "log").mkdir()
+        writer.text("log/notes.txt", text)
+        writer.close(DONE)
+        return writer.folder
+
+    return write
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_stores_become_one_with_every_byte(tmp_path: Path, make: Make) -> None:
+    a, b = make("a", 0), make("b", 1)
+    merged = merge([tmp_path / "a", tmp_path / "b"], tmp_path / "c")
+    assert merged.whole and merged.copied == ["made/er/abcd12345678/seed0", "made/er/abcd12345678/seed1"]
+    found = list(find_runs(tmp_path / "c"))
+    assert [content(run.folder) for run in found] == [content(a), content(b)]
+    assert not [path for path in (tmp_path / "c").rglob(".*")]
+
+
+def test_merging_again_changes_nothing(tmp_path: Path, make: Make) -> None:
+    make("a")
+    merge([tmp_path / "a"], tmp_path / "c")
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "c").rglob("*")}
+    again = merge([tmp_path / "a", tmp_path / "a", tmp_path / "c"], tmp_path / "c")
+    assert again.whole and not again.copied and len(again.same) == 3
+    assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "c").rglob("*")}
+
+
+def test_the_same_run_with_other_content_is_refused_and_nothing_of_it_overwritten(tmp_path: Path, make: Make) -> None:
+    there = make("c", text="the first")
+    make("a", text="the second")
+    make("a", 1)
+    before = content(there)
+    merged = merge([tmp_path / "a"], tmp_path / "c")
+    assert merged.refused == {"made/er/abcd12345678/seed0": "the one in the store has other content"}
+    assert merged.copied == ["made/er/abcd12345678/seed1"] and not merged.whole
+    assert content(there) == before
+
+
+def test_two_sources_that_disagree_are_a_clash_too(tmp_path: Path, make: Make) -> None:
+    make("a", text="one")
+    make("b", text="two")
+    merged = merge([tmp_path / "a", tmp_path / "b"], tmp_path / "c")
+    assert len(merged.copied) == len(merged.refused) == 1
+    assert (tmp_path / "c/made/er/abcd12345678/seed0/log/notes.txt").read_text() == "one"
+
+
+def _flip(folder: Path) -> None:
+    data = bytearray((folder / "metrics.json").read_bytes())
+    data[3] ^= 1
+    (folder / "metrics.json").write_bytes(data)
+
+
+def _link(folder: Path) -> None:
+    (folder / "metrics.json").rename(folder.parent / "elsewhere")
+    (folder / "metrics.json").symlink_to(folder.parent / "elsewhere")
+
+
+def _climb(folder: Path) -> None:
+    with open(folder / SUMS, "a") as file:
+        file.write(f"{'0' * 64}  ../../../../escaped\n")
+
+
+def _forget(folder: Path) -> None:
+    lines = (folder / SUMS).read_text().splitlines(keepends=True)
+    (folder / SUMS).write_text("".join(line for line in lines if "env.json" not in line))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (_flip, "metrics.json is not as the run wrote it"),
+        (_link, "metrics.json is missing"),
+        (_climb, "SHA256SUMS has a bad line"),
+        (_forget, "SHA256SUMS does not list env.json"),
+        (lambda folder: (folder / "metrics.json").unlink(), "metrics.json is missing"),
+        (lambda folder: (folder / SUMS).unlink(), "no SHA256SUMS: the run did not end"),
+        (lambda folder: (folder / SUMS).write_bytes(b"\xff\xfe"), "can't decode"),
+    ],
+)
+def test_a_damaged_run_is_left_out_and_named(
+    tmp_path: Path, make: Make, spoil: Callable[[Path], object], reason: str
+) -> None:
+    bad = make("a", 0)
+    make("a", 1)
+    assert damage(Run(bad)) is None
+    spoil(bad)
+    merged = merge([tmp_path / "a"], tmp_path / "c")
+    assert list(merged.damaged) == [str(bad)] and reason in merged.damaged[str(bad)]
+    assert [run.seed for run in find_runs(tmp_path / "c")] == [1] and not merged.whole
+    assert not list(tmp_path.rglob("escaped"))
+
+
+def test_a_damaged_run_in_the_store_is_said_and_kept(tmp_path: Path, make: Make) -> None:
+    make("a")
+    there = make("c")
+    _flip(there)
+    before = content(there)
+    merged = merge([tmp_path / "a"], tmp_path / "c")
+    assert "the one in the store is damaged: metrics.json" in merged.refused["made/er/abcd12345678/seed0"]
+    assert content(there) == before
+
+
+def test_a_source_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="nowhere"):
+        merge([tmp_path / "nowhere"], tmp_path / "c")
+
+
+def test_a_run_by_its_folder_and_by_the_start_of_its_hash(tmp_path: Path, make: Make) -> None:
+    first, second = make("a", 0), make("a", 12)
+    other = make("a", 0, config_hash="abff00000000")
+    store = tmp_path / "a"
+    for name, folder in {str(first): first, "abcd/seed12": second, "abcd123/0": first, "abff": other}.items():
+        found = find_run(store, name)
+        assert found is not None and found.folder == folder and run_name(found).startswith("made/er/ab")
+    for name in ("abc", "abcd/seed1", "dcba", str(tmp_path)):
+        assert find_run(store, name) is None
+    with pytest.raises(UsageError, match="Expected one run named 'abcd' but 2 are: abcd12345678/seed0, "):
+        find_run(store, "abcd")
+    shutil.rmtree(store)
+    assert find_run(store, "abcd") is None
