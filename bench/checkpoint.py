@@ -17,8 +17,8 @@ from _common import header, spread
 from overhead import scenario
 
 from clbench.learning.trainer import Progress, learn, stream
+from clbench.running.build import Prepared, build_strategy
 from clbench.running.config import resolve
-from clbench.running.execute import Prepared, build_strategy
 from clbench.running.recording import Recorder
 from clbench.running.resume import Checkpointer, Schedule
 from clbench.running.stops import Requests

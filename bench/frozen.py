@@ -20,11 +20,11 @@ import torch
 from _common import header, spread
 
 from clbench.data.images import ArrayImages, FileImages
-from clbench.learning.batch import Loader
+from clbench.learning.loader import Loader
 from clbench.learning.strategy import Strategy
 from clbench.learning.trainer import stream
+from clbench.running.build import Prepared, build_scenario, build_strategy
 from clbench.running.config import resolve
-from clbench.running.execute import Prepared, build_scenario, build_strategy
 from clbench.scenario.tasks import Scenario
 
 WARM_UP = 5

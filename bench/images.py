@@ -26,12 +26,14 @@ from _common import header, spread
 from PIL import Image
 
 from clbench.data import cache
+from clbench.data.collection import ImageSource
 from clbench.data.images import ArrayImages, FileImages
-from clbench.learning.strategy import Values
-from clbench.learning.trainer import Listener, Progress, learn, stream
+from clbench.learning.batch import Values
+from clbench.learning.listener import Listener
+from clbench.learning.trainer import Progress, learn, stream
+from clbench.running.build import Prepared, build_strategy
 from clbench.running.config import resolve
-from clbench.running.execute import Prepared, build_strategy
-from clbench.scenario.tasks import ImageSource, Scenario, Task
+from clbench.scenario.tasks import Scenario, Task
 
 ROWS = 1000
 """Rows of the cache that is read."""

@@ -20,14 +20,16 @@ import torch.nn.functional as F
 from _common import header, spread
 
 from clbench.data.images import ArrayImages
-from clbench.learning.strategy import Values
-from clbench.learning.trainer import Listener, learn, stream
+from clbench.learning.batch import Values
+from clbench.learning.listener import Listener
+from clbench.learning.trainer import learn, stream
 from clbench.models.network import build_model
 from clbench.randomness import generator
+from clbench.running.build import Prepared, build_strategy
 from clbench.running.config import resolve
-from clbench.running.execute import Prepared, build_strategy
 from clbench.running.recording import Recorder
-from clbench.scenario.tasks import Samples, Scenario, Task
+from clbench.scenario.samples import Samples
+from clbench.scenario.tasks import Scenario, Task
 from clbench.store.folder import RunWriter
 
 CLASSES, PIXELS, BATCH, MEMORY = 20, 64, 10, 200

@@ -21,8 +21,8 @@ from clbench.files import DEFAULT_OUT, write_bytes
 from clbench.report import formats
 from clbench.report.rows import Row, collect
 from clbench.report.tables import Table, build_tables
+from clbench.running.build import Prepared, build_scenario
 from clbench.running.config import resolve
-from clbench.running.execute import Prepared, build_scenario
 from clbench.store.folder import Run, find_runs
 
 TABLES = {

@@ -28,11 +28,11 @@ _HOMES = {
     "Memory": "clbench.memory",
     "MemoryOptions": "clbench.memory",
     "Scenario": "clbench.scenario.tasks",
-    "ScenarioBuilder": "clbench.scenario.tasks",
+    "ScenarioBuilder": "clbench.scenario.builder",
     "Setup": "clbench.learning.strategy",
     "Strategy": "clbench.learning.strategy",
     "Task": "clbench.scenario.tasks",
-    "Values": "clbench.learning.strategy",
+    "Values": "clbench.learning.batch",
     "load_runs": "clbench.report.frame",
     "option": "clbench.options",
     "run": "clbench.running.execute",
@@ -40,13 +40,14 @@ _HOMES = {
 
 if TYPE_CHECKING:
     from clbench.errors import ClbenchError
-    from clbench.learning.batch import Batch
-    from clbench.learning.strategy import Setup, Strategy, Values
+    from clbench.learning.batch import Batch, Values
+    from clbench.learning.strategy import Setup, Strategy
     from clbench.memory import Memory, MemoryOptions
     from clbench.options import option
     from clbench.report.frame import load_runs
     from clbench.running.execute import run
-    from clbench.scenario.tasks import Scenario, ScenarioBuilder, Task
+    from clbench.scenario.builder import ScenarioBuilder
+    from clbench.scenario.tasks import Scenario, Task
 
 
 def __getattr__(name: str) -> Any:

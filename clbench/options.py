@@ -47,7 +47,7 @@ class OptionInfo:
     choices: tuple[str, ...]
 
 
-def describe(cls: type) -> list[OptionInfo]:
+def infos(cls: type) -> list[OptionInfo]:
     """Every option of a dataclass, in the order of declaration."""
     hints = get_type_hints(cls)
     return [
@@ -122,3 +122,8 @@ def _checked(name: str, value: Any, metadata: Mapping[str, Any]) -> Any:
 def _fits(value: str, choice: str) -> bool:
     pattern = choice.endswith(":NAME")
     return value == choice or (pattern and value.startswith(choice.removesuffix("NAME")) and value[-1] != ":")
+
+
+@dataclass(frozen=True)
+class NoOptions:
+    """For a plugin without options."""

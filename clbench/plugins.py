@@ -28,7 +28,7 @@ from clbench.errors import PluginError, UsageError, unknown
 Kind = Literal["scenario", "strategy", "memory"]
 
 KINDS: dict[Kind, tuple[str, str, str]] = {
-    "scenario": ("clbench.scenarios", "clbench.scenario.tasks", "ScenarioBuilder"),
+    "scenario": ("clbench.scenarios", "clbench.scenario.builder", "ScenarioBuilder"),
     "strategy": ("clbench.strategies", "clbench.learning.strategy", "Strategy"),
     "memory": ("clbench.memories", "clbench.memory", "Memory"),
 }

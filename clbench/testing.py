@@ -22,9 +22,10 @@ from clbench.learning.strategy import Strategy
 from clbench.learning.trainer import stream, train
 from clbench.memory import NOT_STORED
 from clbench.randomness import generator
+from clbench.running.build import Prepared, build_scenario, build_strategy
 from clbench.running.config import resolve
-from clbench.running.execute import Prepared, build_scenario, build_strategy
-from clbench.scenario.tasks import Samples, Scenario
+from clbench.scenario.samples import Samples
+from clbench.scenario.tasks import Scenario
 
 STEPS = 4
 """Batches that a strategy is shown of each task."""

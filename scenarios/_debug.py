@@ -3,8 +3,9 @@
 import numpy as np
 
 from clbench.randomness import generator
+from clbench.scenario.builder import ScenarioBuilder
 from clbench.scenario.protocols import EXCLUSIVE
-from clbench.scenario.tasks import Scenario, ScenarioBuilder, Task
+from clbench.scenario.tasks import Scenario, Task
 
 CLASSES = ("a", "b", "c", "d", "e", "f")
 TASKS = ((0, 1), (2, 3), (4, 5))

@@ -4,11 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clbench.data.collection import Collection
+from clbench.data.collection import Collection, LabelTable
 from clbench.randomness import generator
 from clbench.scenario.incremental import Incremental, IncrementalOptions
 from clbench.scenario.protocols import blocks, ordered
-from clbench.scenario.tasks import LabelTable
 
 CLASSES = ("a", "b", "c", "d", "e", "f")
 TRAIN = 60

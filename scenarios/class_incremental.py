@@ -10,11 +10,10 @@ except that replayed images keep the labels that they were stored with.
 import re
 from typing import ClassVar
 
-from clbench.data.collection import Collection, Dataset
+from clbench.data.collection import Collection, DataPart
 from clbench.scenario.incremental import Incremental
 from clbench.scenario.protocols import blocks, ordered
-from clbench.scenario.sources import DATASETS
-from clbench.scenario.tasks import DataPart
+from clbench.scenario.sources import DATASETS, Dataset
 
 PATTERN = r"(coco|voc|nuswide|digits)-b(\d{1,3})-c(\d{1,3})"
 NAMES = {

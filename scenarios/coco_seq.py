@@ -18,13 +18,14 @@ from pathlib import Path
 import numpy as np
 
 from clbench.data.coco import CLASSES, CROWD, data_parts, find_layout, read_json, read_layout
-from clbench.data.collection import in_columns
+from clbench.data.collection import DataPart, LabelTable, in_columns
 from clbench.errors import DataError, UsageError, unknown
 from clbench.options import option
 from clbench.randomness import generator
+from clbench.scenario.builder import ScenarioBuilder
 from clbench.scenario.listed import DEFAULTS, Benchmark, Lists, assemble, available
 from clbench.scenario.protocols import EXCLUSIVE, balanced_test, exclusive
-from clbench.scenario.tasks import DataPart, LabelTable, Scenario, ScenarioBuilder
+from clbench.scenario.tasks import Scenario
 
 RULE = "rule"
 

@@ -7,14 +7,13 @@ Differs from it in everything else: made scenes of 64 px, 20 labels = 10 digits 
 """
 
 import numpy as np
-import numpy.typing as npt
 
+from clbench.arrays import FloatArray, IntArray
 from clbench.data.digits import CLASSES, SCENE, TRAIN_DIGITS, SceneMaker
 from clbench.randomness import generator
+from clbench.scenario.builder import ScenarioBuilder
 from clbench.scenario.protocols import EXCLUSIVE
-from clbench.scenario.tasks import GROUPS, Scenario, ScenarioBuilder, Task
-
-IntArray = npt.NDArray[np.int64]
+from clbench.scenario.tasks import GROUPS, Scenario, Task
 
 SEED = 20
 """Everything random in this scenario comes from it; changing it makes another scenario."""
@@ -93,7 +92,7 @@ def class_tasks() -> tuple[tuple[int, ...], ...]:
     return tuple(tuple(sorted(int(c) for c in order[t::TASKS])) for t in range(TASKS))
 
 
-def training_frequencies() -> npt.NDArray[np.float64]:
+def training_frequencies() -> FloatArray:
     """Relative weight of each label column in the stream: exp(-3 rank / 19), a factor of 20 from head to tail.
 
     Ranks go round the tasks, so every task has labels of the head, the middle and the tail.
@@ -119,7 +118,7 @@ def _by_rank() -> IntArray:
     return np.array(rounds).ravel()
 
 
-def draw_labels(columns: tuple[int, ...], weights: npt.NDArray[np.float64], rng: np.random.Generator) -> IntArray:
+def draw_labels(columns: tuple[int, ...], weights: FloatArray, rng: np.random.Generator) -> IntArray:
     """One to four draws with replacement from a task's columns; equal draws become one label."""
     shares = weights[list(columns)] / weights[list(columns)].sum()
     drawn = rng.choice(columns, size=rng.integers(1, MAX_OBJECTS + 1), p=shares)

@@ -12,13 +12,14 @@ them in each run's absent.txt (PRS's own builder drops them without a word).
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from clbench.data.collection import in_columns
+from clbench.data.collection import DataPart, in_columns
 from clbench.data.nuswide import data_parts, read_nuswide
 from clbench.errors import UsageError
 from clbench.options import option
+from clbench.scenario.builder import ScenarioBuilder
 from clbench.scenario.listed import DEFAULTS, Benchmark, assemble, available
 from clbench.scenario.protocols import EXCLUSIVE
-from clbench.scenario.tasks import DataPart, Scenario, ScenarioBuilder
+from clbench.scenario.tasks import Scenario
 
 BENCHMARK = Benchmark(
     name="NUSWIDEseq",

@@ -9,9 +9,9 @@ with those of `coco-b<base>-c<step>`, where an image enters every task that it s
 from dataclasses import dataclass
 
 from clbench.options import option
-from clbench.scenario.incremental import Split
 from clbench.scenario.protocols import IMAGES
 from clbench.scenario.sources import AGCN_TRAIN, COCO, CocoOptions
+from clbench.scenario.split import Split
 
 
 @dataclass(frozen=True)

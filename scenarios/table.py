@@ -21,13 +21,12 @@ from pathlib import Path
 
 import numpy as np
 
-from clbench.data.collection import Collection, used, without_missing
+from clbench.data.collection import Collection, DataPart, used, without_missing
 from clbench.data.table import Description, read_description, read_table
 from clbench.errors import UsageError
 from clbench.options import option
 from clbench.scenario.incremental import Incremental, IncrementalOptions
 from clbench.scenario.protocols import blocks, ordered
-from clbench.scenario.tasks import DataPart
 
 
 @dataclass(frozen=True)

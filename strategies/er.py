@@ -7,8 +7,8 @@ arXiv 2009.03632): 10 new and 10 replayed images under one mean loss, memory upd
 
 from dataclasses import dataclass
 
-from clbench.learning.batch import Batch
-from clbench.learning.strategy import Strategy, Values
+from clbench.learning.batch import Batch, Values
+from clbench.learning.strategy import Strategy
 from clbench.options import option
 
 

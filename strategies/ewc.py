@@ -14,11 +14,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from clbench.learning.batch import Batch
-from clbench.learning.strategy import Setup, Strategy, Values
+from clbench.learning.batch import Batch, Values
+from clbench.learning.strategy import Setup, Strategy
 from clbench.models.losses import bce
 from clbench.options import option
-from clbench.scenario.tasks import Samples, Task
+from clbench.scenario.samples import Samples
+from clbench.scenario.tasks import Task
 from strategies.er import ReplayOptions
 
 

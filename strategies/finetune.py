@@ -1,7 +1,7 @@
 """Plain training on the stream, with nothing against forgetting: the lower bound."""
 
-from clbench.learning.batch import Batch
-from clbench.learning.strategy import Strategy, Values
+from clbench.learning.batch import Batch, Values
+from clbench.learning.strategy import Strategy
 
 
 class Finetune(Strategy):

@@ -15,8 +15,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from clbench.learning.batch import Batch
-from clbench.learning.strategy import Setup, Strategy, Values
+from clbench.learning.batch import Batch, Values
+from clbench.learning.strategy import Setup, Strategy
 from clbench.models.network import Network
 from clbench.options import option
 from clbench.scenario.tasks import Task

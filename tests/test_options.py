@@ -3,7 +3,7 @@ from dataclasses import dataclass
 import pytest
 
 from clbench.errors import UsageError
-from clbench.options import build, describe, names, option
+from clbench.options import build, infos, names, option
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def test_bad_values_give_one_sentence(values: dict[str, object], sentence: str) 
 
 def test_description_has_default_help_and_choices() -> None:
     assert names(Options) == ["size", "rho", "lr", "rule", "quirk"]
-    rule = describe(Options)[3]
+    rule = infos(Options)[3]
     assert (rule.name, rule.type, rule.default, rule.help, rule.choices) == (
         "rule",
         "str",

@@ -10,7 +10,7 @@ import pytest
 
 from clbench import plugins
 from clbench.models import ModelOptions
-from clbench.options import describe
+from clbench.options import infos
 from clbench.store.folder import find_runs
 
 ROOT = Path(__file__).parent.parent
@@ -59,7 +59,7 @@ def test_every_plugin_is_named(kind: plugins.Kind) -> None:
 
 
 def test_every_backbone_and_head_is_named() -> None:
-    options = {info.name: info for info in describe(ModelOptions)}
+    options = {info.name: info for info in infos(ModelOptions)}
     for name in (*options["backbone"].choices, *options["head"].choices):
         assert f"`{name}`" in README, name
 

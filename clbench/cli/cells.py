@@ -13,7 +13,8 @@ from clbench.cli.common import debugging
 from clbench.cli.progress import RunProgress
 from clbench.files import DEFAULT_OUT
 from clbench.report.formats import summary
-from clbench.running.execute import Prepared, execute, finished
+from clbench.running.build import Prepared
+from clbench.running.execute import execute, finished
 from clbench.running.resume import Schedule
 from clbench.running.stops import Requests, Stopped, parse_duration, reason
 from clbench.store.folder import Run

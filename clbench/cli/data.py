@@ -10,9 +10,11 @@ from rich.console import Console
 from rich.progress import Progress
 
 from clbench.cli.common import AllowMissing, DataRoot, Debug, Settings, parse_settings
+from clbench.data.collection import DataPart
 from clbench.errors import DataError, UsageError
 from clbench.files import OWN
-from clbench.scenario.tasks import DataPart, Scenario, ScenarioBuilder
+from clbench.scenario.builder import ScenarioBuilder
+from clbench.scenario.tasks import Scenario
 
 app = typer.Typer(no_args_is_help=True, help="What a scenario reads from disk: info, prepare, verify.")
 

@@ -33,8 +33,7 @@ def export(
 
     Example: clbench export tensorboard && tensorboard --logdir results/tensorboard
     """
-    from clbench.store.folder import find_runs
-    from clbench.store.merge import run_name
+    from clbench.store.folder import find_runs, run_name
     from clbench.trackers.export import export as export_run
     from clbench.trackers.export import require
 

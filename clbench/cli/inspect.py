@@ -14,7 +14,7 @@ from clbench.cli.common import DataRoot, Debug, Json, Runs, Settings, parse_sett
 from clbench.cli.runs import list_runs, show_run
 from clbench.errors import UsageError, unknown
 from clbench.files import DEFAULT_OUT
-from clbench.options import build, describe
+from clbench.options import build, infos
 
 PLURALS: dict[plugins.Kind, str] = {"scenario": "scenarios", "strategy": "strategies", "memory": "memories"}
 RUNS = "runs"
@@ -76,7 +76,7 @@ def show(
     wanted = parse_settings(settings)
     if wanted and homes != ["scenario"]:
         raise UsageError(f"Expected --set with a scenario but {name} is a {homes[0]}; leave it out.")
-    shown = [_describe(kind, name, wanted, data_root) for kind in homes]
+    shown = [_facts(kind, name, wanted, data_root) for kind in homes]
     if json:
         print(json_.dumps(shown[0] if len(shown) == 1 else shown, indent=2))
     else:
@@ -90,7 +90,7 @@ def _known(kind: plugins.Kind, name: str) -> bool:
         return False
 
 
-def _describe(kind: plugins.Kind, name: str, settings: Mapping[str, str], data_root: Path | None) -> dict[str, Any]:
+def _facts(kind: plugins.Kind, name: str, settings: Mapping[str, str], data_root: Path | None) -> dict[str, Any]:
     plugin, cls = plugins.find(kind, name), plugins.load(kind, name)
     card: dict[str, Any] = {
         "name": name,
@@ -98,7 +98,7 @@ def _describe(kind: plugins.Kind, name: str, settings: Mapping[str, str], data_r
         "module": plugin.module,
         "summary": plugin.summary(),
         "description": plugin.docstring(),
-        "options": [asdict(info) for info in describe(cls.Options)],
+        "options": [asdict(info) for info in infos(cls.Options)],
     }
     if kind == "scenario":
         builder = cls(build(cls.Options, settings), data_root)

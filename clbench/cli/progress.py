@@ -8,8 +8,8 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from clbench.learning.strategy import Values
-from clbench.learning.trainer import Evaluation, Listener
+from clbench.learning.batch import Values
+from clbench.learning.listener import Evaluation, Listener
 
 LOSS_EVERY = 50
 """Steps between two readings of the loss: each waits for the device."""

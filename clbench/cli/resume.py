@@ -32,7 +32,7 @@ def resume(
         raise StoreError(f"Expected interrupted runs below {folder} but found none; see `clbench report`.")
 
     from clbench.cli.cells import Cell, Launch, announce, run_cells
-    from clbench.running.execute import choose_device
+    from clbench.learning.engine import choose_device
     from clbench.running.resume import Schedule
 
     chosen = choose_device(device)
@@ -49,8 +49,8 @@ def resumable(run: Run) -> bool:
 
 def _prepared(run: Run, data_root: Path | None) -> Any:
     """The run's configuration with its data. Raises StoreError where they no longer are what they were."""
+    from clbench.running.build import Prepared, build_scenario
     from clbench.running.config import resolve
-    from clbench.running.execute import Prepared, build_scenario
 
     try:
         saved = run.config

@@ -105,8 +105,9 @@ def run(
         require(track)
 
     from clbench.cli.cells import Cell, Launch, announce, run_cells, say
+    from clbench.learning.engine import choose_device
+    from clbench.running.build import Prepared, build_scenario
     from clbench.running.config import DEFAULT_MEMORY, resolve
-    from clbench.running.execute import Prepared, build_scenario, choose_device
     from clbench.running.resume import Schedule
 
     chosen_memory = DEFAULT_MEMORY if memory is None else None if memory == "none" else memory

@@ -56,7 +56,7 @@ def list_runs(out: Path, json: bool) -> None:
 def show_run(out: Path, name: str, json: bool) -> bool:
     """Print the card of the run that a name stands for; False where it stands for none."""
     from clbench.report import card
-    from clbench.store.merge import find_run
+    from clbench.store.folder import find_run
 
     run = find_run(out, name)
     if run is None:

@@ -16,10 +16,11 @@ import torch
 import torchvision
 from torch import Tensor
 
-from clbench.data.images import FileImages, IntArray
+from clbench.arrays import IntArray
+from clbench.data.collection import ImageSource
+from clbench.data.images import FileImages
 from clbench.errors import DataError
 from clbench.files import OWN, digest, sha256, write_json
-from clbench.scenario.tasks import ImageSource
 
 CHUNK = 256
 """Images between two notes of how far it got."""
@@ -69,7 +70,7 @@ def prepare(
         DataError: an image that is missing or cannot be decoded, too little space, or a folder that cannot be written.
     """
     file, part, journal = (folder / f"{_listed(paths)}-{size}.{kind}" for kind in ("pixels", "part", "part.json"))
-    about = describe(root, paths, size, sums)
+    about = identity(root, paths, size, sums)
     if _whole(file, about):
         progress(len(paths))
         return file
@@ -165,7 +166,7 @@ def open_images(root: Path, paths: Sequence[str], size: int, folder: Path | None
     return open_cache(root, paths, size, folder or root / OWN) or FileImages(root, paths, size)
 
 
-def describe(root: Path, paths: Sequence[str], size: int, sums: Mapping[str, str] | None = None) -> dict[str, Any]:
+def identity(root: Path, paths: Sequence[str], size: int, sums: Mapping[str, str] | None = None) -> dict[str, Any]:
     """What a cache is made from: shape, decoder, hashes of the files' sizes and of their bytes. Raises DataError."""
     try:
         source = _source(paths, sums or {path: sha256(root / path) for path in paths})

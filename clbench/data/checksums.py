@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from clbench.data.collection import DataPart
 from clbench.errors import DataError
 from clbench.files import OWN, sha256, write_bytes
-from clbench.scenario.tasks import DataPart, Scenario
+from clbench.scenario.tasks import Scenario
 
 Progress = Callable[[int, int], None]
 """(files done, files to do)"""

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from clbench.data.collection import DataPart, LabelTable
 from clbench.data.labels import kept
 from clbench.errors import DataError
-from clbench.scenario.tasks import DataPart, LabelTable
 
 CROWD = ("include", "exclude")
 """What a crowd region (`iscrowd` 1, one mask over many objects) does: shows its category, or nothing."""

@@ -1,18 +1,69 @@
 """A labelled image collection with its official training and test part: what protocols cut into tasks."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
+from torch import Tensor
 
+from clbench.arrays import IntArray, LabelArray
 from clbench.errors import DataError
-from clbench.scenario.tasks import DataPart, ImageSource, LabelTable
 
-IntArray = npt.NDArray[np.int64]
+
+class ImageSource(Protocol):
+    """Where pixels come from."""
+
+    @property
+    def size(self) -> int:
+        """Height and width in pixels of every image that `read` gives."""
+
+    @property
+    def fingerprint(self) -> str:
+        """What the pixels are, for the manifest: a hash of them, or how they are made from files."""
+
+    @property
+    def decodes(self) -> bool:
+        """Whether each reading works on files, so that it is worth doing ahead and in threads."""
+
+    @property
+    def paths(self) -> Sequence[str]:
+        """The files that the images come from, relative to the data root; empty where there are none."""
+
+    def read(self, indices: IntArray) -> "Tensor":
+        """The images at dataset `indices` (B,): uint8 (B, 3, size, size), on the CPU."""
+
+
+@dataclass(frozen=True)
+class LabelTable:
+    """A labelled image collection as a reader gives it.
+
+    ids: what names each image in its dataset, unique, (N,).
+    paths: image files, (N,), relative to the data root.
+    classes: column names, (C,).
+    labels: (N, C) uint8 in {0, 1}.
+    """
+
+    ids: tuple[int | str, ...]
+    paths: tuple[str, ...]
+    classes: tuple[str, ...]
+    labels: LabelArray
+
+
+@dataclass(frozen=True)
+class DataPart:
+    """One file or folder that a scenario expects below its data root.
+
+    path: relative, with forward slashes; a folder ends with one. what: what it is and where it is from.
+    size: roughly, e.g. `241 MB`. required: False where the scenario can be built without it.
+    """
+
+    path: str
+    what: str
+    size: str = ""
+    required: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,25 +80,6 @@ class Collection:
     images: ImageSource
     absent: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """What is known of a collection without its files.
-
-    title: its name with its source. classes: all of them. parts: data root -> what stands below it. options: the
-    dataclass of its scenario options. defaults: as in `ScenarioBuilder`. axes: option -> the words that `protocol`
-    prints for it. read: (data root, options) -> the collection; raises DataError.
-    """
-
-    name: str
-    title: str
-    classes: tuple[str, ...]
-    parts: Callable[[Path | None], tuple[DataPart, ...]]
-    options: type[Any]
-    defaults: Mapping[str, Mapping[str, Any]]
-    read: Callable[[Path | None, Any], Collection]
-    axes: Callable[[Any], dict[str, str]] = field(default=lambda options: {})
 
 
 def in_columns(table: LabelTable, classes: Sequence[str]) -> LabelTable:

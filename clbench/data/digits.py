@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.datasets import load_digits, load_sample_images
 
-FloatArray = npt.NDArray[np.float64]
+from clbench.arrays import FloatArray, IntArray
 
 SCENE = 64
 """Edge of a scene in pixels."""
@@ -36,14 +36,14 @@ class SceneMaker:
     digits: rows of `load_digits` that may be drawn, so that train and test scenes share none.
     """
 
-    def __init__(self, digits: npt.NDArray[np.int64]) -> None:
+    def __init__(self, digits: IntArray) -> None:
         raw = load_digits()
         images = raw.images[digits] / 16.0  # 0 to 16 in the source
         self._alpha = _doubled(images)
         self._by_value = [np.flatnonzero(raw.target[digits] == value) for value in range(10)]
         self._photos = [CONTRAST[0] + CONTRAST[1] * (photo / 255.0) for photo in load_sample_images().images]
 
-    def draw(self, labels: npt.NDArray[np.int64], rng: np.random.Generator) -> npt.NDArray[np.uint8]:
+    def draw(self, labels: IntArray, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
         """One scene, uint8 (3, SCENE, SCENE), that shows each label column of `labels` (k,) once."""
         scene = self._background(rng)
         cells = rng.permutation(GRID * GRID)[: len(labels)]

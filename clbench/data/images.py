@@ -12,9 +12,8 @@ from torch import Tensor
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2.functional import resize
 
+from clbench.arrays import IntArray
 from clbench.data.decode import decode
-
-IntArray = npt.NDArray[np.int64]
 
 
 class ArrayImages:

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
+from clbench.data.collection import LabelTable
 from clbench.files import OWN, digest, sha256, write_bytes
-from clbench.scenario.tasks import LabelTable
 
 SCHEMA = 1
 DIGEST = hashlib.sha256().digest_size

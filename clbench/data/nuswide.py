@@ -8,12 +8,12 @@ photographs can no longer be had; they are counted and listed, never silently le
 from pathlib import Path, PureWindowsPath
 
 import numpy as np
-import numpy.typing as npt
 
+from clbench.arrays import LabelArray
 from clbench.data.coco import stays_inside
+from clbench.data.collection import DataPart, LabelTable
 from clbench.data.labels import kept
 from clbench.errors import DataError
-from clbench.scenario.tasks import DataPart, LabelTable
 
 CLASSES = (
     "airport, animal, beach, bear, birds, boats, book, bridge, buildings, cars, castle, cat, cityscape, clouds, "
@@ -88,7 +88,7 @@ def _paths(file: Path) -> list[str]:
     return paths
 
 
-def _column(file: Path, images: int) -> npt.NDArray[np.uint8]:
+def _column(file: Path, images: int) -> LabelArray:
     """A label file: one 0 or 1 a line, in the order of the image list."""
     values = np.array(_read(file).split(), "S8")
     bad = np.flatnonzero((values != b"0") & (values != b"1"))
@@ -100,7 +100,7 @@ def _column(file: Path, images: int) -> npt.NDArray[np.uint8]:
             f"Expected {images:,} labels in {file}, one for each image of its list, but got {len(values):,}; "
             "restore the file."
         )
-    labels: npt.NDArray[np.uint8] = (values == b"1").astype(np.uint8)
+    labels: LabelArray = (values == b"1").astype(np.uint8)
     return labels
 
 

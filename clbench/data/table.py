@@ -7,18 +7,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
+from clbench.arrays import BoolArray, LabelArray
 from clbench.data.coco import stays_inside
+from clbench.data.collection import LabelTable
 from clbench.errors import DataError, UsageError, unknown
-from clbench.scenario.tasks import LabelTable
 
 if TYPE_CHECKING:  # pandas is imported when it is needed
     import pandas as pd
 
 PARTS = ("train", "test")
 
-Labelled = tuple[list[str], npt.NDArray[np.uint8]]
+Labelled = tuple[list[str], LabelArray]
 """Classes (C,) and labels (N, C)."""
 
 
@@ -68,7 +68,7 @@ def read_description(file: Path) -> Description:
     return description
 
 
-def read_table(root: Path, description: Description) -> tuple[LabelTable, npt.NDArray[np.bool_]]:
+def read_table(root: Path, description: Description) -> tuple[LabelTable, BoolArray]:
     """The table, in the order of its rows, and which of them (N,) are for training.
 
     Ids are the image paths. Classes are those of the description, or all that the list column has, sorted.
@@ -128,9 +128,7 @@ def _read_frame(file: Path) -> "pd.DataFrame":
     return pd.DataFrame(rows, columns=header, dtype=str)
 
 
-def _from_columns(
-    file: Path, frame: "pd.DataFrame", description: Description
-) -> tuple[list[str], npt.NDArray[np.uint8]]:
+def _from_columns(file: Path, frame: "pd.DataFrame", description: Description) -> tuple[list[str], LabelArray]:
     labels = np.zeros((len(frame), len(description.classes)), np.uint8)
     for number, name in enumerate(description.classes):
         values = frame[name].astype(str).str.strip()

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from clbench.data.archives import unpack
+from clbench.data.collection import DataPart, LabelTable
 from clbench.errors import DataError
 from clbench.files import OWN
-from clbench.scenario.tasks import DataPart, LabelTable
 
 CLASSES = (
     "aeroplane, bicycle, bird, boat, bottle, bus, car, cat, chair, cow, diningtable, dog, horse, motorbike, person, "

@@ -22,15 +22,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from clbench.learning.batch import Batch, Loader
+from clbench.learning.batch import Batch, Values
+from clbench.learning.loader import Loader
+from clbench.learning.optim import replace_parameter
 from clbench.memory import Memory
 from clbench.models.network import Network
+from clbench.options import NoOptions
 from clbench.randomness import derive, generator
-from clbench.scenario.protocols import ReplayLabels
-from clbench.scenario.tasks import NoOptions, Samples, Task
-
-Values = Mapping[str, float | Tensor]
-"""Name -> scalar, as `observe` returns it. Tensors may stay on the device; the trainer reads them in bulk."""
+from clbench.scenario.samples import ReplayLabels, Samples
+from clbench.scenario.tasks import Task
 
 Criterion = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(logits (B, C), labels (B, C), known (B, C)) -> scalar loss."""
@@ -196,15 +196,3 @@ class Strategy(ABC):
         for name, new in self.model.named_parameters():
             if new is not old[name]:
                 replace_parameter(self.optimizer, old[name], new)
-
-
-def replace_parameter(optimizer: torch.optim.Optimizer, old: nn.Parameter, new: nn.Parameter) -> None:
-    """Let an optimiser go on with a parameter that has more rows than the old one; their running means begin at 0."""
-    for group in optimizer.param_groups:
-        group["params"] = [new if parameter is old else parameter for parameter in group["params"]]
-    if old in optimizer.state:
-        state = optimizer.state.pop(old)
-        for key, value in state.items():
-            if isinstance(value, Tensor) and value.shape == old.shape:
-                state[key] = torch.cat([value, value.new_zeros(len(new) - len(old), *old.shape[1:])])
-        optimizer.state[new] = state

@@ -11,64 +11,20 @@ from functools import partial
 from itertools import islice
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from clbench.arrays import IntArray, ScoreArray
 from clbench.errors import ClbenchError
 from clbench.learning.batch import Batch
-from clbench.learning.strategy import Criterion, Strategy, Values
+from clbench.learning.listener import Diverged, Evaluation, Listener
+from clbench.learning.options import TrainOptions
+from clbench.learning.strategy import Criterion, Strategy
 from clbench.models.angle import AngleMeter
 from clbench.models.losses import asymmetric, bce
-from clbench.options import option
 from clbench.randomness import generator
-from clbench.scenario.tasks import Samples, Scenario, Task
-
-
-@dataclass(frozen=True)
-class TrainOptions:
-    """How every strategy is trained. Defaults: PRS (Kim et al., ECCV 2020), as released."""
-
-    epochs: int = option(1, "passes over each task; 1 is the online setting", at_least=1)
-    batch_size: int = option(10, "images of the stream at each step", at_least=1)
-    drop_last: bool = option(True, "leave out a task's last, smaller batch (unless it is the only one)")
-    optimizer: str = option("adam", "adam, or sgd with momentum 0.9", choices=("adam", "sgd"))
-    lr: float = option(1e-4, "learning rate, constant", above=0.0)
-    weight_decay: float = option(0.0, "L2 term of the optimiser; PRS has none in effect", at_least=0.0)
-    grad_clip: float = option(5.0, "largest absolute value of a gradient's entry; 0 for no clipping", at_least=0.0)
-    loss: str = option("bce", "bce, or asl (Ridnik et al., arXiv 2009.14119)", choices=("bce", "asl"))
-    reduction: str = option("mean", "over labels: mean, or sum (then mean over images)", choices=("mean", "sum"))
-    threads: int = option(1, "threads of PyTorch on the CPU; sums are split among them, which changes bits", at_least=1)
-    eval_batch_size: int = option(100, "test images in one forward pass; changes the last bits", at_least=1)
-
-
-class Diverged(ClbenchError):
-    """A loss or a score that is not finite.
-
-    step: of the task, from 0; None where it was an evaluation. The trainer and the recorder know where.
-    """
-
-    def __init__(self, message: str, task: int | None = None, step: int | None = None) -> None:
-        super().__init__(message)
-        self.task = task
-        self.step = step
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What one pass over the test images gave.
-
-    logits: (N_test, C) float32, rows as in `Scenario.test_indices()`.
-    positive_angle: degrees, None where the strategy does not score through the model's head.
-    train_seconds: of the task just learned; eval_seconds: of this pass.
-    memory_counts: for each class (C) the samples in the memory that are stored with it; None without a memory.
-    """
-
-    logits: npt.NDArray[np.float32]
-    positive_angle: float | None
-    train_seconds: float
-    eval_seconds: float
-    memory_counts: list[int] | None = None
+from clbench.scenario.samples import Samples
+from clbench.scenario.tasks import Scenario, Task
 
 
 @dataclass
@@ -82,30 +38,6 @@ class Progress:
     step: int = 0
     train_seconds: float = 0.0
     evaluations: list[Evaluation] = field(default_factory=list)
-
-
-class Listener:
-    """Hears what happens in a run; every method may be left as it is."""
-
-    def features(self, done: int, total: int) -> None:
-        """So many of the missing blocks of a frozen backbone's maps are computed."""
-
-    def task_started(self, task: int, tasks: int, steps: int) -> None:
-        """One of so many tasks begins, with that many steps to come."""
-
-    def stepped(self, task: int, step: int, values: Values, images: int) -> None:
-        """A step is done; `images` counts the new images of its batch. Called at every step: must not block."""
-
-    def evaluated(self, task: int, evaluation: Evaluation) -> None:
-        """A task's evaluation is done."""
-
-
-def build_optimizer(options: TrainOptions, model: torch.nn.Module) -> torch.optim.Optimizer:
-    """The optimiser of a run, in its fused form (a fifth of the plain one's time on the CPU)."""
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    if options.optimizer == "sgd":
-        return torch.optim.SGD(parameters, lr=options.lr, momentum=0.9, weight_decay=options.weight_decay, fused=True)
-    return torch.optim.Adam(parameters, lr=options.lr, weight_decay=options.weight_decay, fused=True)
 
 
 def build_criterion(options: TrainOptions) -> Criterion:
@@ -196,8 +128,8 @@ def learn(
 
 @torch.inference_mode()
 def evaluate(
-    strategy: Strategy, scenario: Scenario, indices: npt.NDArray[np.int64], batch_size: int
-) -> tuple[npt.NDArray[np.float32], float | None]:
+    strategy: Strategy, scenario: Scenario, indices: IntArray, batch_size: int
+) -> tuple[ScoreArray, float | None]:
     """Logits (N, C) float32 of test images, and the mean positive angle of the classes learned, from one pass.
 
     Columns that the head has not grown to are NaN.
@@ -226,7 +158,7 @@ def evaluate(
     return every, meter.mean()
 
 
-def _batches(scenario: Scenario, indices: npt.NDArray[np.int64], batch_size: int) -> Iterator[Samples]:
+def _batches(scenario: Scenario, indices: IntArray, batch_size: int) -> Iterator[Samples]:
     """Test images with the full truth."""
     for start in range(0, len(indices), batch_size):
         rows = indices[start : start + batch_size]

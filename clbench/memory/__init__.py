@@ -10,13 +10,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
+from clbench.arrays import BoolArray, IntArray, LabelArray
 from clbench.options import option
-
-IntArray = npt.NDArray[np.int64]
-LabelArray = npt.NDArray[np.uint8]
-BoolArray = npt.NDArray[np.bool_]
 
 NOT_STORED = -1
 """The slot that `update` reports for a sample that it did not keep."""

@@ -17,12 +17,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from clbench.memory import NOT_STORED, IntArray, LabelArray, Memory, MemoryOptions
+from clbench.arrays import FloatArray, IntArray, LabelArray
+from clbench.memory import NOT_STORED, Memory, MemoryOptions
 from clbench.options import option
-
-FloatArray = npt.NDArray[np.float64]
 
 SAME = 1e-9
 """Counts and distances of samples that differ by less are equal; true differences are orders of magnitude larger."""

@@ -5,7 +5,8 @@ Vitter, "Random Sampling with a Reservoir", ACM Transactions on Mathematical Sof
 
 from dataclasses import dataclass
 
-from clbench.memory import NOT_STORED, LabelArray, Memory, MemoryOptions
+from clbench.arrays import LabelArray
+from clbench.memory import NOT_STORED, Memory, MemoryOptions
 from clbench.options import option
 
 

@@ -9,7 +9,7 @@ import warnings
 
 import numpy as np
 
-from clbench.metrics.ranking import FloatArray
+from clbench.arrays import FloatArray
 
 
 def forgetting_per_task(matrix: FloatArray, *, relative: bool = False) -> FloatArray:

@@ -8,7 +8,7 @@ is scikit-learn's step-wise definition, with ties counted together. Both counts 
 import numpy as np
 import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float64]
+from clbench.arrays import BoolArray, FloatArray, IntArray
 
 BUCKETS = 1 << 15
 """Equal steps of the score that `_at_least` counts by; of this order for 10^4 to 10^6 scores a class."""
@@ -29,7 +29,7 @@ def average_precision(labels: npt.NDArray[np.generic], scores: npt.NDArray[np.fl
     return np.array([_one(positive, values) for positive, values in columns], np.float64)
 
 
-def _one(positive: npt.NDArray[np.bool_], values: npt.NDArray[np.floating]) -> float:
+def _one(positive: BoolArray, values: npt.NDArray[np.floating]) -> float:
     hits = np.sort(values[positive])
     if not len(hits):
         return float("nan")
@@ -38,7 +38,7 @@ def _one(positive: npt.NDArray[np.bool_], values: npt.NDArray[np.floating]) -> f
     return float(np.mean((len(hits) - first_of_ties) / _at_least(values, hits)))
 
 
-def _at_least(values: npt.NDArray[np.floating], hits: npt.NDArray[np.floating]) -> npt.NDArray[np.int64]:
+def _at_least(values: npt.NDArray[np.floating], hits: npt.NDArray[np.floating]) -> IntArray:
     """How many `values` (N,) are at least as large as each of `hits` (P,), sorted and taken from among them.
 
     Sorting everything is what takes the time, so only values that share a bucket with a hit are sorted; of the others
@@ -57,7 +57,7 @@ def _at_least(values: npt.NDArray[np.floating], hits: npt.NDArray[np.floating]) 
     others = np.bincount(bucket, minlength=BUCKETS + 2)
     others[hit_bucket] = 0
     up_to = np.cumsum(others)
-    counts: npt.NDArray[np.int64] = len(ranked) - np.searchsorted(ranked, hits, "left") + up_to[-1] - up_to[hit_bucket]
+    counts: IntArray = len(ranked) - np.searchsorted(ranked, hits, "left") + up_to[-1] - up_to[hit_bucket]
     return counts
 
 

@@ -5,15 +5,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from clbench.arrays import FloatArray, IntArray, LabelArray, ScoreArray
 from clbench.metrics.forgetting import mean_forgetting
-from clbench.metrics.ranking import FloatArray, average_precision, mean_over_classes
+from clbench.metrics.ranking import average_precision, mean_over_classes
 from clbench.metrics.thresholded import f1_scores
-
-IntArray = npt.NDArray[np.int64]
-LabelArray = npt.NDArray[np.uint8]
-ScoreArray = npt.NDArray[np.float32]
 
 MATRIX = ("mAP", "CF1", "OF1")
 """Metrics that have a task-by-task matrix, an average over tasks and forgetting."""

@@ -9,7 +9,8 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from clbench.metrics.ranking import FloatArray, check
+from clbench.arrays import FloatArray
+from clbench.metrics.ranking import check
 
 F1_NAMES = ("CP", "CR", "CF1", "CF1_mean", "OP", "OR", "OF1")
 

@@ -30,12 +30,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from clbench.arrays import IntArray
+from clbench.data.collection import ImageSource
 from clbench.errors import DataError, UsageError
 from clbench.files import digest, write_bytes, write_json
 from clbench.models.network import Network
-from clbench.scenario.tasks import Scenario
 
-IntArray = npt.NDArray[np.int64]
 Progress = Callable[[int, int], None]
 """(blocks done, blocks to do)"""
 
@@ -61,10 +61,18 @@ class FeatureSource:
     decodes = False
     paths: Sequence[str] = ()
 
-    def __init__(self, scenario: Scenario, network: Network, device: torch.device, cache: Path | None = None) -> None:
+    def __init__(
+        self,
+        images: ImageSource,
+        ids: Sequence[int | str],
+        network: Network,
+        device: torch.device,
+        cache: Path | None = None,
+    ) -> None:
+        """ids: (N,), what names each image in its dataset. cache: the folder of all sets; in memory without one."""
         started = time.perf_counter()
-        self._images, self._network, self._device, self._count = scenario.images, network, device, len(scenario.ids)
-        about = describe(scenario, network, device)
+        self._images, self._network, self._device, self._count = images, network, device, len(ids)
+        about = identity(images, ids, network, device)
         self._fingerprint = "features " + digest(about)
         shape = (self._count, *self._compute(np.zeros(1, np.int64)).shape[1:])
         self._folder = None if cache is None else cache / self._fingerprint.split()[1][:16]
@@ -149,9 +157,9 @@ class FeatureSource:
                 write_bytes(self._folder / "checks.npy", buffer.getvalue())
 
 
-def describe(scenario: Scenario, network: Network, device: torch.device) -> dict[str, Any]:
+def identity(images: ImageSource, ids: Sequence[int | str], network: Network, device: torch.device) -> dict[str, Any]:
     """All that makes the maps what they are. JSON-ready."""
-    images, count = scenario.images, len(scenario.ids)
+    count = len(ids)
     probes = np.unique(np.linspace(0, count - 1, PROBES).astype(np.int64))
     return {
         "backbone": type(network.backbone).__name__,
@@ -160,7 +168,7 @@ def describe(scenario: Scenario, network: Network, device: torch.device) -> dict
         "images": images.fingerprint,
         "size": images.size,
         "count": count,
-        "ids": digest(list(scenario.ids)),
+        "ids": digest(list(ids)),
         "pixels": hashlib.sha256(images.read(probes).numpy().tobytes()).hexdigest(),
         "block": BLOCK,
         "torch": torch.__version__,

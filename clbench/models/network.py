@@ -5,7 +5,9 @@ from torch import Tensor, nn
 
 from clbench.errors import UsageError
 from clbench.models.backbones import Backbone, build_backbone
-from clbench.models.heads import DLFLHead, Head, LinearHead
+from clbench.models.heads import Head
+from clbench.models.heads.dlfl import DLFLHead
+from clbench.models.heads.linear import LinearHead
 from clbench.models.options import ModelOptions
 from clbench.models.weights import load_weights, weights_record
 from clbench.randomness import derive

@@ -7,8 +7,8 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from clbench.arrays import BoolArray, FloatArray
 from clbench.errors import UsageError, unknown
 from clbench.randomness import generator
 from clbench.report.rows import ANGLE, Row
@@ -23,8 +23,6 @@ TIE = 1e-9
 """Relative: sums that differ by less are equal, for numbers added in another order may differ in the last bits."""
 PREFIX = 4
 """Digits of a configuration's hash that name a row."""
-
-FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -244,7 +242,7 @@ def _differences(a: Row, b: Row, metric: str) -> tuple[tuple[int, ...], FloatArr
     return seeds, np.array([first[seed] for seed in seeds]), np.array([second[seed] for seed in seeds])
 
 
-def _at_least(sums: FloatArray, seen: float, differences: FloatArray) -> npt.NDArray[np.bool_]:
+def _at_least(sums: FloatArray, seen: float, differences: FloatArray) -> BoolArray:
     return sums >= seen - TIE * float(np.abs(differences).sum())
 
 

@@ -7,8 +7,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
+from clbench.arrays import FloatArray
 from clbench.metrics.forgetting import forgetting_per_task
 from clbench.report.rows import Row
 from clbench.report.style import COLOURS, INK, PALETTE, line_style, settle, styled, svg
@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # matplotlib takes half a second to import
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Array = npt.NDArray[np.float64]
+Array = FloatArray
 Draw = Callable[[Sequence[Row]], "Figure | None"]
 
 WIDTH, HEIGHT = 7.2, 3.6

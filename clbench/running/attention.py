@@ -6,9 +6,10 @@ import numpy as np
 import torch
 from torchvision.transforms.v2.functional import resize
 
+from clbench.arrays import IntArray
 from clbench.learning.strategy import Strategy
-from clbench.models.heads import DLFLHead
-from clbench.scenario.tasks import IntArray, Scenario
+from clbench.models.heads.dlfl import DLFLHead
+from clbench.scenario.tasks import Scenario
 
 PAIRS = 6
 """Pairs of a label and an image."""

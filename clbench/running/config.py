@@ -13,7 +13,7 @@ from typing import Any
 from clbench import plugins
 from clbench.errors import UsageError, unknown
 from clbench.files import digest
-from clbench.learning.trainer import TrainOptions
+from clbench.learning.options import TrainOptions
 from clbench.models import ModelOptions
 from clbench.options import build, names
 from clbench.store.folder import SCHEMA

@@ -13,7 +13,7 @@ import torch
 PACKAGES = ("clbench", "torch", "torchvision", "numpy", "scikit-learn", "pillow", "timm", "efficientnet_lite_pytorch")
 
 
-def describe(device: torch.device) -> dict[str, Any]:
+def record(device: torch.device) -> dict[str, Any]:
     """Everything about the machine and the software that may explain a number; JSON-ready."""
     return {
         "python": platform.python_version(),

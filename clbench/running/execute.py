@@ -5,31 +5,26 @@ import sys
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from clbench import plugins
-from clbench.errors import UsageError
 from clbench.files import DEFAULT_OUT
-from clbench.learning.batch import WORKERS, Loader
-from clbench.learning.strategy import Setup, Strategy
-from clbench.learning.trainer import Diverged, Listener, Progress, build_criterion, build_optimizer, stream, train
+from clbench.learning.engine import choose_device, deterministic
+from clbench.learning.listener import Diverged, Listener
+from clbench.learning.loader import WORKERS
+from clbench.learning.trainer import Progress, stream, train
 from clbench.models.features import FOLDER as FEATURES
-from clbench.models.features import FeatureSource
-from clbench.models.network import Network, build_model, weights_record
-from clbench.randomness import derive, generator
 from clbench.running import environment, resume
 from clbench.running.attention import attention_maps
-from clbench.running.config import DEFAULT_MEMORY, Config, resolve
+from clbench.running.build import Prepared, build_scenario, build_strategy
+from clbench.running.config import DEFAULT_MEMORY, resolve
 from clbench.running.recording import Recorder, costs, score
 from clbench.running.resume import Checkpointer, Schedule, WhilePreparing
 from clbench.running.stops import Requests, Stopped, passing, reason
-from clbench.scenario.tasks import Scenario
 from clbench.store.checkpoint import Checkpoint
 from clbench.store.folder import (
     CHECKPOINTS,
@@ -41,109 +36,8 @@ from clbench.store.folder import (
     SUMS,
     Run,
     RunWriter,
-    run_folder,
 )
 from clbench.store.lock import held
-
-
-@dataclass(frozen=True, eq=False)
-class Prepared:
-    """A configuration together with its data: all that is the same for every seed."""
-
-    config: Config
-    scenario: Scenario
-
-    @cached_property
-    def manifest(self) -> dict[str, Any]:
-        return self.scenario.manifest()
-
-    @cached_property
-    def weights(self) -> dict[str, Any]:
-        dataset = plugins.load("scenario", self.config.scenario).dataset
-        return weights_record(self.config.options["model"], dataset)
-
-    @cached_property
-    def config_hash(self) -> str:
-        return self.config.hash(scenario_name=self.scenario.name, data=self.manifest["hash"], weights=self.weights)
-
-    def folder(self, out: Path, seed: int) -> Path:
-        """Where the run with this seed goes."""
-        return run_folder(out, self.scenario.name, self.config.strategy, self.config_hash, seed)
-
-    def identity(self, seed: int, device: torch.device) -> dict[str, Any]:
-        """What must be the same for a run to go on from a checkpoint."""
-        return {"config": self.config_hash, "data": self.manifest["hash"], "seed": seed, "device": device.type}
-
-
-def build_scenario(config: Config, data_root: Path | None = None) -> Scenario:
-    """The configured scenario, limited if the configuration says so. Raises DataError."""
-    builder = plugins.load("scenario", config.scenario)(config.options["scenario"], data_root)
-    scenario: Scenario = builder.build()
-    return scenario if config.limit is None else scenario.limited(config.limit)
-
-
-def choose_device(name: str) -> torch.device:
-    """`auto` is CUDA where there is one. Raises UsageError for a device that cannot be had."""
-    if name not in ("auto", "cpu", "cuda"):
-        raise UsageError(f"Expected --device to be auto, cpu or cuda but got {name!r}.")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise UsageError("Expected a CUDA device for --device cuda but found none; use --device cpu or auto.")
-    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
-
-
-def build_strategy(
-    prepared: Prepared,
-    seed: int,
-    device: torch.device,
-    *,
-    cache: Path | None = None,
-    listeners: Sequence[Listener] = (),
-    workers: int = WORKERS,
-) -> Strategy:
-    """Model, optimiser, memory and strategy of one run, all seeded.
-
-    workers: threads that decode images ahead.
-    cache: where the maps of a frozen backbone are kept; in memory without one. They are computed here.
-    """
-    config, scenario = prepared.config, prepared.scenario
-    strategy_class = plugins.load("strategy", config.strategy)
-    first = scenario.joined()[0] if strategy_class.joint else scenario[0]
-    columns = len(first.classes) if scenario.growing else scenario.num_classes
-    model: Network = build_model(config.options["model"], columns, seed).to(device)
-    features = frozen_features(scenario, model, device, cache, listeners) if model.frozen else None
-    memory = None
-    if config.memory:
-        policy = plugins.load("memory", config.memory)
-        memory = policy(config.options["memory"], scenario.num_classes, generator(seed, "memory"))
-    setup = Setup(
-        options=config.options["strategy"],
-        model=model,
-        optimizer=build_optimizer(config.options["train"], model),
-        criterion=build_criterion(config.options["train"]),
-        memory=memory,
-        loader=Loader(features or scenario.images, device, workers),
-        device=device,
-        seed=seed,
-        grad_clip=config.options["train"].grad_clip,
-        replay_labels=scenario.replay,
-        feature_seconds=features.seconds if features else 0.0,
-    )
-    strategy: Strategy = strategy_class(setup)
-    return strategy
-
-
-def frozen_features(
-    scenario: Scenario, model: Network, device: torch.device, cache: Path | None, listeners: Sequence[Listener]
-) -> FeatureSource:
-    """The maps of every image that the scenario's tasks use."""
-
-    def progress(done: int, total: int) -> None:
-        for listener in listeners:
-            listener.features(done, total)
-
-    source = FeatureSource(scenario, model, device, cache)
-    source.prepare(np.concatenate([scenario.test_indices(), *(task.train for task in scenario)]), progress)
-    return source
 
 
 def run(
@@ -218,7 +112,7 @@ def execute(
             print(f"{folder}: going on after step {found.step}", file=sys.stderr, flush=True)
         deterministic(seed, prepared.config.options["train"].threads)
         writer = RunWriter(folder, found.state["record"]["events"] if found else None)
-        _describe(prepared, seed, device, writer, found)
+        _begin(prepared, seed, device, writer, found)
         attempt = Attempt(
             prepared, seed, device, writer, found, schedule or Schedule(), requests or Requests(), workers
         )
@@ -239,12 +133,12 @@ class Attempt:
     workers: int
 
 
-def _describe(prepared: Prepared, seed: int, device: torch.device, writer: RunWriter, found: Checkpoint | None) -> None:
+def _begin(prepared: Prepared, seed: int, device: torch.device, writer: RunWriter, found: Checkpoint | None) -> None:
     """config.json, env.json and what is known before the first step."""
     writer.json(
         "config.json", {**prepared.config.resolved(), "seed": seed, "protocol": dict(prepared.scenario.protocol)}
     )
-    env = environment.describe(device)
+    env = environment.record(device)
     env |= {
         "manifest": prepared.manifest,
         "weights": prepared.weights,
@@ -339,11 +233,3 @@ def _train(attempt: Attempt, listeners: Sequence[Listener]) -> dict[str, Any]:
     if maps := attention_maps(scenario, strategy):
         writer.arrays("attention", maps)
     return score(scenario, evaluations, joint=strategy.joint) | costs(scenario, strategy, evaluations)
-
-
-def deterministic(seed: int, threads: int) -> None:
-    """Seed torch's own generator (dropout), fix the threads, and ask CUDA for the algorithms that repeat."""
-    torch.set_num_threads(threads)
-    torch.manual_seed(derive(seed, "torch"))
-    torch.backends.cudnn.benchmark = False
-    torch.backends.cudnn.deterministic = True

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from clbench import metrics
-from clbench.learning.strategy import Strategy, Values
-from clbench.learning.trainer import Diverged, Evaluation, Listener
+from clbench.learning.batch import Values
+from clbench.learning.listener import Diverged, Evaluation, Listener
+from clbench.learning.strategy import Strategy
 from clbench.running import environment
 from clbench.scenario.tasks import Scenario
 from clbench.store.folder import RunWriter

@@ -17,8 +17,10 @@ import torch
 
 from clbench.errors import StoreError
 from clbench.files import sha256
-from clbench.learning.strategy import Strategy, Values
-from clbench.learning.trainer import Evaluation, Listener, Progress
+from clbench.learning.batch import Values
+from clbench.learning.listener import Evaluation, Listener
+from clbench.learning.strategy import Strategy
+from clbench.learning.trainer import Progress
 from clbench.running.stops import Requests
 from clbench.store import checkpoint
 from clbench.store.checkpoint import Checkpoint, Damaged

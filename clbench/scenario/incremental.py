@@ -7,18 +7,17 @@ grows with the tasks, and evaluation scores the classes so far.
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
-from clbench.data.collection import Collection, Dataset, in_columns
+from clbench.arrays import IntArray, LabelArray
+from clbench.data.collection import Collection, in_columns
 from clbench.errors import DataError, UsageError
 from clbench.options import option
 from clbench.scenario import protocols
-from clbench.scenario.tasks import DataPart, Scenario, ScenarioBuilder, Task
-
-IntArray = npt.NDArray[np.int64]
+from clbench.scenario.builder import ScenarioBuilder
+from clbench.scenario.samples import ReplayLabels
+from clbench.scenario.tasks import Scenario, Task
 
 
 @dataclass(frozen=True)
@@ -113,7 +112,7 @@ def assemble(
         images=collection.images,
         tasks=tuple(built),
         protocol=protocol,
-        replay=protocols.ReplayLabels(table.labels, groups, missing, options.replay_labels),
+        replay=ReplayLabels(table.labels, groups, missing, options.replay_labels),
         growing=True,
         absent=collection.absent,
         notes=(*collection.notes, *_notes(collection, table.labels, classes, train)),
@@ -121,14 +120,12 @@ def assemble(
 
 
 def _by_task(
-    labels: npt.NDArray[np.uint8], rows: IntArray, groups: Sequence[Sequence[int]], images: str, seed: int
+    labels: LabelArray, rows: IntArray, groups: Sequence[Sequence[int]], images: str, seed: int
 ) -> list[IntArray]:
     return [rows[each] for each in protocols.task_rows(labels[rows], groups, images, seed)]
 
 
-def _notes(
-    collection: Collection, labels: npt.NDArray[np.uint8], classes: Sequence[str], train: Sequence[IntArray]
-) -> list[str]:
+def _notes(collection: Collection, labels: LabelArray, classes: Sequence[str], train: Sequence[IntArray]) -> list[str]:
     """What was left out, and classes that nothing shows."""
     used = len(np.unique(np.concatenate(train)))
     notes = []
@@ -143,41 +140,3 @@ def _notes(
             f"{len(collection.absent):,} of {total:,} images are not there as files: left out, listed in absent.txt"
         )
     return notes
-
-
-class Split(Incremental):
-    """The most frequent classes of a dataset in tasks of equal size: the kind of split that AGCN has.
-
-    AGCN (ICME 2022; github.com/Kaile-Du/AGCN). Its lists name neither classes nor the rule that made them;
-    ours takes the classes with the most training images, and draws for each image which of its tasks it enters.
-    """
-
-    source: ClassVar[Dataset]
-    classes: ClassVar[int]
-    step: ClassVar[int]
-
-    def tasks(self) -> tuple[tuple[str, ...], ...] | None:
-        return None
-
-    def task_classes(self, collection: Collection) -> tuple[tuple[str, ...], ...]:
-        counts = collection.table.labels[collection.train].sum(axis=0, dtype=np.int64)
-        most = np.argsort(-counts, kind="stable")[: self.classes]
-        names = protocols.ordered([collection.table.classes[c] for c in most], self.options.order)
-        return tuple(
-            tuple(names[c] for c in columns) for columns in protocols.blocks(self.classes, self.step, self.step)
-        )
-
-    def protocol(self) -> dict[str, str]:
-        cut = f"{self.classes // self.step} tasks of {self.step}, the {self.classes} classes with most training images"
-        return {
-            "dataset": self.source.title,
-            "tasks": cut,
-            **super().protocol(),
-            **self.source.axes(self.options),
-        }
-
-    def data_parts(self) -> tuple[DataPart, ...]:
-        return self.source.parts(self.data_root)
-
-    def collection(self) -> Collection:
-        return self.source.read(self.data_root, self.options)

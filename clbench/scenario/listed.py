@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from clbench.arrays import LabelArray
 from clbench.data.coco import read_json
-from clbench.data.collection import missing_files
+from clbench.data.collection import LabelTable, missing_files
 from clbench.errors import DataError
 from clbench.scenario.protocols import class_tasks
-from clbench.scenario.tasks import GROUPS, LabelTable, Scenario, Task
+from clbench.scenario.tasks import GROUPS, Scenario, Task
 
 Id = int | str
 
@@ -213,7 +213,7 @@ def assemble(
     )
 
 
-def _label_notes(labels: npt.NDArray[np.uint8], classes: Sequence[str]) -> list[str]:
+def _label_notes(labels: LabelArray, classes: Sequence[str]) -> list[str]:
     """Images without a label and classes without an image, where there are any."""
     bare = int((~labels.any(axis=1)).sum())
     unseen = [classes[int(c)] for c in np.flatnonzero(~labels.any(axis=0))]

@@ -16,14 +16,12 @@ eval_images: `seen-positive`: after each task, the test images that show a class
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from clbench.arrays import BoolArray, IntArray, LabelArray
 from clbench.errors import DataError, UsageError, unknown
 from clbench.randomness import generator
-from clbench.scenario.tasks import Samples
 
 IMAGES = ("overlapping", "disjoint", "exclusive")
 MISSING = ("negative", "masked")
@@ -38,10 +36,6 @@ EXCLUSIVE = {
     "threshold": "0.5",
 }
 """Axes of a scenario whose images show labels of one task only, as PRS has it: no label is missing or hidden."""
-
-IntArray = npt.NDArray[np.int64]
-LabelArray = npt.NDArray[np.uint8]
-BoolArray = npt.NDArray[np.bool_]
 
 
 def blocks(classes: int, base: int, step: int) -> tuple[tuple[int, ...], ...]:
@@ -122,37 +116,6 @@ def visible(
     for columns in groups[: task + 1] if missing == "negative" else [current]:
         known[:, list(columns)] = True
     return shown, known
-
-
-@dataclass(frozen=True, eq=False)
-class ReplayLabels:
-    """What stored samples say when they are replayed.
-
-    truth: (N, C) uint8, by dataset index. groups: columns of each task, ascending and one after another. missing,
-    policy: one of `MISSING` and of `REPLAY_LABELS`.
-    """
-
-    truth: LabelArray
-    groups: tuple[tuple[int, ...], ...]
-    missing: str
-    policy: str
-
-    def __call__(self, stored: Samples, seen: int) -> Samples:
-        """The samples as they are replayed once the first `seen` columns have been introduced."""
-        labels, known = stored.labels.copy(), stored.known.copy()
-        if self.policy != "frozen":
-            ends = np.array([columns[-1] for columns in self.groups])
-            # The last column that was known when a sample was stored is the last one of its task.
-            home = np.searchsorted(ends, labels.shape[1] - 1 - np.argmax(known[:, ::-1], axis=1))
-            starts = np.array([columns[0] for columns in self.groups])
-            first = starts[home] if self.policy == "forward" else np.zeros(len(home), np.int64)
-            columns = np.arange(labels.shape[1])
-            opened = (columns >= first[:, None]) & (columns < seen)
-            labels[opened] = self.truth[stored.indices][opened]
-            known |= opened
-        if self.missing == "negative":
-            known[:, :seen] = True
-        return Samples(stored.indices, labels, known)
 
 
 def class_tasks(

@@ -6,22 +6,40 @@ github.com/wxr99/Cut-Replay) for NUS-WIDE. Ours differ: a constant learning rate
 the backbones that `clbench` has.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from clbench.arrays import IntArray
 from clbench.data import coco, nuswide, voc
-from clbench.data.collection import Collection, Dataset, used, without_missing
+from clbench.data.collection import Collection, DataPart, LabelTable, used, without_missing
 from clbench.data.digits import CLASSES, TRAIN_DIGITS, SceneMaker
 from clbench.errors import DataError, UsageError
 from clbench.options import option
 from clbench.randomness import generator
 from clbench.scenario.incremental import IncrementalOptions
-from clbench.scenario.tasks import LabelTable
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What is known of a collection without its files.
+
+    title: its name with its source. classes: all of them. parts: data root -> what stands below it. options: the
+    dataclass of its scenario options. defaults: as in `ScenarioBuilder`. axes: option -> the words that `protocol`
+    prints for it. read: (data root, options) -> the collection; raises DataError.
+    """
+
+    name: str
+    title: str
+    classes: tuple[str, ...]
+    parts: Callable[[Path | None], tuple[DataPart, ...]]
+    options: type[Any]
+    defaults: Mapping[str, Mapping[str, Any]]
+    read: Callable[[Path | None, Any], Collection]
+    axes: Callable[[Any], dict[str, str]] = field(default=lambda options: {})
 
 
 @dataclass(frozen=True)
@@ -101,7 +119,7 @@ def _given(root: Path | None, name: str) -> Path:
     return root
 
 
-def _rows(chosen: Sequence[bool]) -> npt.NDArray[np.int64]:
+def _rows(chosen: Sequence[bool]) -> IntArray:
     return np.flatnonzero(np.array(chosen, np.bool_))
 
 

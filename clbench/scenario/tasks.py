@@ -4,93 +4,19 @@ Nothing here has a cursor or a hidden order: iterating twice gives the same task
 """
 
 import hashlib
-from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, overload
+from typing import Any, overload
 
 import numpy as np
-import numpy.typing as npt
 
+from clbench.arrays import BoolArray, IntArray, LabelArray
+from clbench.data.collection import ImageSource
 from clbench.randomness import generator
-
-if TYPE_CHECKING:  # torch takes seconds to import, and scenarios are listed without it
-    from torch import Tensor
-
-    from clbench.scenario.protocols import ReplayLabels
-
-IntArray = npt.NDArray[np.int64]
-LabelArray = npt.NDArray[np.uint8]
-BoolArray = npt.NDArray[np.bool_]
+from clbench.scenario.samples import ReplayLabels
 
 GROUPS = ("majority", "moderate", "minority")
 """Frequency groups of the long-tailed scenarios, from frequent to rare (Kim et al., PRS)."""
-
-
-class ImageSource(Protocol):
-    """Where pixels come from."""
-
-    @property
-    def size(self) -> int:
-        """Height and width in pixels of every image that `read` gives."""
-
-    @property
-    def fingerprint(self) -> str:
-        """What the pixels are, for the manifest: a hash of them, or how they are made from files."""
-
-    @property
-    def decodes(self) -> bool:
-        """Whether each reading works on files, so that it is worth doing ahead and in threads."""
-
-    @property
-    def paths(self) -> Sequence[str]:
-        """The files that the images come from, relative to the data root; empty where there are none."""
-
-    def read(self, indices: IntArray) -> "Tensor":
-        """The images at dataset `indices` (B,): uint8 (B, 3, size, size), on the CPU."""
-
-
-@dataclass(frozen=True)
-class LabelTable:
-    """A labelled image collection as a reader gives it.
-
-    ids: what names each image in its dataset, unique, (N,).
-    paths: image files, (N,), relative to the data root.
-    classes: column names, (C,).
-    labels: (N, C) uint8 in {0, 1}.
-    """
-
-    ids: tuple[int | str, ...]
-    paths: tuple[str, ...]
-    classes: tuple[str, ...]
-    labels: LabelArray
-
-
-@dataclass(frozen=True)
-class DataPart:
-    """One file or folder that a scenario expects below its data root.
-
-    path: relative, with forward slashes; a folder ends with one. what: what it is and where it is from.
-    size: roughly, e.g. `241 MB`. required: False where the scenario can be built without it.
-    """
-
-    path: str
-    what: str
-    size: str = ""
-    required: bool = True
-
-
-@dataclass(frozen=True, eq=False)
-class Samples:
-    """Which samples, and their labels as the protocol shows them; on the CPU, without pixels.
-
-    indices: (B,) int64 dataset indices; labels: (B, C) uint8 in {0, 1}; known: (B, C) bool.
-    """
-
-    indices: IntArray
-    labels: LabelArray
-    known: BoolArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,7 +69,7 @@ class Scenario(Sequence[Task]):
     tasks: tuple[Task, ...]
     groups: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     protocol: Mapping[str, str] = field(default_factory=dict)
-    replay: "ReplayLabels | None" = None
+    replay: ReplayLabels | None = None
     growing: bool = False
     absent: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -254,46 +180,3 @@ class Scenario(Sequence[Task]):
             "absent": len(self.absent),
             "notes": list(self.notes),
         }
-
-
-@dataclass(frozen=True)
-class NoOptions:
-    """For a plugin without options."""
-
-
-class ScenarioBuilder(ABC):
-    """Builds one scenario; the file it stands in names it (`coco_seq.py` -> `coco-seq`).
-
-    What `tasks`, `protocol` and `defaults` tell must be known without the data, as `clbench show` prints it.
-    """
-
-    Options: ClassVar[type[Any]] = NoOptions
-    defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
-    """Section (`train`, `model`, `memory`) -> options whose defaults differ on this scenario."""
-    dataset: ClassVar[str] = ""
-    """Family of its images: coco, voc or nuswide. Weights that were trained on it are flagged as a leak."""
-
-    def __init__(self, options: Any = None, data_root: Path | None = None) -> None:
-        self.options = self.Options() if options is None else options
-        self.data_root = data_root
-
-    @property
-    def name(self) -> str:
-        """The name on the command line, from the file's name."""
-        return type(self).__module__.rsplit(".", 1)[-1].lstrip("_").replace("_", "-")
-
-    @abstractmethod
-    def tasks(self) -> tuple[tuple[str, ...], ...] | None:
-        """Class names per task, in order; None where only the data can tell (then `protocol` says so)."""
-
-    @abstractmethod
-    def protocol(self) -> dict[str, str]:
-        """The named axes: images, missing, replay_labels, eval_images, threshold, class order and what else matters."""
-
-    def data_parts(self) -> tuple[DataPart, ...]:
-        """What must stand below the data root; nothing by default, for scenarios that are made."""
-        return ()
-
-    @abstractmethod
-    def build(self) -> Scenario:
-        """The scenario. Raises DataError where data are missing or damaged."""

@@ -34,7 +34,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from clbench.errors import StoreError
+from clbench.errors import StoreError, UsageError
 from clbench.files import sha256, write_all, write_bytes, write_json
 
 SCHEMA = 1
@@ -46,6 +46,8 @@ AGAIN = "run it again with --rerun, or remove the folder"
 SUMS = "SHA256SUMS"
 CHECKPOINTS = "checkpoint"
 """The folder of checkpoints in a run folder; no checksums here, they have their own."""
+PREFIX = 4
+"""Digits of a configuration's hash that name a run."""
 
 
 def run_folder(out: Path, scenario: str, strategy: str, config_hash: str, seed: int) -> Path:
@@ -241,3 +243,28 @@ def find_runs(out: Path) -> Iterator[Run]:
 def _order(folder: Path) -> tuple[tuple[str, ...], int, str]:
     number = folder.name.removeprefix("seed")
     return folder.parts[-4:-1], int(number) if number.isdigit() else -1, folder.name
+
+
+def run_name(run: Run) -> str:
+    """`scenario/strategy/hash/seed0`."""
+    return "/".join(run.folder.parts[-4:])
+
+
+def find_run(out: Path, name: str) -> Run | None:
+    """The run that a folder's path, or the start of a config hash with or without `/seed0`, names; None if none does.
+
+    Raises:
+        UsageError: several runs have the name.
+    """
+    folder = Path(name)
+    if (folder / "status.json").is_file():
+        return Run(folder.resolve())
+    prefix, _, seed = name.partition("/")
+    if len(prefix) < PREFIX or not out.is_dir():
+        return None
+    seeds = [run for run in find_runs(out) if run.config_hash.startswith(prefix)]
+    found = [run for run in seeds if seed in ("", str(run.seed), f"seed{run.seed}")]
+    if len(found) > 1:
+        listing = ", ".join(f"{run.config_hash}/seed{run.seed}" for run in found)
+        raise UsageError(f"Expected one run named {name!r} but {len(found)} are: {listing}; name one of them.")
+    return found[0] if found else None

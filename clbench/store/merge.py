@@ -4,16 +4,11 @@ import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from clbench.errors import StoreError, UsageError
-from clbench.files import sha256
-from clbench.store.folder import SUMS, Run, find_runs, run_folder
-
-NEEDED = {"config.json", "env.json", "status.json"}
-"""Files without which a folder is no run."""
-PREFIX = 4
-"""Digits of a configuration's hash that name a run."""
+from clbench.errors import StoreError
+from clbench.store.folder import SUMS, Run, find_runs, run_folder, run_name
+from clbench.store.verify import damage, listed_files
 
 
 @dataclass
@@ -32,46 +27,6 @@ class Merged:
     def whole(self) -> bool:
         """Whether every run of every source is in the merged store."""
         return not self.refused and not self.damaged
-
-
-def run_name(run: Run) -> str:
-    """`scenario/strategy/hash/seed0`."""
-    return "/".join(run.folder.parts[-4:])
-
-
-def damage(run: Run) -> str | None:
-    """What is wrong with a run folder; None where every file that it lists is as it was written."""
-    try:
-        names = listed_files(run)
-        for name, expected in names.items():
-            file = run.folder / name
-            if file.is_symlink() or not file.is_file():
-                return f"{name} is missing"
-            if sha256(file) != expected:
-                return f"{name} is not as the run wrote it"
-    except (OSError, ValueError) as error:
-        return str(error)
-    missing = sorted(NEEDED - set(names))
-    return f"{SUMS} does not list {', '.join(missing)}" if missing else None
-
-
-def listed_files(run: Run) -> dict[str, str]:
-    """File -> checksum, from SHA256SUMS.
-
-    Raises:
-        ValueError: no such list, a line that is none, or a file outside of the folder.
-    """
-    sums = run.folder / SUMS
-    if not sums.is_file():
-        raise ValueError(f"no {SUMS}: the run did not end, or is still running")
-    found = {}
-    for line in sums.read_text(encoding="utf-8").splitlines():
-        digest, gap, name = line.partition("  ")
-        path = PurePosixPath(name)
-        if not gap or len(digest) != 64 or path.is_absolute() or ".." in path.parts or "\\" in name:
-            raise ValueError(f"{SUMS} has a bad line: {line[:80]!r}")
-        found[name] = digest
-    return found
 
 
 def merge(sources: Sequence[Path], out: Path) -> Merged:
@@ -101,26 +56,6 @@ def merge(sources: Sequence[Path], out: Path) -> Merged:
             else:
                 merged.same.append(name)
     return merged
-
-
-def find_run(out: Path, name: str) -> Run | None:
-    """The run that a folder's path, or the start of a config hash with or without `/seed0`, names; None if none does.
-
-    Raises:
-        UsageError: several runs have the name.
-    """
-    folder = Path(name)
-    if (folder / "status.json").is_file():
-        return Run(folder.resolve())
-    prefix, _, seed = name.partition("/")
-    if len(prefix) < PREFIX or not out.is_dir():
-        return None
-    seeds = [run for run in find_runs(out) if run.config_hash.startswith(prefix)]
-    found = [run for run in seeds if seed in ("", str(run.seed), f"seed{run.seed}")]
-    if len(found) > 1:
-        listing = ", ".join(f"{run.config_hash}/seed{run.seed}" for run in found)
-        raise UsageError(f"Expected one run named {name!r} but {len(found)} are: {listing}; name one of them.")
-    return found[0] if found else None
 
 
 def _clash(run: Run, there: Run) -> str | None:

@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from clbench.errors import StoreError, UsageError
-from clbench.store.folder import DONE, Run
-from clbench.store.merge import run_name
+from clbench.store.folder import DONE, Run, run_name
 
 Values = Mapping[str, float]
 

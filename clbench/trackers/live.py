@@ -5,12 +5,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from clbench.learning.strategy import Values
-from clbench.learning.trainer import Listener
-from clbench.running.execute import Prepared
+from clbench.learning.batch import Values
+from clbench.learning.listener import Listener
+from clbench.running.build import Prepared
 from clbench.running.recording import InBulk
-from clbench.store.folder import FAILED, Run
-from clbench.store.merge import run_name
+from clbench.store.folder import FAILED, Run, run_name
 from clbench.trackers.export import STEP, Tracker, export, log_evaluations, params, require
 
 

@@ -11,8 +11,8 @@ import pytest
 from makers import every_class_twice, photograph, write_nuswide, write_voc
 
 from clbench.data import labels, voc
+from clbench.data.collection import LabelTable
 from clbench.data.nuswide import CLASSES
-from clbench.scenario.tasks import LabelTable
 from clbench.store.folder import Run, find_runs
 
 CommandLine = Callable[..., tuple[int, str, str]]

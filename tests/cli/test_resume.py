@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from clbench.learning.strategy import Values
-from clbench.learning.trainer import Listener
+from clbench.learning.batch import Values
+from clbench.learning.listener import Listener
 from clbench.running.stops import Requests, parse_duration
 from clbench.store.folder import Run, find_runs
 from clbench.store.lock import held

@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 from sklearn.preprocessing import MultiLabelBinarizer
 
 from clbench.data.coco import find_layout, read_instances, read_json
-from clbench.data.collection import missing_files
+from clbench.data.collection import LabelTable, missing_files
 from clbench.errors import DataError
-from clbench.scenario.tasks import LabelTable
 
 Json = dict[str, Any]
 

@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 import torch
 
+from clbench.arrays import IntArray
 from clbench.errors import DataError
 from clbench.learning import batch
-from clbench.learning.batch import AHEAD, Loader
-from clbench.scenario.tasks import IntArray, Samples
+from clbench.learning.loader import AHEAD, Loader
+from clbench.scenario.samples import Samples
 
 CPU = torch.device("cpu")
 

@@ -4,21 +4,17 @@ import torch
 
 from clbench import Scenario, plugins
 from clbench.errors import ClbenchError
-from clbench.learning.batch import Loader
-from clbench.learning.trainer import (
-    Diverged,
-    TrainOptions,
-    build_criterion,
-    build_optimizer,
-    evaluate,
-    steps_per_epoch,
-    stream,
-)
+from clbench.learning.engine import choose_device
+from clbench.learning.listener import Diverged
+from clbench.learning.loader import Loader
+from clbench.learning.optim import build_optimizer
+from clbench.learning.options import TrainOptions
+from clbench.learning.trainer import build_criterion, evaluate, steps_per_epoch, stream
 from clbench.models.losses import asymmetric, bce
 from clbench.options import build
+from clbench.running.build import Prepared, build_strategy
 from clbench.running.config import resolve
-from clbench.running.execute import Prepared, build_strategy, choose_device
-from clbench.scenario.tasks import Samples
+from clbench.scenario.samples import Samples
 
 
 @pytest.fixture

@@ -1,10 +1,11 @@
 """Made label streams for the memories' tests."""
 
 import numpy as np
-import numpy.typing as npt
+
+from clbench.arrays import LabelArray
 
 
-def long_tailed_tasks(items: int, classes: int = 12, tasks: int = 3, seed: int = 0) -> npt.NDArray[np.uint8]:
+def long_tailed_tasks(items: int, classes: int = 12, tasks: int = 3, seed: int = 0) -> LabelArray:
     """Tasks one after another, each with labels of its own, 0 to 4 of them a sample, head labels often: (items, C)."""
     rng = np.random.default_rng(seed)
     labels = np.zeros((items, classes), np.uint8)

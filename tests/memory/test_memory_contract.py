@@ -3,13 +3,13 @@
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from clbench import Memory, plugins
+from clbench.arrays import LabelArray
 from clbench.memory import NOT_STORED
 from clbench.randomness import generator
 
@@ -30,7 +30,7 @@ def make(name: str, size: int, seed: int = 0) -> Memory:
 @settings(deadline=None, max_examples=60)
 @given(labels=streams, size=sizes, batch=st.integers(1, 7))
 def test_rows_are_what_was_offered_and_batches_do_not_matter(
-    name: str, labels: npt.NDArray[np.uint8], size: int, batch: int
+    name: str, labels: LabelArray, size: int, batch: int
 ) -> None:
     known = labels[:, ::-1] > 0
     whole, parts = make(name, size), make(name, size)
@@ -49,7 +49,7 @@ def test_rows_are_what_was_offered_and_batches_do_not_matter(
 @MEMORIES
 @settings(deadline=None, max_examples=60)
 @given(labels=streams, size=sizes)
-def test_slots_say_where_each_sample_went(name: str, labels: npt.NDArray[np.uint8], size: int) -> None:
+def test_slots_say_where_each_sample_went(name: str, labels: LabelArray, size: int) -> None:
     memory = make(name, size)
     content: dict[int, int] = {}
     for index, slot in enumerate(memory.update(np.arange(len(labels)), labels)):
@@ -61,9 +61,7 @@ def test_slots_say_where_each_sample_went(name: str, labels: npt.NDArray[np.uint
 @MEMORIES
 @settings(deadline=None, max_examples=60)
 @given(first=streams, second=streams, size=sizes)
-def test_a_memory_goes_on_exactly_from_its_state(
-    name: str, first: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8], size: int
-) -> None:
+def test_a_memory_goes_on_exactly_from_its_state(name: str, first: LabelArray, second: LabelArray, size: int) -> None:
     memory, other = make(name, size), make(name, size, seed=5)
     memory.update(np.arange(len(first)), first)
     other.load_state(memory.state())
@@ -111,7 +109,7 @@ def test_labels_are_known_unless_the_protocol_hides_them(name: str) -> None:
 
 def test_a_slot_beyond_the_last_is_found_out() -> None:
     class Next(Memory):
-        def place(self, labels: npt.NDArray[np.uint8]) -> int:
+        def place(self, labels: LabelArray) -> int:
             return len(self)
 
     memory = Next(Memory.Options(size=2), CLASSES, generator(0))
@@ -121,7 +119,7 @@ def test_a_slot_beyond_the_last_is_found_out() -> None:
 
 def test_a_policy_that_leaves_a_gap_is_found_out() -> None:
     class Gap(Memory):
-        def place(self, labels: npt.NDArray[np.uint8]) -> int:
+        def place(self, labels: LabelArray) -> int:
             return 3
 
     with pytest.raises(ValueError, match="expected a slot from 0 to 0 but got 3"):

@@ -1,12 +1,12 @@
 import math
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from clbench.arrays import FloatArray
 from clbench.metrics import forgetting_per_task, mean_forgetting
 
 NAN = math.nan
@@ -43,7 +43,7 @@ def test_only_square_matrices() -> None:
 @given(
     st.integers(2, 6).flatmap(lambda t: arrays(np.float64, (t, t), elements=st.integers(0, 20).map(lambda n: n / 20)))
 )
-def test_equals_the_definition(matrix: npt.NDArray[np.float64]) -> None:
+def test_equals_the_definition(matrix: FloatArray) -> None:
     tasks = len(matrix)
     absolute, relative = [], []
     for t in range(tasks - 1):

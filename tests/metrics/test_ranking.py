@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.metrics import average_precision_score
 
+from clbench.arrays import FloatArray, LabelArray
 from clbench.metrics import average_precision, mean_over_classes
 
-Labels = npt.NDArray[np.uint8]
+Labels = LabelArray
 Scores = npt.NDArray[np.floating]
 
 REGIMES: dict[str, Callable[[Scores], Scores]] = {
@@ -32,7 +33,7 @@ CASES = st.integers(1, 30).flatmap(
 )
 
 
-def oracle(labels: Labels, scores: Scores) -> npt.NDArray[np.float64]:
+def oracle(labels: Labels, scores: Scores) -> FloatArray:
     """scikit-learn's, NaN for a class without a positive (it warns and says 0)."""
     return np.array(
         [

@@ -1,16 +1,16 @@
 import math
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.metrics import f1_score, precision_recall_fscore_support
 
+from clbench.arrays import LabelArray, ScoreArray
 from clbench.metrics import f1_scores
 
-Labels = npt.NDArray[np.uint8]
+Labels = LabelArray
 
 CASES = st.integers(1, 20).flatmap(
     lambda n: st.tuples(
@@ -22,7 +22,7 @@ CASES = st.integers(1, 20).flatmap(
 
 @settings(deadline=None, max_examples=150)
 @given(CASES, st.sampled_from([0.5, 0.8, 0.1]))
-def test_equals_scikit_learn(case: tuple[Labels, npt.NDArray[np.float32]], threshold: float) -> None:
+def test_equals_scikit_learn(case: tuple[Labels, ScoreArray], threshold: float) -> None:
     labels, scores = case
     found = f1_scores(labels, scores, threshold)
     counted = labels.any(axis=0)

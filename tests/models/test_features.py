@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 import torch
 
+from clbench.arrays import IntArray
 from clbench.data.images import ArrayImages
 from clbench.errors import DataError, UsageError
 from clbench.models import ModelOptions, features
-from clbench.models.features import BLOCK, FeatureSource, IntArray
+from clbench.models.features import BLOCK, FeatureSource
 from clbench.models.network import Network, build_model
+from clbench.running.build import build_scenario
 from clbench.running.config import resolve
-from clbench.running.execute import build_scenario
 from clbench.scenario.tasks import Scenario
 
 CPU = torch.device("cpu")
@@ -61,7 +62,7 @@ def blocks(counting: Counting) -> list[int]:
 
 @pytest.mark.parametrize("on_disk", [True, False])
 def test_maps_are_the_backbones(scenario: Scenario, network: Network, tmp_path: Path, on_disk: bool) -> None:
-    source = FeatureSource(scenario, network, CPU, tmp_path if on_disk else None)
+    source = FeatureSource(scenario.images, scenario.ids, network, CPU, tmp_path if on_disk else None)
     rows = np.array([N - 1, 0, 40, 0])
     maps = source.read(rows)
     assert maps.dtype == torch.float16
@@ -76,24 +77,26 @@ def test_the_bits_do_not_depend_on_what_was_computed_before(
     scenario: Scenario, network: Network, tmp_path: Path
 ) -> None:
     row, every = np.array([40]), np.arange(N)
-    alone = FeatureSource(scenario, network, CPU, tmp_path / "a").read(row)
-    after = FeatureSource(scenario, network, CPU, tmp_path / "b")
+    alone = FeatureSource(scenario.images, scenario.ids, network, CPU, tmp_path / "a").read(row)
+    after = FeatureSource(scenario.images, scenario.ids, network, CPU, tmp_path / "b")
     after.read(every[::-1].copy())
     assert torch.equal(after.read(row), alone)
-    assert torch.equal(FeatureSource(scenario, network, CPU).read(row), alone)
+    assert torch.equal(FeatureSource(scenario.images, scenario.ids, network, CPU).read(row), alone)
 
 
 def test_maps_are_computed_once_and_only_the_blocks_that_are_needed(
     scenario: Scenario, network: Network, tmp_path: Path
 ) -> None:
     first, asked = counted(scenario)
-    FeatureSource(first, network, CPU, tmp_path).prepare(np.array([3, 5, N - 1]))
+    FeatureSource(first.images, first.ids, network, CPU, tmp_path).prepare(np.array([3, 5, N - 1]))
     assert blocks(asked) == [0, 2 * BLOCK]
     again, asked = counted(scenario)
-    source = FeatureSource(again, network, CPU, tmp_path)
+    source = FeatureSource(again.images, again.ids, network, CPU, tmp_path)
     source.prepare(np.arange(N))
     assert blocks(asked) == [BLOCK]
-    assert torch.equal(source.read(np.arange(N)), FeatureSource(scenario, network, CPU).read(np.arange(N)))
+    assert torch.equal(
+        source.read(np.arange(N)), FeatureSource(scenario.images, scenario.ids, network, CPU).read(np.arange(N))
+    )
     assert len(list(tmp_path.iterdir())) == 1
 
 
@@ -101,18 +104,18 @@ def test_a_damaged_block_and_lost_checks_are_computed_again(
     scenario: Scenario, network: Network, tmp_path: Path
 ) -> None:
     every = np.arange(N)
-    good = FeatureSource(scenario, network, CPU, tmp_path).read(every).clone()
+    good = FeatureSource(scenario.images, scenario.ids, network, CPU, tmp_path).read(every).clone()
     [folder] = tmp_path.iterdir()
     data = bytearray((folder / "maps.f16").read_bytes())
     data[len(data) // 2] ^= 1
     (folder / "maps.f16").write_bytes(data)
     damaged, asked = counted(scenario)
-    assert torch.equal(FeatureSource(damaged, network, CPU, tmp_path).read(every), good)
+    assert torch.equal(FeatureSource(damaged.images, damaged.ids, network, CPU, tmp_path).read(every), good)
     assert blocks(asked) == [BLOCK]
     for rubbish in (b"", b"rubbish", (folder / "checks.npy").read_bytes()[:-8]):
         (folder / "checks.npy").write_bytes(rubbish)
         lost, asked = counted(scenario)
-        assert torch.equal(FeatureSource(lost, network, CPU, tmp_path).read(every), good)
+        assert torch.equal(FeatureSource(lost.images, lost.ids, network, CPU, tmp_path).read(every), good)
         assert blocks(asked) == [0, BLOCK, 2 * BLOCK]
 
 
@@ -126,30 +129,30 @@ def test_what_is_stopped_goes_on_from_there(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        FeatureSource(scenario, network, CPU, tmp_path).prepare(np.arange(N), stop)
+        FeatureSource(scenario.images, scenario.ids, network, CPU, tmp_path).prepare(np.arange(N), stop)
     rest, asked = counted(scenario)
-    FeatureSource(rest, network, CPU, tmp_path).prepare(np.arange(N))
+    FeatureSource(rest.images, rest.ids, network, CPU, tmp_path).prepare(np.arange(N))
     assert blocks(asked) == [BLOCK, 2 * BLOCK]  # the second was computed but not saved
 
 
 def test_other_weights_images_ids_or_threads_have_maps_of_their_own(scenario: Scenario, network: Network) -> None:
-    base = FeatureSource(scenario, network, CPU).fingerprint
+    base = FeatureSource(scenario.images, scenario.ids, network, CPU).fingerprint
     other = build_model(ModelOptions(backbone="small", freeze="backbone"), 6, seed=1)
     flipped = ArrayImages(scenario.images.read(np.arange(N)).flip(3).numpy().copy())
     prints = [
         base,
-        FeatureSource(scenario, other, CPU).fingerprint,
-        FeatureSource(replace(scenario, images=flipped), network, CPU).fingerprint,
-        FeatureSource(replace(scenario, ids=tuple(range(1, N + 1))), network, CPU).fingerprint,
+        FeatureSource(scenario.images, scenario.ids, other, CPU).fingerprint,
+        FeatureSource(flipped, scenario.ids, network, CPU).fingerprint,
+        FeatureSource(scenario.images, tuple(range(1, N + 1)), network, CPU).fingerprint,
     ]
     before = torch.get_num_threads()
     torch.set_num_threads(before + 1)
-    prints.append(FeatureSource(scenario, network, CPU).fingerprint)
+    prints.append(FeatureSource(scenario.images, scenario.ids, network, CPU).fingerprint)
     torch.set_num_threads(before)
     assert len(set(prints)) == len(prints)
     with torch.no_grad():
         network.head.classifier.bias.add_(1)
-    assert FeatureSource(scenario, network, CPU).fingerprint == base
+    assert FeatureSource(scenario.images, scenario.ids, network, CPU).fingerprint == base
 
 
 def test_the_least_recently_used_maps_make_room(
@@ -164,7 +167,7 @@ def test_the_least_recently_used_maps_make_room(
     def use(seed: int, time: int) -> None:
         other = build_model(ModelOptions(backbone="small", freeze="backbone"), 6, seed=seed)
         before = names()
-        FeatureSource(scenario, other, CPU, tmp_path).prepare(np.arange(N))
+        FeatureSource(scenario.images, scenario.ids, other, CPU, tmp_path).prepare(np.arange(N))
         for new in names() - before:
             os.utime(tmp_path / new, (time, time))
 
@@ -182,14 +185,14 @@ def test_maps_beyond_the_limit_and_a_bad_limit_are_sentences(
 ) -> None:
     monkeypatch.setenv("CLBENCH_FEATURE_CACHE_GB", "0.00001")
     with pytest.raises(DataError, match="CLBENCH_FEATURE_CACHE_GB"):
-        FeatureSource(scenario, network, CPU, tmp_path)
+        FeatureSource(scenario.images, scenario.ids, network, CPU, tmp_path)
     monkeypatch.setenv("CLBENCH_FEATURE_CACHE_GB", "much")
     with pytest.raises(UsageError, match="number of gigabytes but got 'much'"):
-        FeatureSource(scenario, network, CPU, tmp_path)
+        FeatureSource(scenario.images, scenario.ids, network, CPU, tmp_path)
 
 
 def test_maps_that_float16_cannot_hold_are_refused(scenario: Scenario, network: Network) -> None:
     with torch.no_grad():
         network.backbone.get_parameter("bn5.weight").fill_(1e8)
     with pytest.raises(DataError, match="within float16's range"):
-        FeatureSource(scenario, network, CPU).read(np.arange(N))
+        FeatureSource(scenario.images, scenario.ids, network, CPU).read(np.arange(N))

@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from clbench.errors import UsageError
-from clbench.models.heads import CrossAttention, DLFLHead, Head, LinearHead
+from clbench.models.heads import Head
+from clbench.models.heads.dlfl import CrossAttention, DLFLHead
+from clbench.models.heads.linear import LinearHead
 
 Make = Callable[[], Head]
 

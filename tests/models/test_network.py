@@ -10,7 +10,7 @@ from torch import Tensor
 
 from clbench.errors import UsageError
 from clbench.models import ModelOptions
-from clbench.models.heads import LinearHead
+from clbench.models.heads.linear import LinearHead
 from clbench.models.network import build_model
 from clbench.options import build
 from clbench.randomness import derive

@@ -8,15 +8,18 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from safetensors.torch import save
 
-from clbench.learning.strategy import Strategy, Values
-from clbench.learning.trainer import Listener
+from clbench.learning.batch import Values
+from clbench.learning.listener import Listener
+from clbench.learning.strategy import Strategy
 from clbench.running import execute as runner
+from clbench.running.build import Prepared, build_scenario, build_strategy
 from clbench.running.config import resolve
-from clbench.running.execute import Prepared, build_scenario, execute
+from clbench.running.execute import execute
 from clbench.running.resume import Schedule
 from clbench.store import checkpoint
 
@@ -58,17 +61,13 @@ def in_child(work: Callable[[], None]) -> int:
 def go(prepared: Prepared, out: Path, *listeners: Listener, steps: int = 2) -> None:
     """Run, or go on; leaves a hash of the strategy's last state beside the results."""
     built: list[Strategy] = []
-    build = runner.build_strategy
 
     def kept(*arguments: Any, **options: Any) -> Strategy:
-        built.append(build(*arguments, **options))
+        built.append(build_strategy(*arguments, **options))
         return built[0]
 
-    runner.build_strategy = kept
-    try:
+    with patch.object(runner, "build_strategy", kept):
         execute(prepared, 0, out=out, device=CPU, listeners=listeners, schedule=Schedule(steps=steps))
-    finally:
-        runner.build_strategy = build
     if built:
         (out / "final").write_text(state_hash(built[0].state()))
 

@@ -15,9 +15,9 @@ from garbled import garble
 from makers import every_class_twice, write_nuswide, write_voc
 
 from clbench.data import nuswide, voc
+from clbench.data.collection import LabelTable
 from clbench.data.table import read_description, read_table
 from clbench.errors import ClbenchError
-from clbench.scenario.tasks import LabelTable
 from scenarios.coco_seq import BENCHMARK
 
 CASES = 300

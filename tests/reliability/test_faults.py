@@ -14,7 +14,8 @@ import pytest
 import torch
 from forked import CPU, KINDS, go, in_child, outcome, prepare, reference, watch_files
 
-from clbench.running.execute import Prepared, finished
+from clbench.running.build import Prepared
+from clbench.running.execute import finished
 from clbench.store import checkpoint
 from clbench.store.checkpoint import Damaged
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from forked import KINDS, KilledAt, go, in_child, outcome, prepare, reference, watch_files
 
-from clbench.running.execute import Prepared
+from clbench.running.build import Prepared
 
 STEPS = {"joint": 14}
 """Steps of a run with 2 epochs; 12 of the strategies that learn task after task."""

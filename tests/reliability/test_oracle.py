@@ -6,8 +6,9 @@ import pytest
 import torch
 from forked import CPU, KINDS, prepare, state_hash
 
+from clbench.learning.engine import deterministic
 from clbench.learning.trainer import stream
-from clbench.running.execute import build_strategy, deterministic
+from clbench.running.build import build_strategy
 from clbench.store import checkpoint
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 from clbench.data.images import FileImages
 from clbench.randomness import generator
 from clbench.running import execute as runner
-from clbench.running.execute import Prepared
+from clbench.running.build import Prepared
 
 
 @pytest.mark.parametrize("kind", [KINDS[1], KINDS[7]], ids=lambda kind: "-".join(map(str, kind)))

@@ -3,18 +3,17 @@
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from clbench.arrays import LabelArray
 from clbench.errors import UsageError
 from clbench.scenario.protocols import (
     IMAGES,
     MISSING,
     REPLAY_LABELS,
-    ReplayLabels,
     blocks,
     disjoint,
     ordered,
@@ -22,9 +21,8 @@ from clbench.scenario.protocols import (
     task_rows,
     visible,
 )
-from clbench.scenario.tasks import Samples
+from clbench.scenario.samples import ReplayLabels, Samples
 
-LabelArray = npt.NDArray[np.uint8]
 Groups = tuple[tuple[int, ...], ...]
 
 

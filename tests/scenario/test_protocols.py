@@ -1,17 +1,15 @@
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from clbench.arrays import LabelArray
 from clbench.errors import DataError
 from clbench.randomness import generator
 from clbench.scenario.protocols import balanced_test, class_tasks, exclusive
-
-LabelArray = npt.NDArray[np.uint8]
 
 label_matrices = st.tuples(st.integers(1, 40), st.integers(1, 8)).flatmap(
     lambda shape: arrays(np.uint8, shape, elements=st.integers(0, 1))

@@ -11,8 +11,8 @@ from makers import every_class_twice, write_nuswide, write_voc
 from clbench import Scenario, plugins, run
 from clbench.data import coco, nuswide, voc
 from clbench.errors import DataError, UsageError
+from clbench.running.build import build_scenario
 from clbench.running.config import resolve
-from clbench.running.execute import build_scenario
 from clbench.testing import check_scenario
 
 TINY = {"image_size": 16, "backbone": "small", "dlfl_heads": 2, "dlfl_width": 8, "epochs": 1}

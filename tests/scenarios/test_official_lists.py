@@ -11,9 +11,9 @@ import pytest
 
 from clbench import run
 from clbench.data.coco import find_layout, read_instances, read_json
+from clbench.data.collection import LabelTable
 from clbench.errors import DataError
 from clbench.scenario import listed
-from clbench.scenario.tasks import LabelTable
 from clbench.testing import check_scenario
 from scenarios.coco_seq import BENCHMARK, EXCLUDED, VOCABULARY, CocoSeq, Options
 

@@ -10,8 +10,8 @@ from makers import photograph
 
 from clbench import Scenario, run
 from clbench.errors import ClbenchError, DataError, UsageError
+from clbench.running.build import build_scenario
 from clbench.running.config import resolve
-from clbench.running.execute import build_scenario
 from clbench.testing import check_scenario
 
 ROWS = [("cat", "dog"), ("owl",), ("cat",), ("dog", "owl"), ("fox", "owl"), ("fox",), (), ("cat", "fox")] * 2

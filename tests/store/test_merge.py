@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from clbench.errors import StoreError, UsageError
-from clbench.store.folder import DONE, SUMS, Run, RunWriter, find_runs, run_folder
-from clbench.store.merge import damage, find_run, merge, run_name
+from clbench.store.folder import DONE, SUMS, Run, RunWriter, find_run, find_runs, run_folder, run_name
+from clbench.store.merge import merge
+from clbench.store.verify import damage
 
 Make = Callable[..., Path]
 

@@ -7,10 +7,10 @@ import torch
 
 from clbench import Batch, Strategy, plugins
 from clbench.errors import UsageError
+from clbench.running.build import Prepared, build_scenario
 from clbench.running.config import resolve
-from clbench.running.execute import Prepared, build_scenario
-from clbench.scenario.protocols import IMAGES, MISSING, REPLAY_LABELS, ReplayLabels
-from clbench.scenario.tasks import Samples
+from clbench.scenario.protocols import IMAGES, MISSING, REPLAY_LABELS
+from clbench.scenario.samples import ReplayLabels, Samples
 from clbench.testing import check_hidden_labels, check_memory, check_resumed, check_scenario, check_strategy
 
 STRATEGIES = sorted(plugins.available("strategy"))

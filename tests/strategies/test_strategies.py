@@ -10,9 +10,9 @@ import torch.nn.functional as F
 
 from clbench import Batch, Strategy
 from clbench.learning.trainer import stream
+from clbench.running.build import Prepared, build_scenario, build_strategy
 from clbench.running.config import resolve
-from clbench.running.execute import Prepared, build_scenario, build_strategy
-from clbench.scenario.tasks import Samples
+from clbench.scenario.samples import Samples
 
 CPU = torch.device("cpu")
 
@@ -202,7 +202,8 @@ def test_lwf_supervises_replayed_samples_by_their_labels(monkeypatch: pytest.Mon
 
 
 def test_joint_sees_every_task_at_once() -> None:
-    from clbench.learning.trainer import Listener, train
+    from clbench.learning.listener import Listener
+    from clbench.learning.trainer import train
 
     class Tasks(Listener):
         def __init__(self) -> None:

@@ -1,0 +1,52 @@
+"""Hears what happens in a run: what the trainer tells, and to whom."""
+
+from dataclasses import dataclass
+
+from clbench.arrays import ScoreArray
+from clbench.errors import ClbenchError
+from clbench.learning.batch import Values
+
+
+class Diverged(ClbenchError):
+    """A loss or a score that is not finite.
+
+    step: of the task, from 0; None where it was an evaluation. The trainer and the recorder know where.
+    """
+
+    def __init__(self, message: str, task: int | None = None, step: int | None = None) -> None:
+        super().__init__(message)
+        self.task = task
+        self.step = step
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What one pass over the test images gave.
+
+    logits: (N_test, C) float32, rows as in `Scenario.test_indices()`.
+    positive_angle: degrees, None where the strategy does not score through the model's head.
+    train_seconds: of the task just learned; eval_seconds: of this pass.
+    memory_counts: for each class (C) the samples in the memory that are stored with it; None without a memory.
+    """
+
+    logits: ScoreArray
+    positive_angle: float | None
+    train_seconds: float
+    eval_seconds: float
+    memory_counts: list[int] | None = None
+
+
+class Listener:
+    """Hears what happens in a run; every method may be left as it is."""
+
+    def features(self, done: int, total: int) -> None:
+        """So many of the missing blocks of a frozen backbone's maps are computed."""
+
+    def task_started(self, task: int, tasks: int, steps: int) -> None:
+        """One of so many tasks begins, with that many steps to come."""
+
+    def stepped(self, task: int, step: int, values: Values, images: int) -> None:
+        """A step is done; `images` counts the new images of its batch. Called at every step: must not block."""
+
+    def evaluated(self, task: int, evaluation: Evaluation) -> None:
+        """A task's evaluation is done."""

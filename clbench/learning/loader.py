@@ -1,0 +1,88 @@
+"""Reads the pixels of samples and puts everything on the device."""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from clbench.arrays import IntArray
+from clbench.data.collection import ImageSource
+from clbench.learning.batch import Batch
+from clbench.scenario.samples import Samples
+
+WORKERS = 2
+"""Threads that decode images ahead, by default."""
+AHEAD = 2
+"""Batches whose images are read before they are asked for."""
+KEPT_BYTES = 2 * 10**9
+"""A memory whose decoded images take more is decoded again at each replay."""
+
+
+class Loader:
+    """Reads the pixels of samples and puts everything on the device.
+
+    Where images are decoded from files, threads read those of the next batches while one is learned, and those of the
+    memory are kept decoded, so that a replayed image is decoded once. What is read does not depend on either.
+    """
+
+    def __init__(self, images: ImageSource, device: torch.device, workers: int = 0) -> None:
+        """workers: threads that read; 0 reads everything when it is asked for, as does an image source in memory."""
+        self._images, self._device = images, device
+        self._threads = ThreadPoolExecutor(workers, "clbench-images") if workers and images.decodes else None
+        self._ahead: dict[int, Future[Tensor]] = {}
+        self._kept: dict[int, Future[Tensor]] = {}
+        self._memory: frozenset[int] = frozenset()
+
+    def __call__(self, samples: Samples) -> Batch:
+        return Batch(
+            self._on_device(self._read(samples.indices)),
+            self._on_device(torch.from_numpy(samples.labels.astype(np.float32))),
+            self._on_device(torch.tensor(samples.known)),
+            samples,
+        )
+
+    def ahead(self, batches: Iterable[Samples]) -> Iterator[Samples]:
+        """The same batches; the images of the next ones are read meanwhile."""
+        if self._threads is None:
+            yield from batches
+            return
+        waiting: deque[Samples] = deque()
+        for samples in batches:
+            for index in samples.indices.tolist():
+                self._ahead[index] = self._future(index)
+            waiting.append(samples)
+            if len(waiting) > AHEAD:
+                yield waiting.popleft()
+        yield from waiting
+
+    def keep(self, indices: IntArray) -> None:
+        """Say which images a memory holds, so that they stay decoded; all others need not."""
+        if self._threads is None:
+            return
+        fits = len(indices) * 3 * self._images.size**2 <= KEPT_BYTES
+        self._memory = frozenset(indices.tolist() if fits else ())
+        self._kept = {index: pixels for index, pixels in self._kept.items() if index in self._memory}
+
+    def _read(self, indices: IntArray) -> Tensor:
+        if self._threads is None:
+            return self._images.read(indices)
+        futures = {index: self._future(index) for index in indices.tolist()}
+        pixels = torch.stack([futures[index].result() for index in indices.tolist()])
+        for index in futures:
+            self._ahead.pop(index, None)
+        self._kept = {index: kept for index, kept in self._kept.items() if index in self._memory} | futures
+        return pixels
+
+    def _future(self, index: int) -> Future[Tensor]:
+        """An image's pixels (3, S, S), read already, being read, or about to be."""
+        assert self._threads is not None
+        known = self._kept.get(index) or self._ahead.get(index)
+        return known or self._threads.submit(lambda: self._images.read(np.array([index]))[0])
+
+    def _on_device(self, tensor: Tensor) -> Tensor:
+        if self._device.type == "cuda":  # through pinned memory, so that copies overlap with the running step
+            return tensor.pin_memory().to(self._device, non_blocking=True)
+        return tensor.to(self._device)

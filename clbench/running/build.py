@@ -1,0 +1,115 @@
+"""From a configuration to what a run needs: scenario, model, memory and strategy, all seeded."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from clbench import plugins
+from clbench.learning.listener import Listener
+from clbench.learning.loader import WORKERS, Loader
+from clbench.learning.optim import build_optimizer
+from clbench.learning.strategy import Setup, Strategy
+from clbench.learning.trainer import build_criterion
+from clbench.models.features import FeatureSource
+from clbench.models.network import Network, build_model
+from clbench.models.weights import weights_record
+from clbench.randomness import generator
+from clbench.running.config import Config
+from clbench.scenario.tasks import Scenario
+from clbench.store.folder import run_folder
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A configuration together with its data: all that is the same for every seed."""
+
+    config: Config
+    scenario: Scenario
+
+    @cached_property
+    def manifest(self) -> dict[str, Any]:
+        return self.scenario.manifest()
+
+    @cached_property
+    def weights(self) -> dict[str, Any]:
+        dataset = plugins.load("scenario", self.config.scenario).dataset
+        return weights_record(self.config.options["model"], dataset)
+
+    @cached_property
+    def config_hash(self) -> str:
+        return self.config.hash(scenario_name=self.scenario.name, data=self.manifest["hash"], weights=self.weights)
+
+    def folder(self, out: Path, seed: int) -> Path:
+        """Where the run with this seed goes."""
+        return run_folder(out, self.scenario.name, self.config.strategy, self.config_hash, seed)
+
+    def identity(self, seed: int, device: torch.device) -> dict[str, Any]:
+        """What must be the same for a run to go on from a checkpoint."""
+        return {"config": self.config_hash, "data": self.manifest["hash"], "seed": seed, "device": device.type}
+
+
+def build_scenario(config: Config, data_root: Path | None = None) -> Scenario:
+    """The configured scenario, limited if the configuration says so. Raises DataError."""
+    builder = plugins.load("scenario", config.scenario)(config.options["scenario"], data_root)
+    scenario: Scenario = builder.build()
+    return scenario if config.limit is None else scenario.limited(config.limit)
+
+
+def build_strategy(
+    prepared: Prepared,
+    seed: int,
+    device: torch.device,
+    *,
+    cache: Path | None = None,
+    listeners: Sequence[Listener] = (),
+    workers: int = WORKERS,
+) -> Strategy:
+    """Model, optimiser, memory and strategy of one run, all seeded.
+
+    workers: threads that decode images ahead.
+    cache: where the maps of a frozen backbone are kept; in memory without one. They are computed here.
+    """
+    config, scenario = prepared.config, prepared.scenario
+    strategy_class = plugins.load("strategy", config.strategy)
+    first = scenario.joined()[0] if strategy_class.joint else scenario[0]
+    columns = len(first.classes) if scenario.growing else scenario.num_classes
+    model: Network = build_model(config.options["model"], columns, seed).to(device)
+    features = frozen_features(scenario, model, device, cache, listeners) if model.frozen else None
+    memory = None
+    if config.memory:
+        policy = plugins.load("memory", config.memory)
+        memory = policy(config.options["memory"], scenario.num_classes, generator(seed, "memory"))
+    setup = Setup(
+        options=config.options["strategy"],
+        model=model,
+        optimizer=build_optimizer(config.options["train"], model),
+        criterion=build_criterion(config.options["train"]),
+        memory=memory,
+        loader=Loader(features or scenario.images, device, workers),
+        device=device,
+        seed=seed,
+        grad_clip=config.options["train"].grad_clip,
+        replay_labels=scenario.replay,
+        feature_seconds=features.seconds if features else 0.0,
+    )
+    strategy: Strategy = strategy_class(setup)
+    return strategy
+
+
+def frozen_features(
+    scenario: Scenario, model: Network, device: torch.device, cache: Path | None, listeners: Sequence[Listener]
+) -> FeatureSource:
+    """The maps of every image that the scenario's tasks use."""
+
+    def progress(done: int, total: int) -> None:
+        for listener in listeners:
+            listener.features(done, total)
+
+    source = FeatureSource(scenario.images, scenario.ids, model, device, cache)
+    source.prepare(np.concatenate([scenario.test_indices(), *(task.train for task in scenario)]), progress)
+    return source
