@@ -72,7 +72,7 @@ def prepare(
     _tell(built)
     paths, size = built.images.paths, built.images.size
     FileImages(root, paths, size).read(np.linspace(0, len(paths) - 1, SAMPLES).astype(np.int64))
-    files = checksums.files_of(root, builder.data_parts(), built)
+    files = checksums.files_of(root, builder.data_parts(), paths)
     with _progress("checksums") as progress:
         sums = checksums.write(root, built.name, files, progress)
     print(f"{len(files):,} files: {checksums.manifest(root, built.name)}")

@@ -14,7 +14,6 @@ from pathlib import Path
 from clbench.data.collection import DataPart
 from clbench.errors import DataError
 from clbench.files import OWN, sha256, write_bytes
-from clbench.scenario.tasks import Scenario
 
 Progress = Callable[[int, int], None]
 """(files done, files to do)"""
@@ -28,9 +27,9 @@ def manifest(root: Path, scenario: str) -> Path:
     return root / OWN / f"{scenario}.sha256"
 
 
-def files_of(root: Path, parts: Iterable[DataPart], scenario: Scenario) -> list[str]:
-    """Every file below the data root that the scenario reads: its images, and all in `parts` that is not images."""
-    images = set(scenario.images.paths)
+def files_of(root: Path, parts: Iterable[DataPart], paths: Iterable[str]) -> list[str]:
+    """Every file below the root that a scenario reads: its images (`paths`), and all in `parts` that is not images."""
+    images = set(paths)
     folders = {f"{Path(path).parent.as_posix()}/" for path in images}
     found = set(images)
     for part in parts:

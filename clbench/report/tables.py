@@ -11,7 +11,6 @@ from clbench.errors import UsageError, unknown
 from clbench.report.ranks import mean_ranks
 from clbench.report.remarks import expected_seeds, marked
 from clbench.report.rows import ANGLE, Row
-from clbench.scenario.tasks import GROUPS
 
 EMPTY = "–"
 """A cell whose value is not defined."""
@@ -98,8 +97,7 @@ def table_groups(
 
 def main_columns(row: Row) -> tuple[str, ...]:
     """The first default table: mAP, in the frequency groups that the row's scenario has, and averaged over tasks."""
-    known = row.first.env["manifest"]["groups"]
-    return ("mAP", *(f"mAP:{group}" for group in GROUPS if group in known), "average_mAP")
+    return ("mAP", *(f"mAP:{group}" for group in row.first.env["manifest"]["groups"]), "average_mAP")
 
 
 def _check_columns(rows: Sequence[Row], columns: Sequence[str]) -> None:

@@ -1,0 +1,1 @@
+"""Many runs: what each is, and how a list of them is carried out."""
