@@ -4,13 +4,15 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-from torch import Tensor
 
 from clbench.arrays import IntArray, LabelArray
 from clbench.errors import DataError
+
+if TYPE_CHECKING:  # torch takes seconds to import, and scenarios are listed without it
+    from torch import Tensor
 
 
 class ImageSource(Protocol):

@@ -7,7 +7,7 @@ import torch
 
 from clbench.arrays import IntArray
 from clbench.errors import DataError
-from clbench.learning import batch
+from clbench.learning import loader as module
 from clbench.learning.loader import AHEAD, Loader
 from clbench.scenario.samples import Samples
 
@@ -81,7 +81,7 @@ def test_a_replayed_image_is_decoded_once_as_long_as_the_memory_holds_it() -> No
 
 
 def test_a_memory_too_large_is_decoded_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batch, "KEPT_BYTES", 3 * 2 * 2 * 2 - 1)
+    monkeypatch.setattr(module, "KEPT_BYTES", 3 * 2 * 2 * 2 - 1)
     files = Files()
     loader = Loader(files, CPU, 1)
     shown(loader, 0, 1)
@@ -92,7 +92,7 @@ def test_a_memory_too_large_is_decoded_again(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_memory_that_grows_too_large_lets_go_of_what_it_had(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batch, "KEPT_BYTES", 3 * 2 * 2 * 2)
+    monkeypatch.setattr(module, "KEPT_BYTES", 3 * 2 * 2 * 2)
     files = Files()
     loader = Loader(files, CPU, 1)
     shown(loader, 0, 1)
