@@ -26,6 +26,7 @@ from clbench.learning.trainer import stream
 from clbench.running.build import Prepared, build_scenario, build_strategy
 from clbench.running.config import resolve
 from clbench.scenario.tasks import Scenario
+from clbench.scenario.views import limited
 
 WARM_UP = 5
 """First steps that are not counted."""
@@ -53,7 +54,7 @@ def steps(strategy: Strategy, prepared: Prepared, count: int) -> Iterator[tuple[
 def compare(name: str, scenario: Scenario, count: int) -> None:
     """Prints kept against computed maps."""
     for chosen in ("er", "dlfl"):
-        prepared = Prepared(resolve("digits-seq", chosen, settings=SETTINGS), scenario.limited(count * 10))
+        prepared = Prepared(resolve("digits-seq", chosen, settings=SETTINGS), limited(scenario, count * 10))
         cpu = torch.device("cpu")
         with tempfile.TemporaryDirectory() as cache:
             kept, computed = (build_strategy(prepared, 0, cpu, cache=Path(cache)) for _ in range(2))

@@ -37,7 +37,9 @@ MARKDOWN_TABLE = re.compile(r"^\| strategy .*?(?=\n\n|\Z)", re.MULTILINE | re.DO
 
 def config_hashes(scenario: str, strategies: Sequence[str], limit: int | None = None) -> dict[str, str]:
     """Strategy -> the hash of its configuration and data as the code has them today."""
-    configs = {name: resolve(scenario, name, limit=limit) for name in strategies}
+    configs = {
+        name: resolve(scenario, name, view="all" if limit is None else f"limited:{limit}") for name in strategies
+    }
     built = build_scenario(configs[strategies[0]])
     return {name: Prepared(config, built).config_hash for name, config in configs.items()}
 

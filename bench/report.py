@@ -58,7 +58,7 @@ def content() -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         },
     }
     options = {"model": {"head": "linear"}, "train": {"epochs": 1}, "memory": {"size": 400}}
-    config = {"scenario": SCENARIO, "strategy": STRATEGY, "memory": "reservoir", "limit": None, "options": options}
+    config = {"scenario": SCENARIO, "strategy": STRATEGY, "memory": "reservoir", "view": "all", "options": options}
     return config | {"protocol": {"images": "exclusive", "missing": "none"}}, env, metrics
 
 

@@ -15,6 +15,9 @@ from clbench.errors import UsageError, unknown
 
 T = TypeVar("T")
 
+NEVER = object()
+"""What an option is never equal to: it is always part of a run's identity."""
+
 _TRUE, _FALSE = {"true", "yes", "on", "1"}, {"false", "no", "off", "0"}
 
 
@@ -26,13 +29,23 @@ def option(
     at_least: float | None = None,
     above: float | None = None,
     path: bool = False,
+    neutral: Any = NEVER,
 ) -> Any:
     """A dataclass field with its explanation (unit and source) and its bounds.
 
     choices: the values there are; one like `timm:NAME` stands for every value that begins so.
     path: the value may name a file or folder, so it is no part of a run's identity; what stands there is.
+    neutral: the value with which a run is what it was before there was this option; then the option is no part of the
+        run's identity. Every option that is added after a release has one.
     """
-    metadata = {"help": help, "choices": choices, "at_least": at_least, "above": above, "path": path}
+    metadata = {
+        "help": help,
+        "choices": choices,
+        "at_least": at_least,
+        "above": above,
+        "path": path,
+        "neutral": neutral,
+    }
     return field(default=default, metadata=metadata)
 
 
@@ -60,6 +73,12 @@ def infos(cls: type) -> list[OptionInfo]:
         )
         for f in fields(cls)
     ]
+
+
+def identity(options: Any) -> dict[str, Any]:
+    """Option -> value, of those that make a run what it is: no paths, and none at its neutral value."""
+    values = {f: getattr(options, f.name) for f in fields(options) if not f.metadata.get("path")}
+    return {f.name: value for f, value in values.items() if value != f.metadata.get("neutral", NEVER)}
 
 
 def names(cls: type) -> list[str]:

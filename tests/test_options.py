@@ -3,7 +3,7 @@ from dataclasses import dataclass
 import pytest
 
 from clbench.errors import UsageError
-from clbench.options import build, infos, names, option
+from clbench.options import build, identity, infos, names, option
 
 
 @dataclass(frozen=True)
@@ -56,3 +56,17 @@ def test_description_has_default_help_and_choices() -> None:
         "which rule",
         ("one", "two"),
     )
+
+
+@dataclass(frozen=True)
+class Later(Options):
+    """The same options, and two that came after a release."""
+
+    smooth: float = option(0.1, "a new one, of which 0 is how it was before", neutral=0.0)
+    note: str = option("", "a file", path=True)
+
+
+def test_an_option_at_its_neutral_value_is_no_part_of_the_identity() -> None:
+    before, after = identity(Options()), identity(build(Later, {"smooth": 0.0, "note": "/some/file"}))
+    assert before == after
+    assert identity(Later()) == {**before, "smooth": 0.1}

@@ -69,9 +69,11 @@ def run(
         typer.Option(envvar="CLBENCH_WEIGHTS", help="Backbone's initial weights: none, imagenet or FILE.safetensors."),
     ] = None,
     seed: Annotated[str, typer.Option(envvar="CLBENCH_SEED", help="0, 0..4 or 0,2,5.")] = "0",
+    view: Annotated[
+        str, typer.Option(envvar="CLBENCH_VIEW", help="How much of the scenario: all, limited:N images, first:K tasks.")
+    ] = "all",
     limit: Annotated[
-        int | None,
-        typer.Option(envvar="CLBENCH_LIMIT", help="At most N training and N test images of each task; marked limited."),
+        int | None, typer.Option(envvar="CLBENCH_LIMIT", help="Short for --view limited:N, a trial of the machinery.")
     ] = None,
     settings: Settings = None,
     config: Annotated[
@@ -111,7 +113,8 @@ def run(
     from clbench.running.resume import Schedule
 
     chosen_memory = DEFAULT_MEMORY if memory is None else None if memory == "none" else memory
-    configs = [resolve(scenario, name, memory=chosen_memory, limit=limit, settings=wanted) for name in names]
+    shown = view if limit is None else f"{view}+limited:{limit}"
+    configs = [resolve(scenario, name, memory=chosen_memory, view=shown, settings=wanted) for name in names]
     chosen_device = choose_device(device)
     say(f"building {scenario} …")
     built = build_scenario(configs[0], data_root)

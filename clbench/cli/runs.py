@@ -15,7 +15,7 @@ def list_runs(out: Path, json: bool) -> None:
     """Print every run below a results folder."""
     from clbench.report import formats
     from clbench.report.rows import collect
-    from clbench.report.tables import EMPTY, Table, percent
+    from clbench.report.tables import EMPTY, Table, percent, seen
     from clbench.store.folder import find_runs
 
     listed: list[dict[str, Any]] = []
@@ -31,7 +31,7 @@ def list_runs(out: Path, json: bool) -> None:
                     "seed": run.seed,
                     "state": run.state,
                     "reason": run.status["reason"],
-                    "limited": row.limited,
+                    "view": row.view,
                     "mAP": values.get(run.seed),
                     "folder": str(run.folder),
                 }
@@ -41,7 +41,7 @@ def list_runs(out: Path, json: bool) -> None:
         return
     cells = tuple(
         (
-            run["label"] + (" LIMITED" if run["limited"] else ""),
+            run["label"] + seen(run["view"]),
             run["scenario"],
             f"{run['config_hash']}/seed{run['seed']}",
             run["state"],

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from clbench.report.formats import WIDTH, text
-from clbench.report.rows import Row
+from clbench.report.rows import WHOLE, Row
 from clbench.report.tables import COSTS, EMPTY, Table, heading_of, percent, scale_of
 from clbench.store.folder import DONE, Run
 
@@ -52,14 +52,14 @@ def as_json(run: Run) -> dict[str, Any]:
 
 def _configuration(run: Run) -> dict[str, str]:
     config = run.config
-    limit = {"limit": f"{config['limit']} images of each task: no result"} if config["limit"] else {}
+    view = {} if config["view"] == WHOLE else {"view": config["view"]}
     sections = {
         section: ", ".join(f"{name}={value}" for name, value in options.items())
         for section, options in config["options"].items()
         if options
     }
     memory = f"{config['memory']}, {sections['memory']}" if config["memory"] else "none"
-    return limit | sections | {"memory": memory}
+    return view | sections | {"memory": memory}
 
 
 def _data(run: Run) -> dict[str, str]:

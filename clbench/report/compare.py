@@ -187,11 +187,11 @@ def comparable(a: Row, b: Row) -> None:
 
 
 def differing_axes(a: Row, b: Row) -> dict[str, tuple[Any, Any]]:
-    """Axis -> both values, of scenario, protocol, limit and data."""
+    """Axis -> both values, of scenario, protocol, view and data."""
 
     def axes(row: Row) -> Mapping[str, Any]:
         run = row.first
-        data = {"limit": run.config["limit"], "data manifest": run.env["manifest"]["hash"][:12]}
+        data = {"view": run.config["view"], "data manifest": run.env["manifest"]["hash"][:12]}
         return {"scenario": run.scenario, **run.config["protocol"], **data}
 
     first, second = axes(a), axes(b)

@@ -63,7 +63,7 @@ def as_csv(rows: Sequence[Row]) -> str:
             "config_hash": row.first.config_hash,
             "options": json.dumps(row.changed),
             "status": row.status,
-            "limited": row.limited,
+            "view": row.view,
             "frozen": row.frozen,
             "leak": row.leak,
             "n": len(row.done),

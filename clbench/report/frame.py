@@ -14,7 +14,7 @@ if TYPE_CHECKING:  # pandas is imported when it is needed
 def load_runs(out: str | Path = DEFAULT_OUT) -> "pd.DataFrame":
     """One line for each run below a results folder, done or not.
 
-    Columns: scenario, strategy, label, config_hash, seed, state, limited, then every final metric as a fraction
+    Columns: scenario, strategy, label, config_hash, seed, state, view, then every final metric as a fraction
     (`mAP`, `forgetting_mAP`, `mAP:minority` …; NaN where the run is not done or the metric is not defined).
 
     Raises:
@@ -35,7 +35,7 @@ def load_runs(out: str | Path = DEFAULT_OUT) -> "pd.DataFrame":
                 "config_hash": run.config_hash,
                 "seed": run.seed,
                 "state": run.state,
-                "limited": row.limited,
+                "view": row.view,
             }
             lines.append(line | {name: by_run[run] for name, by_run in values.items() if run in by_run})
     return pd.DataFrame(lines)

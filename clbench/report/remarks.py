@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from string import ascii_lowercase
 
-from clbench.report.rows import Row
+from clbench.report.rows import WHOLE, Row
 from clbench.store.folder import DONE
 
 
@@ -22,9 +22,8 @@ def remarks(row: Row, seeds: Sequence[int]) -> list[str]:
     not_run = sorted(set(seeds) - {run.seed for run in row.runs})
     if not_run:
         found.append(f"fewer seeds: {', '.join(map(str, not_run))} not run")
-    if row.limited:
-        limit = row.first.config["limit"]
-        found.append(f"limited to {limit} training and {limit} test images of each task: no result")
+    if row.view != WHOLE:
+        found.append(f"only {row.view} of the scenario was seen: no result")
     if row.frozen:
         found.append("frozen backbone: only the head was trained")
     if row.leak:

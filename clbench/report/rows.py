@@ -12,6 +12,9 @@ import numpy as np
 from clbench.randomness import generator
 from clbench.store.folder import DONE, STATES, Run
 
+WHOLE = "all"
+"""The view of runs that saw the whole scenario."""
+
 RESAMPLES = 2000
 """Bootstrap resamples behind the 95 % interval."""
 
@@ -45,8 +48,9 @@ class Row:
         return f"{self.first.strategy} ({changed})" if changed else self.first.strategy
 
     @property
-    def limited(self) -> bool:
-        return self.first.config["limit"] is not None
+    def view(self) -> str:
+        """How much of the scenario its runs saw."""
+        return str(self.first.config["view"])
 
     @property
     def frozen(self) -> bool:
@@ -116,7 +120,7 @@ class Row:
             "config_hash": run.config_hash,
             "options": self.changed,
             "status": self.status,
-            "limited": self.limited,
+            "view": self.view,
             "frozen": self.frozen,
             "leak": self.leak,
             "protocol": run.config["protocol"],

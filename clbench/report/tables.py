@@ -10,7 +10,7 @@ from typing import Any
 from clbench.errors import UsageError, unknown
 from clbench.report.ranks import mean_ranks
 from clbench.report.remarks import expected_seeds, marked
-from clbench.report.rows import ANGLE, Row
+from clbench.report.rows import ANGLE, WHOLE, Row
 
 EMPTY = "–"
 """A cell whose value is not defined."""
@@ -131,21 +131,26 @@ def percent(value: float) -> str:
 
 
 def by_data(rows: Sequence[Row]) -> list[list[Row]]:
-    """Rows that may stand in one table: same scenario, protocol, data and limit."""
+    """Rows that may stand in one table: same scenario, protocol, data and view."""
 
-    def key(row: Row) -> tuple[str, str, str, int]:
+    def key(row: Row) -> tuple[str, str, str, str]:
         run = row.first
         protocol = json.dumps(run.config["protocol"], sort_keys=True)
-        return run.scenario, protocol, run.env["manifest"]["hash"], run.config["limit"] or 0
+        return run.scenario, protocol, run.env["manifest"]["hash"], run.config["view"]
 
     return [list(members) for _, members in groupby(sorted(rows, key=key), key)]
+
+
+def seen(view: str) -> str:
+    """What a heading says of a view that is not the whole scenario, with a space before it."""
+    return "" if view == WHOLE else f" {view.upper()}"
 
 
 def title(row: Row) -> str:
     """Scenario and its size."""
     manifest = row.first.env["manifest"]
     size = f"{len(manifest['tasks'])} tasks, {len(manifest['classes'])} classes"
-    return f"{row.first.scenario}{' LIMITED' if row.limited else ''} ({size})"
+    return f"{row.first.scenario}{seen(row.view)} ({size})"
 
 
 def footnotes(rows: Sequence[Row]) -> tuple[str, ...]:

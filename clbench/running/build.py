@@ -21,6 +21,7 @@ from clbench.models.weights import weights_record
 from clbench.randomness import generator
 from clbench.running.config import Config
 from clbench.scenario.tasks import Scenario
+from clbench.scenario.views import seen_through
 from clbench.store.folder import run_folder
 
 
@@ -54,10 +55,10 @@ class Prepared:
 
 
 def build_scenario(config: Config, data_root: Path | None = None) -> Scenario:
-    """The configured scenario, limited if the configuration says so. Raises DataError."""
+    """The configured scenario, through the configured view. Raises DataError and UsageError."""
     builder = plugins.load("scenario", config.scenario)(config.options["scenario"], data_root)
     scenario: Scenario = builder.build()
-    return scenario if config.limit is None else scenario.limited(config.limit)
+    return seen_through(scenario, config.view)
 
 
 def build_strategy(

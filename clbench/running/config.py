@@ -15,7 +15,8 @@ from clbench.errors import UsageError, unknown
 from clbench.files import digest
 from clbench.learning.options import TrainOptions
 from clbench.models import ModelOptions
-from clbench.options import build, names
+from clbench.options import build, identity, names
+from clbench.scenario.views import ALL, canonical
 from clbench.store.folder import SCHEMA
 
 DEFAULT_MEMORY = "default"
@@ -34,7 +35,7 @@ class Config:
     scenario: str
     strategy: str
     memory: str | None
-    limit: int | None
+    view: str
     options: Mapping[str, Any]
     changed: Mapping[str, Any]
 
@@ -45,7 +46,7 @@ class Config:
             "scenario": self.scenario,
             "strategy": self.strategy,
             "memory": self.memory,
-            "limit": self.limit,
+            "view": self.view,
             "options": {section: asdict(options) for section, options in self.options.items()},
             "changed": dict(self.changed),
         }
@@ -53,24 +54,20 @@ class Config:
     def hash(self, *, scenario_name: str, data: str, weights: Mapping[str, Any]) -> str:
         """Twelve hexadecimal digits for all that makes the numbers what they are.
 
-        data: the manifest's hash. weights: the record of the initial weights. Options that hold a path are left out;
-        what stands in those files is in `data` and `weights`.
+        data: the manifest's hash. weights: the record of the initial weights. Of options only what
+        `clbench.options.identity` gives, so that a new one at its neutral value leaves finished runs what they are.
         """
-        sections = {
-            section: {f.name: getattr(options, f.name) for f in fields(options) if not f.metadata.get("path")}
-            for section, options in self.options.items()
-        }
-        identity = {
+        whole = {
             "schema": SCHEMA,
             "scenario": scenario_name,
             "strategy": self.strategy,
             "memory": self.memory,
-            "limit": self.limit,
-            "options": sections,
+            "view": self.view,
+            "options": {section: identity(options) for section, options in self.options.items()},
             "data": data,
             "weights": {"source": weights["source"], "sha256": weights["sha256"]},
         }
-        return digest(identity)[:12]
+        return digest(whole)[:12]
 
 
 def resolve(
@@ -78,19 +75,18 @@ def resolve(
     strategy: str,
     *,
     memory: str | None = DEFAULT_MEMORY,
-    limit: int | None = None,
+    view: str = ALL,
     settings: Mapping[str, Any] | None = None,
 ) -> Config:
     """Find the plugins, put the layers of options together and check that they go together.
 
-    settings: option -> value (text or typed), e.g. ``{"lr": "1e-3", "memory.size": 400}``.
+    view: how much of the scenario, see `clbench.scenario.views`. settings: option -> value (text or typed), e.g.
+    ``{"lr": "1e-3", "memory.size": 400}``.
 
     Raises:
         UsageError: an unknown name or option, a bad value, or a combination that the strategy refuses.
         PluginError: a plugin that cannot be loaded.
     """
-    if limit is not None and limit < 1:
-        raise UsageError(f"Expected --limit to be at least 1 image but got {limit}.")
     builder, chosen = plugins.load("scenario", scenario), plugins.load("strategy", strategy)
     policy = chosen.memory_policy if memory == DEFAULT_MEMORY else memory
     classes = {
@@ -115,7 +111,7 @@ def resolve(
             if value != getattr(plain[name], option):
                 # of a path only its last part, so that labels are the same on every machine
                 changed[option] = PurePath(value).name if _is_path(sections[name], option) else value
-    return Config(scenario, strategy, policy, limit, options, changed)
+    return Config(scenario, strategy, policy, canonical(view), options, changed)
 
 
 def _defaults(

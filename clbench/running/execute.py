@@ -25,6 +25,7 @@ from clbench.running.config import DEFAULT_MEMORY, resolve
 from clbench.running.recording import Recorder, costs, score
 from clbench.running.resume import Checkpointer, Schedule, WhilePreparing
 from clbench.running.stops import Requests, Stopped, passing, reason
+from clbench.scenario.views import ALL
 from clbench.store.checkpoint import Checkpoint
 from clbench.store.folder import (
     CHECKPOINTS,
@@ -46,7 +47,7 @@ def run(
     *,
     seeds: Sequence[int] = (0,),
     memory: str | None = DEFAULT_MEMORY,
-    limit: int | None = None,
+    view: str = ALL,
     settings: Mapping[str, Any] | None = None,
     data_root: Path | None = None,
     out: Path = DEFAULT_OUT,
@@ -57,13 +58,14 @@ def run(
 ) -> list[Run]:
     """Run a strategy on a scenario, once for each seed; a run that is done already is not run again.
 
-    settings: option -> value, as `--set` takes them, e.g. ``{"head": "dlfl", "lr": 1e-3}``.
+    view: how much of the scenario, e.g. `limited:40`. settings: option -> value, as `--set` takes them, e.g.
+    ``{"head": "dlfl", "lr": 1e-3}``.
     workers: threads that decode images ahead; results do not depend on them.
 
     Raises:
         UsageError, PluginError, DataError: nothing has run. Whatever a run raises is recorded in its folder first.
     """
-    config = resolve(scenario, strategy, memory=memory, limit=limit, settings=settings)
+    config = resolve(scenario, strategy, memory=memory, view=view, settings=settings)
     chosen, prepared = choose_device(device), Prepared(config, build_scenario(config, data_root))
     return [
         execute(prepared, seed, out=out, device=chosen, listeners=listeners, rerun=rerun, workers=workers)

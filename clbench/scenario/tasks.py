@@ -12,7 +12,6 @@ import numpy as np
 
 from clbench.arrays import BoolArray, IntArray, LabelArray
 from clbench.data.collection import ImageSource
-from clbench.randomness import generator
 from clbench.scenario.samples import ReplayLabels
 
 GROUPS = ("majority", "moderate", "minority")
@@ -120,27 +119,6 @@ class Scenario(Sequence[Task]):
         classes = tuple(c for task in self.tasks for c in task.classes)
         everything = Task("all", classes, train, labels, np.ones_like(labels, np.bool_), self.test_indices())
         return replace(self, tasks=(everything,), replay=None)
-
-    def limited(self, n: int) -> "Scenario":
-        """At most n training and n test images of each task, drawn with a fixed seed, in the task's own order."""
-
-        def few(count: int, *purpose: str | int) -> IntArray:
-            return np.sort(generator(0, "limit", *purpose).permutation(count)[:n])
-
-        tasks = []
-        for number, task in enumerate(self.tasks):
-            train, test = few(len(task.train), "train", number), few(len(task.test), "test", number)
-            tasks.append(
-                replace(
-                    task,
-                    train=task.train[train],
-                    labels=task.labels[train],
-                    known=task.known[train],
-                    test=task.test[test],
-                )
-            )
-        note = f"limited to {n} training and {n} test images of each task"
-        return replace(self, tasks=tuple(tasks), notes=(*self.notes, note))
 
     def manifest(self) -> dict[str, Any]:
         """What the data are: sizes, class names, notes, and a SHA-256 over ids, labels, masks, order and pixels.

@@ -156,7 +156,7 @@ def export(run: Run, kind: str, folder: Path) -> None:
 
 def params(config: Mapping[str, Any]) -> dict[str, str]:
     """Every option of a run as text: `train.lr` -> `0.001`."""
-    found = {name: str(config[name]) for name in ("scenario", "strategy", "memory", "limit") if name in config}
+    found = {name: str(config[name]) for name in ("scenario", "strategy", "memory", "view") if name in config}
     for section, options in config["options"].items():
         found |= {f"{section}.{name}": str(value) for name, value in options.items()}
     return found

@@ -49,5 +49,5 @@ def test_bad_input_is_a_sentence(clbench: CommandLine, arguments: tuple[str, ...
 def test_runs_on_other_data_are_refused(clbench: CommandLine) -> None:
     clbench("run", "--scenario", "debug", "--strategy", "lwf", "--limit", "2")
     code, _, err = clbench("compare", "er", "lwf")
-    assert code == 2 and "differ in limit: None against 2; data manifest:" in err
+    assert code == 2 and "differ in view: all against limited:2; data manifest:" in err
     assert clbench("compare")[0] == 0  # each table on its own

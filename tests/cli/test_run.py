@@ -102,7 +102,7 @@ def test_strategies_times_seeds(clbench: CommandLine, tmp_path: Path) -> None:
 def test_limit_is_recorded(clbench: CommandLine, tmp_path: Path) -> None:
     code, _, err = clbench(*DEBUG, "--strategy", "finetune", "--limit", "2")
     assert code == 0 and "note: limited to 2 training and 2 test images of each task" in err
-    assert json.loads((only_run(tmp_path) / "config.json").read_text())["limit"] == 2
+    assert json.loads((only_run(tmp_path) / "config.json").read_text())["view"] == "limited:2"
     assert "LIMITED" in clbench("report")[1]
 
 
@@ -136,7 +136,11 @@ def test_precedence_of_command_line_environment_and_file(
         (("--weights", "w.safetensors"), 3, "Expected weights in w.safetensors but there is no such file"),
         (("--seed", "1..x"), 2, "Expected --seed like 0, 0..4 or 0,2,5 but got '1..x'."),
         (("--seed", "3..1"), 2, "Expected --seed like"),
-        (("--limit", "0"), 2, "Expected --limit to be at least 1 image but got 0."),
+        (
+            ("--limit", "0"),
+            2,
+            "or several of these joined by +, with numbers above 0, but got 'limited:0'.",
+        ),
         (("--device", "tpu"), 2, "Expected --device to be auto, cpu or cuda but got 'tpu'."),
         (("--strategy", "finetune", "--memory", "prs"), 2, "Finetune has no memory; use --strategy er"),
         (("--config", "no.toml"), 2, "Expected --config to be a TOML file but no.toml gave"),

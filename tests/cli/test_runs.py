@@ -27,10 +27,10 @@ def test_runs_are_listed(clbench: CommandLine, tmp_path: Path) -> None:
         assert f"{run.config_hash}/seed{run.seed}" in line and f"{100 * run.metrics['final']['mAP']:.1f}" in line
     assert lines[-1].startswith("finetune LIMITED")
     listed = json.loads(clbench("list", "runs", "--json")[1])["runs"]
-    assert [(run["strategy"], run["seed"], run["state"], run["limited"]) for run in listed] == [
-        ("er", 0, "done", False),
-        ("er", 1, "done", False),
-        ("finetune", 0, "done", True),
+    assert [(run["strategy"], run["seed"], run["state"], run["view"]) for run in listed] == [
+        ("er", 0, "done", "all"),
+        ("er", 1, "done", "all"),
+        ("finetune", 0, "done", "limited:2"),
     ]
 
 

@@ -42,7 +42,7 @@ def write_run(
     reason: str | None = None,
     changed: dict[str, Any] | None = None,
     epochs: int = 1,
-    limit: int | None = None,
+    view: str = "all",
     manifest: str = "a" * 64,
     joint: bool = False,
     freeze: str | None = None,
@@ -61,7 +61,7 @@ def write_run(
     writer = RunWriter(run_folder(store, scenario, strategy, f"{epochs:04}{manifest[:4]}{len(changed or {}):04}", seed))
     model = {"head": "linear"} | ({"freeze": freeze} if freeze else {})
     options = {"model": model, "train": {"epochs": epochs}}
-    config = {"strategy": strategy, "memory": None, "limit": limit, "options": options, "changed": changed or {}}
+    config = {"strategy": strategy, "memory": None, "view": view, "options": options, "changed": changed or {}}
     writer.json("config.json", config | {"protocol": protocol or {"images": "exclusive"}})
     data: dict[str, Any] = {"hash": manifest, "classes": list("abcd"), "notes": ["3 images left out"]}
     data |= {"tasks": [{"classes": ["a", "b"]}, {"classes": ["c", "d"]}], "train_positives": [5, 9, 2, 4]}

@@ -152,7 +152,7 @@ def test_many_pairs_are_corrected_together(store: Path, make: Make) -> None:
     [
         ({"manifest": "b" * 64}, "data manifest: aaaaaaaaaaaa against bbbbbbbbbbbb"),
         ({"protocol": {"images": "overlapping"}}, "images: exclusive against overlapping"),
-        ({"limit": 5}, "limit: None against 5"),
+        ({"view": "limited:5"}, "view: all against limited:5"),
         ({"scenario": "other"}, "scenario: made against other"),
     ],
 )

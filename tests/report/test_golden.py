@@ -53,7 +53,7 @@ def states(store: Path, make: Make) -> list[Row]:
     make("lwf", 1, INTERRUPTED, reason="SIGTERM")
     make("lwf", 2, RUNNING)
     make("lwf", 0, FAILED, reason="no memory", changed={"lr": 0.5})
-    make("er", 0, limit=8, manifest="c" * 64)
+    make("er", 0, view="limited:8", manifest="c" * 64)
     make("er", 0, manifest="b" * 64, grouped=False)
     return collect(find_runs(store))
 
@@ -89,8 +89,8 @@ def test_no_state_is_missing_from_what_is_read(ending: str) -> None:
         "fewer seeds: 1, 2 not run",
         "frozen backbone",
         "leaked weights",
-        "limited to 8 training and 8 test images",
-        "LIMITED" if ending != "html" else "no result",
+        "only limited:8 of the scenario was seen",
+        "LIMITED:8" if ending != "html" else "no result",
     ):
         assert said in text, said
     assert (

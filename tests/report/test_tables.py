@@ -61,7 +61,7 @@ def test_footnotes_say_protocol_data_and_what_differs(store: Path, make: Make) -
 
 def test_other_data_and_limited_runs_never_share_a_table(store: Path, make: Make) -> None:
     make("er", 0)
-    make("er", 0, manifest="b" * 64, limit=3)
+    make("er", 0, manifest="b" * 64, view="limited:3")
     tables = build_tables(rows(store))
     assert len(tables) == 4 and all(len(table.cells) == 1 for table in tables)
     assert [("LIMITED" in table.title) for table in tables] == [False, False, True, True]
@@ -141,10 +141,10 @@ def test_each_kind_of_caution_has_its_letter(store: Path, make: Make) -> None:
 
 def test_limited_runs_have_a_table_of_their_own_even_where_the_limit_cut_nothing(store: Path, make: Make) -> None:
     make("er", 0)
-    make("lwf", 0, limit=999)
+    make("lwf", 0, view="limited:999")
     plain, limited = build_tables(rows(store))[1::2]
     assert not any(plain.marks) and limited.marks == ("a",)
-    assert "[a] lwf: limited to 999 training and 999 test images of each task: no result." in limited.notes
+    assert "[a] lwf: only limited:999 of the scenario was seen: no result." in limited.notes
 
 
 def test_ranks_rest_on_the_complete_block_alone(store: Path, make: Make) -> None:

@@ -54,9 +54,10 @@ def test_what_does_not_go_together_is_refused(
     assert sentence in str(error.value)
 
 
-def test_limit_must_be_positive() -> None:
-    with pytest.raises(UsageError, match="--limit to be at least 1"):
-        resolve("debug", "er", limit=0)
+def test_a_view_has_one_text() -> None:
+    assert resolve("debug", "er", view="all+limited:03 + first:2").view == "limited:3+first:2"
+    with pytest.raises(UsageError, match="Expected a view"):
+        resolve("debug", "er", view="limited:0")
 
 
 def test_the_hash_holds_what_changes_numbers_and_nothing_else() -> None:
@@ -69,7 +70,7 @@ def test_the_hash_holds_what_changes_numbers_and_nothing_else() -> None:
     assert config.hash(scenario_name="debug", data="other", weights=WEIGHTS) != base
     assert config.hash(scenario_name="other", data="d", weights=WEIGHTS) != base
     assert config.hash(scenario_name="debug", data="d", weights={"source": "file", "sha256": "ab"}) != base
-    assert resolve("debug", "er", limit=3).hash(scenario_name="debug", data="d", weights=WEIGHTS) != base
+    assert resolve("debug", "er", view="limited:3").hash(scenario_name="debug", data="d", weights=WEIGHTS) != base
 
 
 def test_a_path_is_no_part_of_the_identity() -> None:

@@ -47,17 +47,6 @@ def test_joined_is_one_task_with_full_labels(scenario: Scenario) -> None:
     assert joined[0].known.all()
 
 
-def test_limited_takes_a_fixed_subset(scenario: Scenario) -> None:
-    few = scenario.limited(2)
-    for task, whole in zip(few, scenario, strict=True):
-        assert len(task.train) == len(task.labels) == len(task.known) == len(task.test) == 2
-        assert set(task.train) <= set(whole.train) and set(task.test) <= set(whole.test)
-        assert np.array_equal(task.labels, scenario.labels[task.train])
-    assert few.manifest()["hash"] == scenario.limited(2).manifest()["hash"] != scenario.manifest()["hash"]
-    assert few.notes == ("limited to 2 training and 2 test images of each task",)
-    assert [len(task.train) for task in scenario.limited(1000)] == [7, 7, 7]
-
-
 def test_the_manifest_hash_sees_every_part(scenario: Scenario) -> None:
     first = scenario[0]
     flipped = scenario.labels.copy()

@@ -111,7 +111,7 @@ def test_the_contract(name: str, images: str, roots: dict[str, Path | None]) -> 
 def test_whole_runs(name: str, strategy: str, roots: dict[str, Path | None], tmp_path: Path) -> None:
     dataset = plugins.load("scenario", name).dataset
     settings = {key: value for key, value in TINY.items() if not (dataset == "digits" and key == "image_size")}
-    [done] = run(name, strategy, settings=settings, limit=4, data_root=roots[dataset], out=tmp_path)
+    [done] = run(name, strategy, settings=settings, view="limited:4", data_root=roots[dataset], out=tmp_path)
     assert done.state == "done"
     assert 0 < done.metrics["final"]["mAP"] <= 1
     scenario = build(name, roots[dataset], **({} if dataset == "digits" else {"image_size": 16}))
@@ -124,8 +124,8 @@ def test_whole_runs(name: str, strategy: str, roots: dict[str, Path | None], tmp
 
 def test_the_head_grows(roots: dict[str, Path | None], tmp_path: Path) -> None:
     settings = {key: value for key, value in TINY.items() if key != "image_size"}
-    [done] = run("digits-b0-c4", "finetune", settings=settings, limit=4, out=tmp_path)
-    [joint] = run("digits-b0-c4", "joint", settings=settings, limit=4, out=tmp_path)
+    [done] = run("digits-b0-c4", "finetune", settings=settings, view="limited:4", out=tmp_path)
+    [joint] = run("digits-b0-c4", "joint", settings=settings, view="limited:4", out=tmp_path)
     assert done.metrics["cost"]["parameters"] == joint.metrics["cost"]["parameters"]  # both know all 20 in the end
 
 
@@ -134,7 +134,7 @@ def test_scores_of_early_tasks_do_not_know_how_many_are_to_come(tmp_path: Path) 
     settings = {key: value for key, value in TINY.items() if key != "image_size"}
     first = []
     for name in ("digits-b4-c4", "digits-b4-c16"):
-        [done] = run(name, "dlfl", settings=settings, out=tmp_path, limit=40)
+        [done] = run(name, "dlfl", settings=settings, out=tmp_path, view="limited:40")
         first.append(done.metrics["overall"][0])
     assert first[0] == first[1]
 
@@ -211,7 +211,9 @@ def test_missing_images_are_counted_and_listed(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="1 of 243 are missing, e.g. Flickr/train/0100_100.jpg; .* --allow-missing"):
         build("nuswide-b41-c5", tmp_path)
     settings = {**TINY, "allow_missing": True}
-    [done] = run("nuswide-b41-c5", "finetune", settings=settings, limit=2, data_root=tmp_path, out=tmp_path / "out")
+    [done] = run(
+        "nuswide-b41-c5", "finetune", settings=settings, view="limited:2", data_root=tmp_path, out=tmp_path / "out"
+    )
     assert any(note.startswith("2 of 405 images are not there") for note in done.env["manifest"]["notes"])
     listed = (done.folder / "absent.txt").read_text().splitlines()
     assert listed == ["Flickr/train/0100_100.jpg", "Flickr/test/0007_7.jpg"]
