@@ -30,7 +30,7 @@ from clbench.scenario.views import limited
 
 WARM_UP = 5
 """First steps that are not counted."""
-SETTINGS = {"backbone": "efficientnet_lite0", "weights": "imagenet", "freeze": "backbone", "dlfl_width": 0, "lr": 1e-3}
+SETTINGS = {"backbone": "efficientnet_lite0", "weights": "imagenet", "freeze": "backbone", "lr": 1e-3}
 
 
 def photographs(folder: Path, size: int) -> ArrayImages:

@@ -8,6 +8,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Batch",
     "ClbenchError",
+    "Head",
     "Memory",
     "MemoryOptions",
     "Scenario",
@@ -25,6 +26,7 @@ __all__ = [
 _HOMES = {
     "Batch": "clbench.learning.batch",
     "ClbenchError": "clbench.errors",
+    "Head": "clbench.models.head",
     "Memory": "clbench.memory",
     "MemoryOptions": "clbench.memory",
     "Scenario": "clbench.scenario.tasks",
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from clbench.learning.batch import Batch, Values
     from clbench.learning.strategy import Setup, Strategy
     from clbench.memory import Memory, MemoryOptions
+    from clbench.models.head import Head
     from clbench.options import option
     from clbench.report.frame import load_runs
     from clbench.running.execute import run

@@ -1,4 +1,4 @@
-"""Finds scenarios, strategies and memories: one mechanism for built-in and third-party plugins.
+"""Finds scenarios, strategies, memories and heads: one mechanism for built-in and third-party plugins.
 
 A distribution declares a *package* of plugins under one of the entry-point groups below; each public module in it is
 one plugin, and the file name is its name on the command line (`coco_seq.py` -> `coco-seq`). A leading underscore hides
@@ -25,12 +25,13 @@ from typing import Any, Literal
 
 from clbench.errors import PluginError, UsageError, unknown
 
-Kind = Literal["scenario", "strategy", "memory"]
+Kind = Literal["scenario", "strategy", "memory", "head"]
 
 KINDS: dict[Kind, tuple[str, str, str]] = {
     "scenario": ("clbench.scenarios", "clbench.scenario.builder", "ScenarioBuilder"),
     "strategy": ("clbench.strategies", "clbench.learning.strategy", "Strategy"),
     "memory": ("clbench.memories", "clbench.memory", "Memory"),
+    "head": ("clbench.heads", "clbench.models.head", "Head"),
 }
 """Kind -> entry-point group, and where its base class stands."""
 

@@ -18,7 +18,8 @@ class Debug(ScenarioBuilder):
 
     defaults = {
         "train": {"batch_size": 3, "lr": 1e-3},
-        "model": {"backbone": "small", "dlfl_heads": 2, "dlfl_width": 8},
+        "model": {"backbone": "small"},
+        "head.dlfl": {"heads": 2, "width": 8},
         "memory": {"size": 5},
     }
 

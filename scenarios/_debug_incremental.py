@@ -24,7 +24,8 @@ class DebugIncremental(Incremental):
     Options = Options
     defaults = {
         "train": {"batch_size": 5, "lr": 1e-3},
-        "model": {"backbone": "small", "dlfl_heads": 2, "dlfl_width": 8},
+        "model": {"backbone": "small"},
+        "head.dlfl": {"heads": 2, "width": 8},
         "memory": {"size": 12},
     }
 

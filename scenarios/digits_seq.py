@@ -29,7 +29,8 @@ class DigitsSeq(ScenarioBuilder):
 
     defaults = {
         "train": {"lr": 1e-3},
-        "model": {"backbone": "small", "dlfl_heads": 4, "dlfl_width": 96},
+        "model": {"backbone": "small"},
+        "head.dlfl": {"heads": 4, "width": 96},
         "memory": {"size": 400},
     }
 

@@ -60,7 +60,7 @@ def test_every_plugin_is_named(kind: plugins.Kind) -> None:
 
 def test_every_backbone_and_head_is_named() -> None:
     options = {info.name: info for info in infos(ModelOptions)}
-    for name in (*options["backbone"].choices, *options["head"].choices):
+    for name in (*options["backbone"].choices, *plugins.available("head")):
         assert f"`{name}`" in README, name
 
 

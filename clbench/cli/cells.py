@@ -131,10 +131,10 @@ def announce(cells: list[Cell], device: torch.device) -> None:
         model, training = config.options["model"], config.options["train"]
         frozen = "" if model.freeze == "none" else ", frozen"
         memory = f"memory {config.memory} of {config.options['memory'].size}" if config.memory else "no memory"
+        begins = f"{model.backbone} ({prepared.weights['source']} weights{frozen}), {config.head} head"
         say(
-            f"  {config.strategy}: {model.backbone} ({prepared.weights['source']} weights{frozen}), {model.head} head, "
-            f"{memory}, {training.optimizer} {training.lr:g}, batch {training.batch_size}, {training.epochs} epoch(s), "
-            f"seed {','.join(seeds)}"
+            f"  {config.strategy}: {begins}, {memory}, {training.optimizer} {training.lr:g}, batch "
+            f"{training.batch_size}, {training.epochs} epoch(s), seed {','.join(seeds)}"
         )
         for warning in ("leak", "note"):
             if prepared.weights[warning]:

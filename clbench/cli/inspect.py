@@ -16,17 +16,22 @@ from clbench.errors import UsageError, unknown
 from clbench.files import DEFAULT_OUT
 from clbench.options import build, infos
 
-PLURALS: dict[plugins.Kind, str] = {"scenario": "scenarios", "strategy": "strategies", "memory": "memories"}
+PLURALS: dict[plugins.Kind, str] = {
+    "scenario": "scenarios",
+    "strategy": "strategies",
+    "memory": "memories",
+    "head": "heads",
+}
 RUNS = "runs"
 
 
 def list_plugins(
-    kind: Annotated[str | None, typer.Argument(help="scenarios, strategies, memories or runs.")] = None,
+    kind: Annotated[str | None, typer.Argument(help="scenarios, strategies, memories, heads or runs.")] = None,
     json: Json = False,
     runs: Runs = DEFAULT_OUT,
     debug: Debug = False,
 ) -> None:
-    """List scenarios, strategies and memories, or the runs of a results folder."""
+    """List scenarios, strategies, memories and heads, or the runs of a results folder."""
     if kind == RUNS:
         list_runs(runs, json)
         return
@@ -56,14 +61,14 @@ def list_plugins(
 
 
 def show(
-    name: Annotated[str, typer.Argument(help="A scenario, strategy or memory; a run's folder or HASH/seed0.")],
+    name: Annotated[str, typer.Argument(help="A scenario, strategy, memory or head; a run's folder or HASH/seed0.")],
     settings: Settings = None,
     data_root: DataRoot = None,
     json: Json = False,
     runs: Runs = DEFAULT_OUT,
     debug: Debug = False,
 ) -> None:
-    """Tell what a scenario, strategy or memory is (source, protocol, options with defaults), or what a run was.
+    """Tell what a scenario, strategy, memory or head is (source, protocol, options with defaults), or what a run was.
 
     A scenario under other options with --set; with --data-root also its classes and sizes as the data have them.
     """
@@ -109,7 +114,7 @@ def _facts(kind: plugins.Kind, name: str, settings: Mapping[str, str], data_root
     elif kind == "strategy":
         card |= {"head": cls.head, "memory": cls.memory_policy, "joint": cls.joint, "defaults": dict(cls.defaults)}
         card["scenario_defaults"] = dict(cls.scenario_defaults)
-    else:
+    elif kind == "memory":
         card["scenario_defaults"] = dict(cls.scenario_defaults)
     return card
 

@@ -58,7 +58,12 @@ def _prepared(run: Run, data_root: Path | None) -> Any:
             f"{section}.{key}": value for section, options in saved["options"].items() for key, value in options.items()
         }
         config = resolve(
-            saved["scenario"], saved["strategy"], memory=saved["memory"], view=saved["view"], settings=settings
+            saved["scenario"],
+            saved["strategy"],
+            memory=saved["memory"],
+            head=saved["head"],
+            view=saved["view"],
+            settings=settings,
         )
     except (KeyError, AttributeError, TypeError) as error:
         raise StoreError(

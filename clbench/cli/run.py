@@ -62,7 +62,7 @@ def run(
         str | None, typer.Option(envvar="CLBENCH_MEMORY", help="Replay memory, or none.  [default: the strategy's]")
     ] = None,
     head: Annotated[
-        str | None, typer.Option(envvar="CLBENCH_HEAD", help="linear or dlfl.  [default: the strategy's]")
+        str | None, typer.Option(envvar="CLBENCH_HEAD", help="What labels are scored with.  [default: the strategy's]")
     ] = None,
     weights: Annotated[
         str | None,
@@ -96,7 +96,7 @@ def run(
     Example: clbench run --scenario digits-seq --strategy er --strategy dlfl --seed 0..2
     """
     wanted: dict[str, Any] = {**context.meta.get(SETTINGS, {}), **parse_settings(settings)}
-    for name, value in {"model.head": head, "model.weights": weights, "allow_missing": allow_missing or None}.items():
+    for name, value in {"model.weights": weights, "allow_missing": allow_missing or None}.items():
         if value is not None:
             wanted[name] = value
     names = [name for given in strategy or ["dlfl"] for name in given.split(",")]
@@ -109,12 +109,15 @@ def run(
     from clbench.cli.cells import Cell, Launch, announce, run_cells, say
     from clbench.learning.engine import choose_device
     from clbench.running.build import Prepared, build_scenario
-    from clbench.running.config import DEFAULT_MEMORY, resolve
+    from clbench.running.config import DEFAULT, resolve
     from clbench.running.resume import Schedule
 
-    chosen_memory = DEFAULT_MEMORY if memory is None else None if memory == "none" else memory
+    chosen_memory = DEFAULT if memory is None else None if memory == "none" else memory
     shown = view if limit is None else f"{view}+limited:{limit}"
-    configs = [resolve(scenario, name, memory=chosen_memory, view=shown, settings=wanted) for name in names]
+    configs = [
+        resolve(scenario, name, memory=chosen_memory, head=head or DEFAULT, view=shown, settings=wanted)
+        for name in names
+    ]
     chosen_device = choose_device(device)
     say(f"building {scenario} …")
     built = build_scenario(configs[0], data_root)

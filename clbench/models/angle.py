@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from clbench.models.heads import Head
+from clbench.models.head import Classifier, Head
 
 
 def positive_angle(features: Tensor, weight: Tensor, labels: Tensor) -> Tensor:
@@ -48,31 +48,34 @@ class AngleMeter:
                 meter.update(labels)
         meter.mean()
 
-    It listens to the head's `classifier`. A forward call that does not go through it counts for nothing.
+    It listens to the head's `classifier`. A head without one, and a forward call that does not
+    go through it, count for nothing.
     """
 
     def __init__(self, head: Head) -> None:
-        self._classifier = head.classifier
+        self._classifier: Classifier | None = getattr(head, "classifier", None)
         self._features: Tensor | None = None
-        device = self._classifier.weight.device
+        device = next(head.parameters()).device
         self._total = torch.zeros((), dtype=torch.float64, device=device)
         self._count = torch.zeros((), dtype=torch.float64, device=device)
 
     def __enter__(self) -> "AngleMeter":
-        self._hook = self._classifier.register_forward_hook(self._listen)
+        if self._classifier is not None:
+            self._hook = self._classifier.register_forward_hook(self._listen)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._hook.remove()
+        if self._classifier is not None:
+            self._hook.remove()
 
     def _listen(self, module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
         self._features = inputs[0].detach()
 
     def update(self, labels: Tensor) -> None:
         """Count the last forward call, with its labels (B, C) in {0, 1}: the positives to count. Does not wait."""
-        if self._features is not None:
+        if self._features is not None and self._classifier is not None:
             total, count = _sums(self._features, self._classifier.weight.detach(), labels)
             self._total, self._count = self._total + total, self._count + count
         self._features = None

@@ -1,13 +1,14 @@
 """The model of a run: images -> backbone -> feature map -> head -> logits."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
+from clbench import plugins
 from clbench.errors import UsageError
 from clbench.models.backbones import Backbone, build_backbone
-from clbench.models.heads import Head
-from clbench.models.heads.dlfl import DLFLHead
-from clbench.models.heads.linear import LinearHead
+from clbench.models.head import Head
 from clbench.models.options import ModelOptions
 from clbench.models.weights import load_weights, weights_record
 from clbench.randomness import derive
@@ -69,37 +70,27 @@ class Network(nn.Module):
         return sum(p.numel() for p in self.parameters() if p.requires_grad)
 
 
-def build_model(options: ModelOptions, num_classes: int, seed: int) -> Network:
+def build_model(
+    options: ModelOptions, num_classes: int, seed: int, *, head: str = "linear", head_options: Any = None
+) -> Network:
     """A network with initial weights, on the CPU.
 
+    head: its name. head_options: an instance of its `Options`; their defaults without one.
     Backbone and head are drawn from generators of their own, so the backbone begins the same under every head. The
     global generator is left as it was.
 
     Raises:
-        UsageError: a number of heads that does not divide the width, or weights that there cannot be.
+        UsageError: no such head, options that do not fit it, or weights that there cannot be.
         DataError: weights that are missing, damaged, or do not fit the backbone.
     """
     with torch.random.fork_rng(devices=[]):
         # Not torch.manual_seed: that would seed the CUDA generators too, which this fork does not restore.
         torch.default_generator.manual_seed(derive(seed, "init", "backbone"))
         backbone = build_backbone(options.backbone)
+        channels = backbone.channels
         torch.default_generator.manual_seed(derive(seed, "init", "head"))
-        head = build_head(options, backbone.channels, num_classes)
+        head_class = plugins.load("head", head)
+        built = head_class(head_class.Options() if head_options is None else head_options, channels, num_classes)
         load_weights(backbone, options)
-    network = Network(backbone, head)
+    network = Network(backbone, built)
     return network.freeze() if options.freeze == "backbone" else network
-
-
-def build_head(options: ModelOptions, channels: int, num_classes: int) -> Head:
-    """The configured head for a map with so many channels, drawn from PyTorch's global generator."""
-    if options.head == "linear":
-        return LinearHead(channels, num_classes)
-    return DLFLHead(
-        channels,
-        num_classes,
-        width=options.dlfl_width or channels,
-        heads=options.dlfl_heads,
-        steps=options.dlfl_steps,
-        residual=options.dlfl_residual,
-        norm=options.dlfl_norm,
-    )

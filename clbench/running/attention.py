@@ -8,7 +8,6 @@ from torchvision.transforms.v2.functional import resize
 
 from clbench.arrays import IntArray
 from clbench.learning.strategy import Strategy
-from clbench.models.heads.dlfl import DLFLHead
 from clbench.scenario.tasks import Scenario
 
 PAIRS = 6
@@ -39,12 +38,12 @@ def attention_maps(scenario: Scenario, strategy: Strategy) -> dict[str, np.ndarr
     maps: (k, h, w) float16, mean over attention heads, sums to 1.
     """
     model = strategy.model
-    if not isinstance(model.head, DLFLHead):
-        return None
     classes, images = choose(scenario)
     pixels = scenario.images.read(images)
     model.eval()
     attention = model.head.attention(model.feature_map(pixels.to(strategy.device)))
+    if attention is None:
+        return None
     own = attention[torch.arange(len(classes)), torch.from_numpy(classes)]
     side = min(PIXELS, pixels.shape[-1])
     return {

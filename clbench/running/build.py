@@ -79,7 +79,9 @@ def build_strategy(
     strategy_class = plugins.load("strategy", config.strategy)
     first = scenario.joined()[0] if strategy_class.joint else scenario[0]
     columns = len(first.classes) if scenario.growing else scenario.num_classes
-    model: Network = build_model(config.options["model"], columns, seed).to(device)
+    model: Network = build_model(
+        config.options["model"], columns, seed, head=config.head, head_options=config.options["head"]
+    ).to(device)
     features = frozen_features(scenario, model, device, cache, listeners) if model.frozen else None
     memory = None
     if config.memory:

@@ -19,22 +19,25 @@ from clbench.options import build, identity, names
 from clbench.scenario.views import ALL, canonical
 from clbench.store.folder import SCHEMA
 
-DEFAULT_MEMORY = "default"
-"""Stands for the strategy's own choice of memory."""
+DEFAULT = "default"
+"""Stands for the strategy's own choice of memory or head."""
+CHOSEN = {"scenario": "--scenario", "strategy": "--strategy", "memory": "--memory", "head": "--head", "view": "--view"}
+"""What is no option of a section: where it is chosen on the command line."""
 
 
 @dataclass(frozen=True)
 class Config:
     """A resolved run, without its seed.
 
-    options: section (`scenario`, `strategy`, `memory`, `model`, `train`) -> options dataclass; `memory` only if there
-        is one.
+    options: section (`scenario`, `strategy`, `memory`, `head`, `model`, `train`) -> options dataclass; `memory` only
+        if there is one.
     changed: what the user chose otherwise than the defaults, for labels in tables.
     """
 
     scenario: str
     strategy: str
     memory: str | None
+    head: str
     view: str
     options: Mapping[str, Any]
     changed: Mapping[str, Any]
@@ -46,6 +49,7 @@ class Config:
             "scenario": self.scenario,
             "strategy": self.strategy,
             "memory": self.memory,
+            "head": self.head,
             "view": self.view,
             "options": {section: asdict(options) for section, options in self.options.items()},
             "changed": dict(self.changed),
@@ -62,6 +66,7 @@ class Config:
             "scenario": scenario_name,
             "strategy": self.strategy,
             "memory": self.memory,
+            "head": self.head,
             "view": self.view,
             "options": {section: identity(options) for section, options in self.options.items()},
             "data": data,
@@ -74,7 +79,8 @@ def resolve(
     scenario: str,
     strategy: str,
     *,
-    memory: str | None = DEFAULT_MEMORY,
+    memory: str | None = DEFAULT,
+    head: str = DEFAULT,
     view: str = ALL,
     settings: Mapping[str, Any] | None = None,
 ) -> Config:
@@ -88,47 +94,54 @@ def resolve(
         PluginError: a plugin that cannot be loaded.
     """
     builder, chosen = plugins.load("scenario", scenario), plugins.load("strategy", strategy)
-    policy = chosen.memory_policy if memory == DEFAULT_MEMORY else memory
+    policy = chosen.memory_policy if memory == DEFAULT else memory
+    head = chosen.head if head == DEFAULT else head
     classes = {
         "scenario": builder.Options,
         "strategy": chosen.Options,
         "memory": plugins.load("memory", policy).Options if policy else None,
+        "head": plugins.load("head", head).Options,
         "model": ModelOptions,
         "train": TrainOptions,
     }
     sections = {section: cls for section, cls in classes.items() if cls is not None}
-    defaults = _defaults(scenario, builder, chosen, policy, sections)
+    defaults = _defaults(scenario, builder, chosen, {"memory": policy, "head": head}, sections)
     wanted = _by_section(settings or {}, sections, policy)
     options = {name: build(cls, defaults[name] | wanted[name]) for name, cls in sections.items()}
     plain = {name: build(cls, defaults[name]) for name, cls in sections.items()}
-    reason = chosen.incompatible(scenario=scenario, head=options["model"].head, memory=policy)
+    reason = chosen.incompatible(scenario=scenario, head=head, memory=policy)
     if reason:
         raise UsageError(f"{reason[0].upper()}{reason[1:]}.")
-    changed = {} if policy == chosen.memory_policy else {"memory": policy or "none"}
-    for name in ("strategy", "memory", "model", "train"):  # the scenario's stand in the protocol
+    changed: dict[str, Any] = {} if policy == chosen.memory_policy else {"memory": policy or "none"}
+    changed |= {} if head == chosen.head else {"head": head}
+    for name in ("strategy", "memory", "head", "model", "train"):  # the scenario's stand in the protocol
         for option in names(sections[name]) if name in sections else ():
             value = getattr(options[name], option)
             if value != getattr(plain[name], option):
                 # of a path only its last part, so that labels are the same on every machine
                 changed[option] = PurePath(value).name if _is_path(sections[name], option) else value
-    return Config(scenario, strategy, policy, canonical(view), options, changed)
+    return Config(scenario, strategy, policy, head, canonical(view), options, changed)
 
 
 def _defaults(
-    scenario: str, builder: Any, chosen: Any, policy: str | None, sections: Mapping[str, type]
+    scenario: str, builder: Any, chosen: Any, named: Mapping[str, str | None], sections: Mapping[str, type]
 ) -> dict[str, dict[str, Any]]:
-    """Section -> options whose default is not the dataclass's, later layers over earlier ones."""
+    """Section -> options whose default is not the dataclass's, later layers over earlier ones.
+
+    A layer may speak of one memory or head alone: `head.dlfl`. named: section -> the memory or head of this run.
+    """
+    policy = named["memory"]
     layers = [
         builder.defaults,
-        {"model": {"head": chosen.head}},
         {"memory": plugins.load("memory", policy).scenario_defaults.get(scenario, {})} if policy else {},
         chosen.defaults,
         chosen.scenario_defaults.get(scenario, {}),
     ]
     merged: dict[str, dict[str, Any]] = {section: {} for section in sections}
     for layer in layers:
-        for section, values in layer.items():
-            if section in merged:  # a scenario may have defaults for a memory that this run has not
+        for scope, values in layer.items():
+            section, _, name = scope.partition(".")
+            if section in merged and name in ("", named.get(section)):  # not of a memory that this run has not
                 merged[section] |= values
     return merged
 
@@ -143,6 +156,8 @@ def _by_section(
     known = {(section, option) for section, cls in sections.items() for option in names(cls)}
     sorted_out: dict[str, dict[str, Any]] = {section: {} for section in sections}
     for key, value in settings.items():
+        if key in CHOSEN:
+            raise UsageError(f"Expected {CHOSEN[key]} {value} but got --set {key}={value}; {key} is no option.")
         section, _, option = key.rpartition(".")
         homes = sorted(s for s, o in known if o == option and section in ("", s))
         if not homes:

@@ -21,7 +21,7 @@ from clbench.models.features import FOLDER as FEATURES
 from clbench.running import environment, resume
 from clbench.running.attention import attention_maps
 from clbench.running.build import Prepared, build_scenario, build_strategy
-from clbench.running.config import DEFAULT_MEMORY, resolve
+from clbench.running.config import DEFAULT, resolve
 from clbench.running.recording import Recorder, costs, score
 from clbench.running.resume import Checkpointer, Schedule, WhilePreparing
 from clbench.running.stops import Requests, Stopped, passing, reason
@@ -46,7 +46,8 @@ def run(
     strategy: str = "dlfl",
     *,
     seeds: Sequence[int] = (0,),
-    memory: str | None = DEFAULT_MEMORY,
+    memory: str | None = DEFAULT,
+    head: str = DEFAULT,
     view: str = ALL,
     settings: Mapping[str, Any] | None = None,
     data_root: Path | None = None,
@@ -59,13 +60,13 @@ def run(
     """Run a strategy on a scenario, once for each seed; a run that is done already is not run again.
 
     view: how much of the scenario, e.g. `limited:40`. settings: option -> value, as `--set` takes them, e.g.
-    ``{"head": "dlfl", "lr": 1e-3}``.
+    ``{"lr": 1e-3}``.
     workers: threads that decode images ahead; results do not depend on them.
 
     Raises:
         UsageError, PluginError, DataError: nothing has run. Whatever a run raises is recorded in its folder first.
     """
-    config = resolve(scenario, strategy, memory=memory, view=view, settings=settings)
+    config = resolve(scenario, strategy, memory=memory, head=head, view=view, settings=settings)
     chosen, prepared = choose_device(device), Prepared(config, build_scenario(config, data_root))
     return [
         execute(prepared, seed, out=out, device=chosen, listeners=listeners, rerun=rerun, workers=workers)

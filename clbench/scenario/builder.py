@@ -18,7 +18,7 @@ class ScenarioBuilder(ABC):
 
     Options: ClassVar[type[Any]] = NoOptions
     defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
-    """Section (`train`, `model`, `memory`) -> options whose defaults differ on this scenario."""
+    """Section (`train`, `model`, `memory`, `head`; `head.dlfl` for one head alone) -> options whose defaults differ."""
     dataset: ClassVar[str] = ""
     """Family of its images: coco, voc or nuswide. Weights that were trained on it are flagged as a leak."""
 

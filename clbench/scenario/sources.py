@@ -211,7 +211,8 @@ DIGITS = Dataset(
     options=IncrementalOptions,
     defaults={
         "train": {"lr": 1e-3, "epochs": 2},
-        "model": {"backbone": "small", "dlfl_heads": 4, "dlfl_width": 96},
+        "model": {"backbone": "small"},
+        "head.dlfl": {"heads": 4, "width": 96},
         "memory": {"size": 400},
     },
     read=read_digits,

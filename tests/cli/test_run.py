@@ -117,7 +117,7 @@ def test_precedence_of_command_line_environment_and_file(
     assert code == 0, err
     config = json.loads((only_run(tmp_path) / "config.json").read_text())
     assert config["seed"] == 8  # the environment's, over the file's
-    assert config["options"]["model"]["head"] == "linear"  # the command line's, over the file's
+    assert config["head"] == "linear"  # the command line's, over the file's
     assert config["options"]["train"]["lr"] == 0.25  # --set over [set]
     assert config["options"]["train"]["epochs"] == 2  # the file's
 

@@ -58,7 +58,7 @@ def test_without_positives_there_is_no_angle() -> None:
 
 
 def network(head: str) -> Network:
-    return build_model(ModelOptions(backbone="small", head=head), 5, seed=0).eval()
+    return build_model(ModelOptions(backbone="small"), 5, seed=0, head=head).eval()
 
 
 def batches(head: str) -> tuple[Network, list[Tensor], list[Tensor]]:

@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from clbench.errors import UsageError
-from clbench.models.heads import Head
-from clbench.models.heads.dlfl import CrossAttention, DLFLHead
+from clbench.models.head import Head
+from clbench.models.heads.dlfl import CrossAttention, DLFLHead, QueryOptions
 from clbench.models.heads.linear import LinearHead
+from clbench.options import NoOptions
 
 Make = Callable[[], Head]
 
@@ -32,7 +33,12 @@ def dlfl(
     residual: bool = False,
     norm: bool = False,
 ) -> DLFLHead:
-    return DLFLHead(channels, classes, width=width, heads=heads, steps=steps, residual=residual, norm=norm)
+    options = QueryOptions(width=width, heads=heads, steps=steps, residual=residual, norm=norm)
+    return DLFLHead(options, channels, classes)
+
+
+def linear(channels: int, classes: int) -> LinearHead:
+    return LinearHead(NoOptions(), channels, classes)
 
 
 def steps_of(head: DLFLHead) -> list[CrossAttention]:
@@ -54,11 +60,11 @@ def torchs_attention(step: CrossAttention, width: int) -> nn.MultiheadAttention:
 
 
 def test_linear_head_is_average_pooling_and_one_linear_layer() -> None:
-    head, feature_map = LinearHead(16, 7), a_map()
-    linear = nn.Linear(16, 7)
-    linear.load_state_dict(head.classifier.state_dict())
+    head, feature_map = linear(16, 7), a_map()
+    theirs = nn.Linear(16, 7)
+    theirs.load_state_dict(head.classifier.state_dict())
     pooled = nn.functional.adaptive_avg_pool2d(feature_map, 1).flatten(1)
-    torch.testing.assert_close(head(feature_map), linear(pooled), rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(head(feature_map), theirs(pooled), rtol=1e-6, atol=1e-6)
     assert head.features(feature_map).shape == (3, 1, 16)
 
 
@@ -124,7 +130,7 @@ def test_a_label_is_scored_by_its_own_feature_and_row() -> None:
 
 
 def test_logits_are_classified_features() -> None:
-    for head in (LinearHead(16, 7), dlfl(steps=2, norm=True)):
+    for head in (linear(16, 7), dlfl(steps=2, norm=True)):
         assert torch.equal(head(a_map()), head.classify(head.features(a_map())))
 
 
@@ -137,11 +143,11 @@ def test_every_parameter_gets_a_gradient(steps: int, width: int) -> None:
 
 
 def test_heads_must_divide_the_width() -> None:
-    with pytest.raises(UsageError, match="divides the width 16 but got 5; change dlfl_heads or dlfl_width"):
+    with pytest.raises(UsageError, match="divides the width 16 but got 5; change --set head.heads or head.width"):
         dlfl(heads=5)
 
 
-@pytest.mark.parametrize("make", [lambda: LinearHead(96, 4), lambda: dlfl(96, 4, width=96, steps=2, norm=True)])
+@pytest.mark.parametrize("make", [lambda: linear(96, 4), lambda: dlfl(96, 4, width=96, steps=2, norm=True)])
 @given(added=st.integers(0, 30), seed=st.integers(0, 2**31))
 @settings(deadline=None, max_examples=25)
 def test_growing_keeps_old_rows_exactly_and_old_logits_to_rounding(make: Make, added: int, seed: int) -> None:
@@ -155,7 +161,7 @@ def test_growing_keeps_old_rows_exactly_and_old_logits_to_rounding(make: Make, a
     torch.testing.assert_close(after[:, :4], before, rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("make", [lambda: LinearHead(96, 4), lambda: dlfl(96, 4, width=96)])
+@pytest.mark.parametrize("make", [lambda: linear(96, 4), lambda: dlfl(96, 4, width=96)])
 def test_new_rows_come_from_the_generator_alone_and_look_like_first_ones(make: Make) -> None:
     grown = [make(), make()]
     for head in grown:
@@ -177,6 +183,6 @@ def test_a_head_cannot_shrink() -> None:
 
 
 def test_frozen_parameters_stay_frozen_when_they_grow() -> None:
-    head = LinearHead(16, 4).requires_grad_(False)
+    head = linear(16, 4).requires_grad_(False)
     head.grow(6, rng())
     assert not head.classifier.weight.requires_grad

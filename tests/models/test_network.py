@@ -8,31 +8,33 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from clbench import plugins
 from clbench.errors import UsageError
 from clbench.models import ModelOptions
+from clbench.models.heads.dlfl import QueryOptions
 from clbench.models.heads.linear import LinearHead
 from clbench.models.network import build_model
-from clbench.options import build
+from clbench.options import NoOptions
 from clbench.randomness import derive
 
 SMALL = ModelOptions(backbone="small")
-DLFL = ModelOptions(backbone="small", head="dlfl")
 
 
 def images(size: int = 16) -> Tensor:
     return torch.randint(0, 256, (3, 3, size, size), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
 
-@pytest.mark.parametrize("options", [SMALL, DLFL, build(ModelOptions, {"backbone": "resnet18", "dlfl_width": 64})])
+@pytest.mark.parametrize("backbone", ["small", "resnet18"])
+@pytest.mark.parametrize("head", sorted(plugins.available("head")))
 @pytest.mark.parametrize("size", [64, 40])
-def test_images_as_stored_give_logits(options: ModelOptions, size: int) -> None:
-    logits = build_model(options, 5, seed=0)(images(size))
+def test_images_as_stored_give_logits(backbone: str, head: str, size: int) -> None:
+    logits = build_model(ModelOptions(backbone=backbone), 5, seed=0, head=head)(images(size))
     assert logits.shape == (3, 5)
     assert logits.dtype == torch.float32
 
 
 def test_contract_tests_may_use_tiny_images() -> None:
-    assert build_model(DLFL, 5, seed=0)(images(8)).shape == (3, 5)
+    assert build_model(SMALL, 5, seed=0, head="dlfl")(images(8)).shape == (3, 5)
 
 
 def test_pixels_are_normalised_as_torchvisions_weights_expect() -> None:
@@ -44,7 +46,7 @@ def test_pixels_are_normalised_as_torchvisions_weights_expect() -> None:
 
 
 def test_the_backbone_begins_the_same_under_every_head_and_with_any_number_of_classes() -> None:
-    models = [build_model(SMALL, 5, seed=3), build_model(SMALL, 9, seed=3), build_model(DLFL, 5, seed=3)]
+    models = [build_model(SMALL, 5, seed=3), build_model(SMALL, 9, seed=3), build_model(SMALL, 5, seed=3, head="dlfl")]
     for key, tensor in models[0].backbone.state_dict().items():
         for model in models[1:]:
             assert torch.equal(model.backbone.state_dict()[key], tensor), key
@@ -53,7 +55,7 @@ def test_the_backbone_begins_the_same_under_every_head_and_with_any_number_of_cl
 def test_the_head_has_a_generator_of_its_own() -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(3, "init", "head"))
-        alone = LinearHead(96, 5)
+        alone = LinearHead(NoOptions(), 96, 5)
     assert torch.equal(build_model(SMALL, 5, seed=3).head.classifier.weight, alone.classifier.weight)
 
 
@@ -65,11 +67,11 @@ def test_the_head_begins_the_same_over_every_weights_file(tmp_path: Path) -> Non
     assert not torch.equal(other.backbone.state_dict()["conv1.weight"], plain.backbone.state_dict()["conv1.weight"])
 
 
-@pytest.mark.parametrize("options", [SMALL, DLFL])
-def test_the_seed_alone_decides(options: ModelOptions) -> None:
-    first = build_model(options, 5, seed=0).state_dict()
+@pytest.mark.parametrize("head", ["linear", "dlfl"])
+def test_the_seed_alone_decides(head: str) -> None:
+    first = build_model(SMALL, 5, seed=0, head=head).state_dict()
     torch.rand(7)  # whatever the global generator has given meanwhile
-    again, other = build_model(options, 5, seed=0).state_dict(), build_model(options, 5, seed=1).state_dict()
+    again, other = (build_model(SMALL, 5, seed=seed, head=head).state_dict() for seed in (0, 1))
     assert all(torch.equal(first[key], again[key]) for key in first)
     assert not torch.equal(first["head.classifier.weight"], other["head.classifier.weight"])
     assert not torch.equal(first["backbone.conv1.weight"], other["backbone.conv1.weight"])
@@ -77,7 +79,7 @@ def test_the_seed_alone_decides(options: ModelOptions) -> None:
 
 def test_the_global_generator_is_left_alone() -> None:
     before = torch.get_rng_state()
-    build_model(DLFL, 5, seed=0)
+    build_model(SMALL, 5, seed=0, head="dlfl")
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -88,8 +90,8 @@ def test_the_state_holds_weights_but_no_normalisation() -> None:
 
 
 def test_a_copy_and_a_reloaded_model_give_the_same_logits() -> None:
-    model = build_model(DLFL, 5, seed=0).eval()
-    other = build_model(DLFL, 5, seed=1).eval()
+    model = build_model(SMALL, 5, seed=0, head="dlfl").eval()
+    other = build_model(SMALL, 5, seed=1, head="dlfl").eval()
     other.load_state_dict(model.state_dict())
     for same in (deepcopy(model), other):
         assert torch.equal(same(images()), model(images()))
@@ -101,19 +103,19 @@ def test_parameter_count_worked_by_hand() -> None:
     backbone = convolutions + batch_norms
     assert build_model(SMALL, 5, seed=0).parameter_count == backbone + 97 * 5
     attention = 4 * (96 * 96 + 96) + 2 * 96
-    assert build_model(DLFL, 5, seed=0).parameter_count == backbone + attention + 5 * 96 + 97 * 5
+    assert build_model(SMALL, 5, seed=0, head="dlfl").parameter_count == backbone + attention + 5 * 96 + 97 * 5
 
 
 def test_width_zero_is_the_maps() -> None:
-    classifier = build_model(DLFL, 5, seed=0).head.classifier
+    classifier = build_model(SMALL, 5, seed=0, head="dlfl").head.classifier
     assert classifier.weight.shape == (5, 96)
-    narrow = build(ModelOptions, {"backbone": "small", "head": "dlfl", "dlfl_width": 32})
-    assert build_model(narrow, 5, seed=0).head.classifier.weight.shape == (5, 32)
+    narrow = QueryOptions(width=32)
+    assert build_model(SMALL, 5, seed=0, head="dlfl", head_options=narrow).head.classifier.weight.shape == (5, 32)
 
 
 def test_attention_heads_that_do_not_divide_the_width_are_a_usage_error() -> None:
-    with pytest.raises(UsageError, match="dlfl_heads"):
-        build_model(build(ModelOptions, {"backbone": "small", "head": "dlfl", "dlfl_heads": 7}), 5, seed=0)
+    with pytest.raises(UsageError, match="head.heads"):
+        build_model(SMALL, 5, seed=0, head="dlfl", head_options=QueryOptions(heads=7))
 
 
 def test_options_do_not_import_torch() -> None:

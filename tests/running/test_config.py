@@ -1,6 +1,7 @@
 import pytest
 
 from clbench.errors import UsageError
+from clbench.options import NoOptions
 from clbench.running.config import resolve
 
 WEIGHTS = {"source": "none", "sha256": None}
@@ -14,7 +15,7 @@ def test_layers_of_defaults() -> None:
     config = resolve("digits-seq", "dlfl")
     assert config.memory == "prs"
     assert config.options["memory"].size == 400  # the scenario's
-    assert config.options["model"].head == "dlfl"  # the strategy's
+    assert config.head == "dlfl"  # the strategy's
     assert config.options["train"].batch_size == 10  # the dataclass's
     assert resolve("coco-seq", "dlfl").options["memory"].rho == -0.03  # the memory's for that scenario
     assert resolve("coco-seq", "dlfl", settings={"rho": "0.5"}).options["memory"].rho == 0.5  # the user's
@@ -23,7 +24,7 @@ def test_layers_of_defaults() -> None:
 
 def test_changed_options_are_named() -> None:
     assert resolve("debug", "er").changed == {}
-    config = resolve("debug", "er", memory="prs", settings={"head": "dlfl", "train.lr": "0.5", "replay_batch": 10})
+    config = resolve("debug", "er", memory="prs", head="dlfl", settings={"train.lr": "0.5", "replay_batch": 10})
     assert config.changed == {"memory": "prs", "head": "dlfl", "lr": 0.5}
     assert resolve("debug", "ewc", memory="reservoir").changed == {"memory": "reservoir"}
     assert resolve("debug", "er", settings={"weights": "some/folder/a.safetensors"}).changed == {
@@ -43,7 +44,8 @@ def test_changed_options_are_named() -> None:
         ("joint", "prs", {}, "Joint sees all tasks at once"),
         ("er", None, {}, "Er replays from a memory"),
         ("dlfl", None, {}, "Dlfl replays from a memory"),
-        ("dlfl", "default", {"head": "linear"}, "Dlfl is the dlfl head with replay; with --head linear"),
+        ("er", "default", {"head": "dlfl"}, "Expected --head dlfl but got --set head=dlfl; head is no option."),
+        ("er", "default", {"head.width": 3}, "Unknown option 'head.width'"),
     ],
 )
 def test_what_does_not_go_together_is_refused(
@@ -52,6 +54,19 @@ def test_what_does_not_go_together_is_refused(
     with pytest.raises(UsageError) as error:
         resolve("debug", strategy, memory=memory, settings=settings)
     assert sentence in str(error.value)
+
+
+def test_a_head_that_does_not_go_with_the_strategy_is_refused() -> None:
+    with pytest.raises(UsageError, match="Dlfl is the dlfl head with replay; with --head linear"):
+        resolve("debug", "dlfl", head="linear")
+    with pytest.raises(UsageError, match="Unknown head 'dlf'; did you mean 'dlfl'?"):
+        resolve("debug", "er", head="dlf")
+
+
+def test_a_scenario_may_speak_of_one_head_alone() -> None:
+    assert resolve("digits-seq", "er", head="dlfl").options["head"].width == 96
+    assert resolve("digits-seq", "er", head="dlfl", settings={"head.width": 48}).options["head"].width == 48
+    assert resolve("digits-seq", "er").options["head"] == NoOptions()
 
 
 def test_a_view_has_one_text() -> None:

@@ -15,7 +15,7 @@ from clbench.running.build import build_scenario
 from clbench.running.config import resolve
 from clbench.testing import check_scenario
 
-TINY = {"image_size": 16, "backbone": "small", "dlfl_heads": 2, "dlfl_width": 8, "epochs": 1}
+TINY = {"image_size": 16, "backbone": "small", "epochs": 1}
 
 
 @pytest.fixture(scope="module")

@@ -54,7 +54,7 @@ def test_tasks_and_labels(root: Path) -> None:
 
 @pytest.mark.parametrize("strategy", ["finetune", "dlfl"])
 def test_a_whole_run(root: Path, strategy: str, tmp_path: Path) -> None:
-    settings = {"image_size": 16, "backbone": "small", "batch_size": 2, "dlfl_width": 8, "dlfl_heads": 2}
+    settings = {"image_size": 16, "backbone": "small", "batch_size": 2}
     [done] = run("table", strategy, settings=settings, data_root=root, out=tmp_path / "out")
     assert done.state == "done" and done.scenario == "table-animals"
 

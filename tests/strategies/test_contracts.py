@@ -11,7 +11,7 @@ from clbench.running.build import Prepared, build_scenario
 from clbench.running.config import resolve
 from clbench.scenario.protocols import IMAGES, MISSING, REPLAY_LABELS
 from clbench.scenario.samples import ReplayLabels, Samples
-from clbench.testing import check_hidden_labels, check_memory, check_resumed, check_scenario, check_strategy
+from clbench.testing import check_head, check_hidden_labels, check_memory, check_resumed, check_scenario, check_strategy
 
 STRATEGIES = sorted(plugins.available("strategy"))
 MEMORIES = sorted(plugins.available("memory"))
@@ -68,17 +68,22 @@ def test_a_strategy_that_looks_up_the_truth_is_found_out(monkeypatch: pytest.Mon
         check_hidden_labels(Prepared(config, build_scenario(config)))
 
 
+@pytest.mark.parametrize("name", sorted(plugins.available("head")))
+def test_head(name: str) -> None:
+    check_head(name)
+
+
 @pytest.mark.parametrize("name", MEMORIES)
 def test_memory(name: str) -> None:
     check_memory(name)
 
 
-@pytest.mark.parametrize("head", ["linear", "dlfl"])
+@pytest.mark.parametrize("head", sorted(plugins.available("head")))
 @pytest.mark.parametrize("memory", [None, *MEMORIES])
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_every_combination_runs_or_is_refused_with_its_reason(name: str, memory: str | None, head: str) -> None:
     try:
-        config = resolve("debug", name, memory=memory, settings={"head": head})
+        config = resolve("debug", name, memory=memory, head=head)
     except UsageError as error:
         assert "--strategy" in str(error) or "--memory" in str(error)
         return

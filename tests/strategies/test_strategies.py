@@ -17,8 +17,10 @@ from clbench.scenario.samples import Samples
 CPU = torch.device("cpu")
 
 
-def make(name: str, *, memory: str | None = "default", **settings: Any) -> tuple[Strategy, Prepared]:
-    config = resolve("debug", name, memory=memory, settings=settings)
+def make(
+    name: str, *, memory: str | None = "default", head: str = "default", **settings: Any
+) -> tuple[Strategy, Prepared]:
+    config = resolve("debug", name, memory=memory, head=head, settings=settings)
     prepared = Prepared(config, build_scenario(config))
     return build_strategy(prepared, 0, CPU), prepared
 

@@ -1,10 +1,32 @@
-"""One feature per label: learned label queries that pool the map by cross-attention."""
+"""One feature per label: learned label queries that pool the map by cross-attention, in the style of DLFL.
+
+Jia et al., "Learning Disentangled Label Representations for Multi-label Classification" (DLFL), arXiv 2212.01461, with
+the cascade of their DAFL (AAAI 2022, doi 10.1609/aaai.v36i1.19991): Q of a step is F' of the step before.
+Not a reproduction. Our choices, where we do not know theirs: each step has its own weights and only the last one is
+classified; queries begin normally distributed with standard deviation 1; heads, residual and LayerNorm as given; a 1x1
+projection where `width` is not the map's channels; no self-attention, feed-forward layer or positional encoding; and
+none of DAFL's group attention merging.
+"""
+
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from clbench.errors import UsageError
-from clbench.models.heads import Classifier, Head, _extended
+from clbench.models.head import Classifier, Head, extended
+from clbench.options import option
+
+
+@dataclass(frozen=True)
+class QueryOptions:
+    """Options of the label queries and their attention."""
+
+    width: int = option(0, "channels of a label's feature; 0 for as many as the backbone's map has", at_least=0)
+    heads: int = option(8, "attention heads; must divide the width; our choice, as in the transformer", at_least=1)
+    steps: int = option(1, "cascaded attention steps (DAFL, Jia et al., AAAI 2022, has several)", at_least=1)
+    residual: bool = option(False, "add the query to what its attention has pooled; our choice, not the paper's")
+    norm: bool = option(True, "LayerNorm on every step's label features; our choice, not the paper's")
 
 
 class CrossAttention(nn.Module):
@@ -19,7 +41,7 @@ class CrossAttention(nn.Module):
         if width % heads:
             raise UsageError(
                 f"Expected a number of attention heads that divides the width {width} but got {heads}; "
-                "change dlfl_heads or dlfl_width."
+                "change --set head.heads or head.width."
             )
         self.heads = heads
         self.residual = residual
@@ -43,25 +65,22 @@ class CrossAttention(nn.Module):
 
 
 class DLFLHead(Head):
-    """Learned label queries that pool one feature per label: in the style of DLFL, not a reproduction.
-
-    Jia et al., "Learning Disentangled Label Representations for Multi-label Classification" (DLFL), arXiv 2212.01461,
-    with the cascade of their DAFL (AAAI 2022, doi 10.1609/aaai.v36i1.19991): Q of a step is F' of the step before.
-    Our choices, where we do not know theirs: each step has its own weights and only the last one is classified; queries
-    begin normally distributed with standard deviation 1; heads, residual and LayerNorm as given; a 1x1 projection where
-    `width` is not the map's channels; no self-attention, feed-forward layer or positional encoding; and none of DAFL's
-    group attention merging.
+    """Learned label queries that pool one feature per label (OFOL in the paper's words).
 
     queries: (C, width).
     """
 
-    def __init__(
-        self, channels: int, num_classes: int, *, width: int, heads: int, steps: int, residual: bool, norm: bool
-    ) -> None:
-        super().__init__()
+    Options = QueryOptions
+
+    def __init__(self, options: QueryOptions, channels: int, num_classes: int) -> None:
+        super().__init__(options, channels, num_classes)
+        width = options.width or channels
         self.project = nn.Identity() if width == channels else nn.Linear(channels, width)  # at each position: 1x1
         self.queries = nn.Parameter(torch.randn(num_classes, width))
-        self.steps = nn.ModuleList(CrossAttention(width, heads, residual=residual, norm=norm) for _ in range(steps))
+        self.steps = nn.ModuleList(
+            CrossAttention(width, options.heads, residual=options.residual, norm=options.norm)
+            for _ in range(options.steps)
+        )
         self.classifier = Classifier(num_classes, width)
 
     def features(self, feature_map: Tensor) -> Tensor:
@@ -82,4 +101,4 @@ class DLFLHead(Head):
     def grow(self, num_classes: int, generator: torch.Generator) -> None:
         super().grow(num_classes, generator)
         shape = (num_classes - len(self.queries), self.queries.shape[1])
-        self.queries = _extended(self.queries, torch.randn(shape, generator=generator))
+        self.queries = extended(self.queries, torch.randn(shape, generator=generator))

@@ -1,0 +1,100 @@
+"""The Head contract: a feature map (B, D, H, W) -> logits (B, C), through features and one classifier row per label.
+
+A head can grow. The optimiser that was built before knows nothing of the new tensors: the caller makes a new one, or
+gives it the new parameters.
+"""
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from clbench.options import NoOptions
+
+
+class Classifier(nn.Module):
+    """A linear classifier for each label: logit_c = w_c . f_c + b_c. Initialised as `nn.Linear`.
+
+    weight: (C, d); bias: (C,).
+    """
+
+    def __init__(self, num_classes: int, width: int) -> None:
+        super().__init__()
+        self.weight, self.bias = (nn.Parameter(t) for t in _linear_rows(num_classes, width))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Logits (B, C) of features (B, 1, d), shared by all labels, or (B, C, d)."""
+        if features.shape[1] == 1:
+            return nn.functional.linear(features[:, 0], self.weight, self.bias)
+        return (features * self.weight).sum(-1) + self.bias
+
+    def grow(self, num_classes: int, generator: torch.Generator) -> None:
+        """Rows for so many classes in all; see `Head.grow`."""
+        added = num_classes - len(self.weight)
+        if added < 0:
+            raise ValueError(f"expected at least the {len(self.weight)} classes there are but got {num_classes}")
+        weight, bias = _linear_rows(added, self.weight.shape[1], generator)
+        self.weight, self.bias = extended(self.weight, weight), extended(self.bias, bias)
+
+
+class Head(nn.Module, ABC):
+    """One subclass per file; the file's name is the head's name on the command line (`--head`).
+
+    A subclass makes its tensors in `__init__` from PyTorch's global generator, which the run has seeded, and sets
+    `classifier`. One that has no such classifier leaves it out and overrides `num_classes`, `classify` and `grow`; then
+    the angle between features and classifiers is not recorded.
+    """
+
+    Options: ClassVar[type[Any]] = NoOptions
+    classifier: Classifier
+
+    def __init__(self, options: Any, channels: int, num_classes: int) -> None:
+        """options: an instance of `Options`. channels: D of the feature map. num_classes: C, to begin with."""
+        super().__init__()
+        self.options = options
+
+    @property
+    def num_classes(self) -> int:
+        """Columns of the logits, as many as it has grown to."""
+        return len(self.classifier.weight)
+
+    def forward(self, feature_map: Tensor) -> Tensor:
+        """Logits (B, C) of a feature map (B, D, H, W)."""
+        return self.classify(self.features(feature_map))
+
+    @abstractmethod
+    def features(self, feature_map: Tensor) -> Tensor:
+        """What labels are scored by: (B, 1, d) for one shared feature, (B, C, d) for one per label."""
+
+    def classify(self, features: Tensor) -> Tensor:
+        """Logits (B, C) of `features`."""
+        logits: Tensor = self.classifier(features)
+        return logits
+
+    def attention(self, feature_map: Tensor) -> Tensor | None:
+        """Where each label looks: (B, C, H, W), at least 0, sums to 1 over H x W; None for a head that looks nowhere.
+
+        Whether it is None must not depend on the map.
+        """
+        return None
+
+    def grow(self, num_classes: int, generator: torch.Generator) -> None:
+        """Add classes, up to `num_classes` in all: old rows keep their values, new ones are drawn from `generator`.
+
+        Old logits may change in their last bit: in what order a matrix product adds up depends on its shape.
+        generator: on the CPU. Raises ValueError for fewer classes than there are.
+        """
+        self.classifier.grow(num_classes, generator)
+
+
+def extended(old: nn.Parameter, rows: Tensor) -> nn.Parameter:
+    """The parameter with rows added at its end, on its device and as trainable as it was."""
+    return nn.Parameter(torch.cat([old.detach(), rows.to(old)]), requires_grad=old.requires_grad)
+
+
+def _linear_rows(rows: int, width: int, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+    """Weight (rows, width) and bias (rows,), both uniform in +-1 / sqrt(width), as `nn.Linear` begins."""
+    bound = width**-0.5
+    weight, bias = torch.empty(rows, width), torch.empty(rows)
+    return weight.uniform_(-bound, bound, generator=generator), bias.uniform_(-bound, bound, generator=generator)
