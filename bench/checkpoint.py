@@ -16,7 +16,7 @@ import torch
 from _common import header, spread
 from overhead import scenario
 
-from clbench.learning.trainer import Progress, learn, stream
+from clbench.learning.trainer import Progress, learn, stages_of, stream
 from clbench.running.build import Prepared, build_strategy
 from clbench.running.config import resolve
 from clbench.running.recording import Recorder
@@ -53,9 +53,10 @@ def measure(backbone: str, steps: int, minutes: float, folder: Path) -> None:
         schedule=Schedule(steps=steps // WRITES),
         requests=Requests(),
     )
-    batches = stream(prepared.scenario[0], 0, prepared.config.options["train"], 0)
+    options = prepared.config.options["train"]
+    stage, batches = next(stages_of(prepared.scenario, options)), stream(prepared.scenario[0], 0, options, 0)
     started = time.perf_counter()
-    learn(strategy, prepared.scenario[0], 0, batches, [recorder, checkpointer], progress)
+    learn(strategy, stage, batches, [recorder, checkpointer], progress)
     training = time.perf_counter() - started - sum(seconds)
     checkpoint.write = write
     size = sum(file.stat().st_size for file in next((folder / backbone / "checkpoint").iterdir()).iterdir())

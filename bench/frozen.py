@@ -22,7 +22,7 @@ from _common import header, spread
 from clbench.data.images import ArrayImages, FileImages
 from clbench.learning.loader import Loader
 from clbench.learning.strategy import Strategy
-from clbench.learning.trainer import stream
+from clbench.learning.trainer import stages_of, stream
 from clbench.running.build import Prepared, build_scenario, build_strategy
 from clbench.running.config import resolve
 from clbench.scenario.tasks import Scenario
@@ -42,10 +42,9 @@ def photographs(folder: Path, size: int) -> ArrayImages:
 
 def steps(strategy: Strategy, prepared: Prepared, count: int) -> Iterator[tuple[float, float]]:
     """CPU seconds and loss of each step."""
-    task = prepared.scenario[0]
-    strategy.model.train()
-    strategy.before_task(task)
-    for _, samples in zip(range(count), stream(task, 0, prepared.config.options["train"], 0), strict=False):
+    options = prepared.config.options["train"]
+    strategy.enter(next(stages_of(prepared.scenario, options)))
+    for _, samples in zip(range(count), stream(prepared.scenario[0], 0, options, 0), strict=False):
         started = time.process_time()
         values = strategy.observe(strategy.load(samples))
         yield time.process_time() - started, float(values["loss"])
@@ -58,12 +57,12 @@ def compare(name: str, scenario: Scenario, count: int) -> None:
         cpu = torch.device("cpu")
         with tempfile.TemporaryDirectory() as cache:
             kept, computed = (build_strategy(prepared, 0, cpu, cache=Path(cache)) for _ in range(2))
-        computed._loader = Loader(prepared.scenario.images, cpu)  # pixels instead of maps
+        computed.loader = Loader(prepared.scenario.images, cpu)  # pixels instead of maps
         pairs = list(zip(steps(kept, prepared, count), steps(computed, prepared, count), strict=True))[WARM_UP:]
         (fast, losses), (slow, others) = (zip(*side, strict=True) for side in zip(*pairs, strict=True))
         apart = max(abs(a - b) for a, b in zip(losses, others, strict=True))
         print(
-            f"{name}, {chosen}, {len(pairs)} steps; maps once {kept.feature_seconds:.1f} s wall; "
+            f"{name}, {chosen}, {len(pairs)} steps; maps once {kept.loader.feature_seconds:.1f} s wall; "
             f"losses within {apart:.1e}"
         )
         print(f"  computed  {spread([1e3 * s for s in slow], 'ms/step')}")

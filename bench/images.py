@@ -30,7 +30,7 @@ from clbench.data.collection import ImageSource
 from clbench.data.images import ArrayImages, FileImages
 from clbench.learning.batch import Values
 from clbench.learning.listener import Listener
-from clbench.learning.trainer import Progress, learn, stream
+from clbench.learning.trainer import Progress, learn, stages_of, stream
 from clbench.running.build import Prepared, build_strategy
 from clbench.running.config import resolve
 from clbench.scenario.tasks import Scenario, Task
@@ -142,7 +142,8 @@ def training(root: Path, names: Sequence[str], folder: Path, repeats: int, steps
             scenario = Scenario("bench", tuple(range(rows)), classes, labels, sources[name], (task,))
             strategy = build_strategy(Prepared(config, scenario), 0, torch.device("cpu"))
             clock = Clock()
-            learn(strategy, task, 0, stream(task, 0, config.options["train"], 0), [clock], Progress())
+            options = config.options["train"]
+            learn(strategy, next(stages_of(scenario, options)), stream(task, 0, options, 0), [clock], Progress())
             seconds[name].append((clock.times[-1] - clock.times[WARM_UP - 1]) / steps)
     print(f"er, ResNet-18 at 224 px, {repeats} rounds of {steps} steps")
     for name, took in seconds.items():

@@ -18,12 +18,13 @@ import numpy.typing as npt
 import torch
 from _common import header, spread
 
-from clbench.memory import NOT_STORED
+from clbench.memory import NOT_STORED, Size
 from clbench.memory.prs import PRS, PRSOptions
 from clbench.randomness import generator
 
 sys.path.append(str(Path(__file__).parent.parent / "tests" / "memory"))
 from prs_reference import SlowPRS  # noqa: E402 (found through the line above)
+from streams import samples  # noqa: E402
 
 TASKS = ((8365, 24), (7290, 14), (7814, 18), (11603, 14))
 """(training images, classes) in COCOseq's order: tasks 0, 3, 1, 2."""
@@ -45,7 +46,7 @@ def stream() -> npt.NDArray[np.uint8]:
 
 def slow_copy(memory: PRS) -> SlowPRS:
     """The reference in the same state."""
-    slow = SlowPRS(SIZE, memory.num_classes, RHO, False, generator(0, "memory"))
+    slow = SlowPRS(SIZE, memory.columns, RHO, False, generator(0, "memory"))
     slow.memory = [(int(i), row.tolist()) for i, row in zip(memory.indices, memory.labels, strict=True)]
     slow.n, slow.p = memory.stream_counts.tolist(), memory.shares.tolist()
     slow.generator.bit_generator.state = memory.generator.bit_generator.state
@@ -59,26 +60,26 @@ def main() -> None:
     torch.set_num_threads(1)
     print(header())
     labels = stream()
-    memory = PRS(PRSOptions(size=SIZE, rho=RHO), labels.shape[1], generator(0, "memory"))
+    memory = PRS(PRSOptions(size=Size(SIZE), rho=RHO), labels.shape[1], generator(0, "memory"))
     positions = set(np.linspace(2 * SIZE, len(labels) - segment, 8).astype(int).tolist())
     seconds, evictions, ours, theirs, same = 0.0, 0, [], [], 0
     index = 0
     while index < len(labels):
         rows = np.arange(index, min(index + 10, len(labels)))
         if positions & set(rows.tolist()):  # not timed as part of the stream: both run ahead on copies
-            fast = PRS(memory.options, memory.num_classes, generator(1))
+            fast = PRS(memory.options, memory.columns, generator(1))
             fast.load_state(memory.state())
             slow = slow_copy(memory)
             ahead = np.arange(index, index + segment)
             started = time.process_time()
             slots = [slow.offer(int(i), labels[i].tolist()) for i in ahead]
             between = time.process_time()
-            found = fast.update(ahead, labels[ahead]).tolist()
+            found = fast.update(samples(ahead, labels[ahead])).tolist()
             ours.append(1e3 * (time.process_time() - between) / segment)
             theirs.append(1e3 * (between - started) / segment)
             same += found == slots
         started = time.process_time()
-        slots_now = memory.update(rows, labels[rows])
+        slots_now = memory.update(samples(rows, labels[rows]))
         seconds += time.process_time() - started
         evictions += int((slots_now != NOT_STORED).sum())
         index += 10

@@ -22,7 +22,7 @@ from _common import header, spread
 from clbench.data.images import ArrayImages
 from clbench.learning.batch import Values
 from clbench.learning.listener import Listener
-from clbench.learning.trainer import learn, stream
+from clbench.learning.trainer import learn, stages_of, stream
 from clbench.models.network import build_model
 from clbench.randomness import generator
 from clbench.running.build import Prepared, build_strategy
@@ -128,8 +128,9 @@ def compare(backbone: str, steps: int, repeats: int, folder: Path) -> None:
         strategy = build_strategy(prepared, 0, torch.device("cpu"))
         kept = Losses()
         listeners = [Recorder(RunWriter(folder / f"{backbone}{repeat}")), kept]
-        turns = Turns(stream(prepared.scenario[0], 0, prepared.config.options["train"], 0), bare(prepared))
-        learn(strategy, prepared.scenario[0], 0, iter(turns), listeners)
+        options = prepared.config.options["train"]
+        turns = Turns(stream(prepared.scenario[0], 0, options, 0), bare(prepared))
+        learn(strategy, next(stages_of(prepared.scenario, options)), iter(turns), listeners)
         if [float(values["loss"]) for values in kept.values] != [float(loss) for loss in turns.losses]:
             raise SystemExit(f"{backbone}: the losses of engine and bare loop differ")
         engine_ms, bare_ms = (1e3 * sum(times[WARM_UP:]) / (steps - WARM_UP) for times in (turns.engine, turns.bare))

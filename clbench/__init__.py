@@ -13,8 +13,11 @@ __all__ = [
     "MemoryOptions",
     "Scenario",
     "ScenarioBuilder",
+    "Replay",
     "Setup",
+    "Stage",
     "Strategy",
+    "StreamMemory",
     "Task",
     "Values",
     "load_runs",
@@ -31,8 +34,11 @@ _HOMES = {
     "MemoryOptions": "clbench.memory",
     "Scenario": "clbench.scenario.tasks",
     "ScenarioBuilder": "clbench.scenario.builder",
+    "Replay": "clbench.learning.batch",
     "Setup": "clbench.learning.strategy",
+    "Stage": "clbench.learning.stage",
     "Strategy": "clbench.learning.strategy",
+    "StreamMemory": "clbench.memory",
     "Task": "clbench.scenario.tasks",
     "Values": "clbench.learning.batch",
     "load_runs": "clbench.report.frame",
@@ -42,9 +48,10 @@ _HOMES = {
 
 if TYPE_CHECKING:
     from clbench.errors import ClbenchError
-    from clbench.learning.batch import Batch, Values
+    from clbench.learning.batch import Batch, Replay, Values
+    from clbench.learning.stage import Stage
     from clbench.learning.strategy import Setup, Strategy
-    from clbench.memory import Memory, MemoryOptions
+    from clbench.memory import Memory, MemoryOptions, StreamMemory
     from clbench.models.head import Head
     from clbench.options import option
     from clbench.report.frame import load_runs

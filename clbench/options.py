@@ -114,6 +114,8 @@ def _coerce(name: str, value: Any, kind: type) -> Any:
             return kind(value)
         if kind is str and isinstance(value, str):
             return value
+        if issubclass(kind, str) and kind is not str and isinstance(value, str | int):
+            return kind(value)  # checks its text; says what it expected
         raise ValueError(value)
     except (TypeError, ValueError) as error:
         raise UsageError(f"Expected option {name} to be of type {kind.__name__} but got {value!r}.") from error

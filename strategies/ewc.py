@@ -14,17 +14,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from clbench.learning.batch import Batch, Values
+from clbench.learning.batch import Batch, Replay
+from clbench.learning.stage import Stage
 from clbench.learning.strategy import Setup, Strategy
 from clbench.models.losses import bce
 from clbench.options import option
-from clbench.scenario.samples import Samples
-from clbench.scenario.tasks import Task
-from strategies.er import ReplayOptions
 
 
 @dataclass(frozen=True)
-class EWCOptions(ReplayOptions):
+class EWCOptions:
     """Options of the penalty."""
 
     strength: float = option(100.0, "weight lambda of the penalty lambda/2 * sum F (w - w_old)^2", at_least=0.0)
@@ -44,49 +42,43 @@ class EWC(Strategy):
         super().__init__(setup)
         self.anchors: list[tuple[list[Tensor], list[Tensor]]] = []
 
-    @property
-    def weights(self) -> list[Tensor]:
-        """What is held: every trainable tensor. A head that grows replaces its own, with rows added at the end."""
-        return [p for p in self.model.parameters() if p.requires_grad]
-
-    def observe(self, batch: Batch) -> Values:
-        loss = self.loss(batch.join(self.recall(self.options.replay_batch)))
-        penalty = self.penalty()
-        self.step(loss + penalty)
-        self.remember(batch)
-        return {"loss": loss.detach(), "penalty": penalty.detach()}
+    def losses(self, batch: Batch, replay: Replay | None) -> dict[str, Tensor]:
+        return super().losses(batch, replay) | {"penalty": self.penalty()}
 
     def penalty(self) -> Tensor:
         """strength / 2 * sum over anchors of F (w - w_old)^2."""
-        total, weights = torch.zeros((), device=self.device), self.weights
+        total, weights = torch.zeros((), device=self.device), self.parameters()
         for fisher, old in self.anchors:
             for f, w, w_old in zip(fisher, weights, old, strict=True):
                 total = total + (f * (w[: len(w_old)] - w_old) ** 2).sum()
         half: Tensor = self.options.strength / 2 * total
         return half
 
-    def after_task(self, task: Task) -> None:
-        super().after_task(task)
-        fisher = self.fisher(task)
+    def after_task(self, stage: Stage) -> None:
+        super().after_task(stage)
+        fisher = self.fisher(stage)
         if self.options.variant == "online" and self.anchors:
             before, _ = self.anchors.pop()
             for f, b in zip(fisher, before, strict=True):
                 f[: len(b)] += self.options.decay * b
-        self.anchors.append((fisher, [w.detach().clone() for w in self.weights]))
+        self.anchors.append((fisher, [w.detach().clone() for w in self.parameters()]))
 
-    def fisher(self, task: Task) -> list[Tensor]:
+    def fisher(self, stage: Stage) -> list[Tensor]:
         """Mean over single samples of the squared gradient of the log-likelihood, one tensor for each weight."""
-        rows = self.generator("fisher", task.name).permutation(len(task.train))[: self.options.fisher_samples]
-        weights = self.weights
-        total = [torch.zeros_like(w) for w in weights]
-        self.model.eval()  # running batch statistics: a batch of one has none of its own
-        for row in rows:
-            sample = self.load(Samples(task.train[[row]], task.labels[[row]], task.known[[row]]))
-            nll = bce(self.model(sample.images), sample.labels, sample.known, reduction="sum")
-            for sum_, gradient in zip(total, torch.autograd.grad(nll, weights), strict=True):
+        samples = stage.task.samples
+        rows = self.generator("fisher", stage.task.name).permutation(len(samples))[: self.options.fisher_samples]
+        total = [torch.zeros_like(w) for w in self.parameters()]
+        for gradients in self.gradients(samples.rows(rows), self._log_likelihood):
+            for sum_, gradient in zip(total, gradients, strict=True):
                 sum_ += gradient**2
-        self.model.train()
         return [sum_ / len(rows) for sum_ in total]
+
+    def _log_likelihood(self, batch: Batch) -> Tensor:
+        """Of one sample, up to its sign, which squaring takes away."""
+        return bce(self.model(batch.inputs), batch.labels, batch.known, reduction="sum")
+
+    def memory_bytes(self) -> int:
+        return super().memory_bytes() + sum(t.nbytes for anchor in self.anchors for part in anchor for t in part)
 
     def state(self) -> dict[str, Any]:
         anchors = [{"fisher": list(fisher), "weights": list(old)} for fisher, old in self.anchors]

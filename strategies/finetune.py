@@ -1,6 +1,5 @@
 """Plain training on the stream, with nothing against forgetting: the lower bound."""
 
-from clbench.learning.batch import Batch, Values
 from clbench.learning.strategy import Strategy
 
 
@@ -10,8 +9,3 @@ class Finetune(Strategy):
     @classmethod
     def incompatible(cls, *, scenario: str, head: str, memory: str | None) -> str | None:
         return "finetune has no memory; use --strategy er to replay from one" if memory else None
-
-    def observe(self, batch: Batch) -> Values:
-        loss = self.loss(batch)
-        self.step(loss)
-        return {"loss": loss.detach()}

@@ -14,17 +14,17 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
-from clbench.learning.batch import Batch, Values
+from clbench.learning.batch import Batch, Replay
+from clbench.learning.stage import Stage
 from clbench.learning.strategy import Setup, Strategy
 from clbench.models.network import Network
 from clbench.options import option
-from clbench.scenario.tasks import Task
-from strategies.er import ReplayOptions
 
 
 @dataclass(frozen=True)
-class LwFOptions(ReplayOptions):
+class LwFOptions:
     """Options of the distillation."""
 
     distill: float = option(1.0, "weight of the distillation loss; the paper's lambda_o is 1", at_least=0.0)
@@ -39,38 +39,33 @@ class LwF(Strategy):
         super().__init__(setup)
         self.teacher: Network | None = None
 
-    def observe(self, batch: Batch) -> Values:
+    def losses(self, batch: Batch, replay: Replay | None) -> dict[str, Tensor]:
         if self.teacher is None:
-            supervised = self.loss(batch.join(self.recall(self.options.replay_batch)))
-            distilled = torch.zeros_like(supervised)
-        else:
-            supervised, distilled = self._losses(batch, self.teacher)
-        self.step(supervised + self.options.distill * distilled)
-        self.remember(batch)
-        return {"loss": supervised.detach(), "distilled": distilled.detach()}
-
-    def _losses(self, batch: Batch, teacher: Network) -> tuple[torch.Tensor, torch.Tensor]:
-        old = list(self.old_classes)
-        known = batch.known.clone()
-        known[:, old] = False
-        both = replace(batch, known=known).join(self.recall(self.options.replay_batch))
-        logits = self.model(both.images)
+            return super().losses(batch, replay)
+        old = self.loader.on_device(torch.tensor(self.stage.old))  # a Python list as an index would wait for the device
+        both = replace(batch, known=batch.known.index_fill(1, old, False)).join(replay)
+        logits = self.model(both.inputs)
         with torch.no_grad():
-            target = teacher(batch.images)[:, old].sigmoid()  # (B, old)
-        distilled = F.binary_cross_entropy_with_logits(logits[: len(batch), old], target)
-        return self.criterion(logits, both.labels, both.known), distilled
+            target = self.teacher(batch.inputs).index_select(1, old).sigmoid()  # (B, old)
+        distilled = F.binary_cross_entropy_with_logits(logits[: len(batch)].index_select(1, old), target)
+        loss = self.criterion(logits, both.labels, both.known)
+        return {"loss": loss, "distilled": self.options.distill * distilled}
 
-    def before_task(self, task: Task) -> None:
-        super().before_task(task)
+    def before_task(self, stage: Stage) -> None:
+        super().before_task(stage)
         if self.teacher is not None:  # keeps the model's shape; its new columns teach nothing
             self.teacher.head.grow(self.model.head.num_classes, torch.Generator().manual_seed(0))
 
-    def after_task(self, task: Task) -> None:
-        super().after_task(task)
+    def after_task(self, stage: Stage) -> None:
+        super().after_task(stage)
         self.teacher = self._frozen_copy()
 
     def _frozen_copy(self) -> Network:
         return deepcopy(self.model).requires_grad_(False).eval()
+
+    def memory_bytes(self) -> int:
+        teacher = () if self.teacher is None else self.teacher.state_dict().values()
+        return super().memory_bytes() + sum(int(tensor.nbytes) for tensor in teacher)
 
     def state(self) -> dict[str, Any]:
         return super().state() | {"teacher": None if self.teacher is None else self.teacher.state_dict()}

@@ -1,37 +1,42 @@
-"""What a strategy is shown at each step."""
+"""What a strategy is shown at each step, and what it gives back."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from clbench.arrays import IntArray
 from clbench.scenario.samples import Samples
+
+Values = Mapping[str, float | Tensor]
+"""Name -> scalar, as `observe` returns it. Tensors may stay on the device; the trainer reads them in bulk."""
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Samples with their pixels, on the run's device.
+    """Samples with their inputs, on the run's device.
 
-    images: uint8 (B, 3, S, S) as stored; the model normalises them. With a frozen backbone its maps stand here instead,
-        float16 (B, D, H, W); the model takes both.
+    inputs: pixels, uint8 (B, 3, S, S) as stored, which the model normalises; or with a frozen backbone its maps,
+        float16 (B, D, H, W). The model takes both (`Network.map_of`).
     labels: float32 (B, C) in {0, 1}; C are the columns of the model's head, which may grow with the tasks.
     known: bool (B, C), False where the protocol hides the label; losses leave those entries out.
-    samples: the same samples as the memory takes them, with all columns.
+    samples: the same samples as the memory takes them, on the CPU.
     """
 
-    images: Tensor
+    inputs: Tensor
     labels: Tensor
     known: Tensor
     samples: Samples
 
     def __len__(self) -> int:
-        return len(self.images)
+        return len(self.samples.indices)
 
-    def cut(self, width: int) -> "Batch":
-        """The same images with their first `width` labels: those that a growing head has."""
-        return replace(self, labels=self.labels[:, :width], known=self.known[:, :width])
+    def cut(self, columns: int) -> "Batch":
+        """The same inputs with their first `columns` labels: those that a growing head has."""
+        labels, known = self.labels[:, :columns], self.known[:, :columns]
+        return replace(self, labels=labels, known=known, samples=self.samples.cut(columns))
 
     def join(self, other: "Batch | None") -> "Batch":
         """Both batches as one; `None` (an empty memory) leaves this one as it is."""
@@ -39,12 +44,19 @@ class Batch:
             return self
         pairs = ((getattr(self.samples, name), getattr(other.samples, name)) for name in ("indices", "labels", "known"))
         return Batch(
-            torch.cat([self.images, other.images]),
+            torch.cat([self.inputs, other.inputs]),
             torch.cat([self.labels, other.labels]),
             torch.cat([self.known, other.known]),
             Samples(*(np.concatenate(pair) for pair in pairs)),
         )
 
 
-Values = Mapping[str, float | Tensor]
-"""Name -> scalar, as `observe` returns it. Tensors may stay on the device; the trainer reads them in bulk."""
+@dataclass(frozen=True, eq=False)
+class Replay(Batch):
+    """Samples drawn from the memory.
+
+    slots: (B,) int64, where they stand in it. kept: name -> (B, …), what was stored beside them (`Memory.keep`).
+    """
+
+    slots: IntArray
+    kept: Mapping[str, Tensor] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Reads the pixels of samples and puts everything on the device."""
+"""Reads what the model takes of samples, pixels or maps, and puts everything on the device."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -38,11 +38,32 @@ class Loader:
 
     def __call__(self, samples: Samples) -> Batch:
         return Batch(
-            self._on_device(self._read(samples.indices)),
-            self._on_device(torch.from_numpy(samples.labels.astype(np.float32))),
-            self._on_device(torch.tensor(samples.known)),
+            self.inputs(samples.indices),
+            self.on_device(torch.from_numpy(samples.labels.astype(np.float32))),
+            self.on_device(torch.tensor(samples.known)),
             samples,
         )
+
+    @property
+    def image_bytes(self) -> int:
+        """Bytes of one image as it is stored: uint8 (3, S, S)."""
+        return 3 * self._images.size**2
+
+    @property
+    def feature_seconds(self) -> float:
+        """What the maps of a frozen backbone took so far; 0 where pixels are read."""
+        return float(getattr(self._images, "seconds", 0.0))
+
+    def inputs(self, indices: IntArray) -> Tensor:
+        """What the model takes of these images (B,): uint8 (B, 3, S, S), or float16 (B, D, H, W), on the device."""
+        return self.on_device(self._read(indices))
+
+    def read_from(self, images: ImageSource) -> None:
+        """From now on read from another source of the same images, such as the maps of a frozen backbone."""
+        self._images = images
+        self._ahead, self._kept = {}, {}
+        if not images.decodes:
+            self._threads = None
 
     def ahead(self, batches: Iterable[Samples]) -> Iterator[Samples]:
         """The same batches; the images of the next ones are read meanwhile."""
@@ -62,7 +83,7 @@ class Loader:
         """Say which images a memory holds, so that they stay decoded; all others need not."""
         if self._threads is None:
             return
-        fits = len(indices) * 3 * self._images.size**2 <= KEPT_BYTES
+        fits = len(indices) * self.image_bytes <= KEPT_BYTES
         self._memory = frozenset(indices.tolist() if fits else ())
         self._kept = {index: pixels for index, pixels in self._kept.items() if index in self._memory}
 
@@ -82,7 +103,8 @@ class Loader:
         known = self._kept.get(index) or self._ahead.get(index)
         return known or self._threads.submit(lambda: self._images.read(np.array([index]))[0])
 
-    def _on_device(self, tensor: Tensor) -> Tensor:
+    def on_device(self, tensor: Tensor) -> Tensor:
+        """A tensor of the CPU on the run's device, without waiting for it."""
         if self._device.type == "cuda":  # through pinned memory, so that copies overlap with the running step
             return tensor.pin_memory().to(self._device, non_blocking=True)
         return tensor.to(self._device)

@@ -1,36 +1,39 @@
 """The Strategy contract: a strategy says how one batch changes the model. The trainer does everything else.
 
-    class ExperienceReplay(Strategy):
+    class WeightedReplay(Strategy):
         memory_policy = "reservoir"
 
-        def observe(self, batch: Batch) -> Values:
-            batch_and_replay = batch.join(self.recall(len(batch)))
-            loss = self.loss(batch_and_replay)
-            self.step(loss)
-            self.remember(batch)
-            return {"loss": loss}
+        def losses(self, batch: Batch, replay: Replay | None) -> dict[str, Tensor]:
+            losses = {"loss": self.loss(batch)}
+            if replay:
+                losses["replayed"] = 2 * self.loss(replay)
+            return losses
 
-A strategy never logs, prints, evaluates or touches a file: `observe` returns numbers.
+A strategy never logs, prints, evaluates or touches a file: `losses` returns what is to become small.
 """
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from clbench.learning.batch import Batch, Values
+from clbench.arrays import ScoreArray
+from clbench.learning.batch import Batch, Replay, Values
 from clbench.learning.loader import Loader
 from clbench.learning.optim import replace_parameter
-from clbench.memory import Memory
+from clbench.learning.options import TrainOptions
+from clbench.learning.stage import Stage
+from clbench.memory import Cues, Memory
+from clbench.models.features import FeatureSource
 from clbench.models.network import Network
 from clbench.options import NoOptions
 from clbench.randomness import derive, generator
-from clbench.scenario.samples import ReplayLabels, Samples
-from clbench.scenario.tasks import Task
+from clbench.scenario.samples import Samples
 
 Criterion = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(logits (B, C), labels (B, C), known (B, C)) -> scalar loss."""
@@ -38,26 +41,30 @@ Criterion = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Setup:
-    """What a run hands to its strategy: everything is built and seeded."""
+    """What a run hands to its strategy: everything is built and seeded.
+
+    options, train: of the strategy, and of the run. optimizer: parameters -> the run's optimiser for them. features: a
+    network with a frozen backbone -> the source of its maps.
+    """
 
     options: Any
+    train: TrainOptions
     model: Network
-    optimizer: torch.optim.Optimizer
+    optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
     criterion: Criterion
     memory: Memory | None
     loader: Loader
+    features: Callable[[Network], FeatureSource]
     device: torch.device
     seed: int
-    grad_clip: float = 0.0
-    replay_labels: ReplayLabels | None = None
-    feature_seconds: float = 0.0
 
 
-class Strategy(ABC):
+class Strategy:
     """One subclass per file; the file's name is the strategy's name on the command line.
 
-    Only `observe` must be written. A subclass that keeps something between batches gives it to `state` and takes it
-    back in `load_state`, as tensors and JSON values, so that a run can be resumed exactly.
+    As it stands it is experience replay where there is a memory, and finetuning where there is none. A subclass says
+    what is new: mostly `losses`, else `observe`. One that keeps something between batches gives it to `state` and takes
+    it back in `load_state`, as tensors and JSON values, so that a run can be resumed exactly.
     """
 
     Options: ClassVar[type[Any]] = NoOptions
@@ -67,28 +74,26 @@ class Strategy(ABC):
     """Default memory; None for none. `--memory` chooses another."""
     joint: ClassVar[bool] = False
     """True: trained on all tasks at once instead of one after another."""
+    resumable: ClassVar[bool] = True
+    """False: its state cannot be saved; its runs have no checkpoints, and one that is stopped begins again."""
     defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
-    """Section (`strategy`, `memory`, `model`, `train`) -> options whose defaults differ with this strategy."""
+    """Section (`strategy`, `memory`, `head`, `model`, `train`) -> options whose defaults differ with this strategy."""
     scenario_defaults: ClassVar[Mapping[str, Mapping[str, Mapping[str, Any]]]] = {}
     """The same by scenario name, for options that differ on one scenario."""
 
+    stage: Stage
+    """Where the run is, from before the first task on."""
+
     def __init__(self, setup: Setup) -> None:
         self.options = setup.options
+        self.train_options = setup.train
         self.model = setup.model
-        self.optimizer = setup.optimizer
         self.memory = setup.memory
         self.device = setup.device
         self.criterion = setup.criterion
-        self.old_classes: tuple[int, ...] = ()
-        """Columns of the tasks before the present one."""
-        self.task_classes: tuple[int, ...] = ()
-        """Columns that the present task introduces."""
-        self._loader = setup.loader
-        self._replay_labels = setup.replay_labels
-        self.feature_seconds = setup.feature_seconds
-        """What the maps of a frozen backbone took, before training."""
-        self._seed = setup.seed
-        self._grad_clip = setup.grad_clip
+        self.loader = setup.loader
+        self._setup = setup
+        self._optimizer: torch.optim.Optimizer | None = None
         self._replay = generator(setup.seed, "replay")
 
     @classmethod
@@ -96,103 +101,238 @@ class Strategy(ABC):
         """Why this strategy cannot be run so, in one sentence; None where it can."""
         return None
 
-    @abstractmethod
-    def observe(self, batch: Batch) -> Values:
-        """Learn from one batch of the stream; returns scalars to record, among them `loss`."""
+    # What a subclass says
 
-    def predict(self, images: Tensor) -> Tensor:
-        """Logits (B, C) float32 of uint8 images (B, 3, S, S); the trainer has set the model to evaluation.
+    def losses(self, batch: Batch, replay: Replay | None) -> dict[str, Tensor]:
+        """What the step makes smaller: the sum of these scalars, which are recorded under their names.
+
+        Among them is `loss`. Pure: no step, no memory, and no value is read on the host, which would wait for the
+        device. replay: drawn from the memory; None where it is empty, or there is none.
+        """
+        return {"loss": self.loss(batch.join(replay))}
+
+    def observe(self, batch: Batch) -> Values:
+        """Learn from one batch of the stream: recall, losses, step, remember. Returns scalars, among them `loss`."""
+        losses = self.losses(batch, self.recall())
+        self.step(reduce(torch.add, losses.values()))
+        self.remember(batch)
+        return {name: loss.detach() for name, loss in losses.items()}
+
+    def predict(self, inputs: Tensor) -> Tensor:
+        """Logits (B, C) float32 of a batch's `inputs`; the trainer has set everything to evaluation.
 
         C: the columns of the model's head, which in some scenarios grow with the tasks.
         """
-        logits: Tensor = self.model(images)
+        logits: Tensor = self.model(inputs)
         return logits
 
-    def before_task(self, task: Task) -> None:
-        """Called before a task's first batch. Overriding methods call `super().before_task(task)` first.
+    def modules(self) -> dict[str, nn.Module]:
+        """Everything that learns, by name; training and evaluation mode, clipping, state and parameter count follow."""
+        return {"model": self.model}
+
+    def memory_bytes(self) -> int:
+        """What is kept of the past: stored images, uint8 (3, S, S) each, and what the memory keeps beside them.
+
+        A subclass that keeps more adds it. Labels and indices, which every memory has, are not counted.
+        """
+        if self.memory is None:
+            return 0
+        return len(self.memory) * self.loader.image_bytes + self.memory.payload_bytes
+
+    def before_task(self, stage: Stage) -> None:
+        """Called before a task's first batch. Overriding methods call `super().before_task(stage)` first.
 
         Where the scenario's head grows with the tasks it grows here, and the optimiser with it.
         """
-        self.task_classes = task.classes
-        self._grow(1 + max(task.classes))
+        self._grow(stage.columns)
+        if self.memory is not None:
+            self.memory.introduce(len(stage.task.classes), max(self.memory.columns, stage.columns))
 
-    def after_task(self, task: Task) -> None:
-        """Called after a task's last batch, before evaluation. Overriding methods call `super().after_task(task)`."""
-        self.old_classes = (*self.old_classes, *task.classes)
+    def after_task(self, stage: Stage) -> None:
+        """Called after a task's last batch, before evaluation. Overriding methods call `super().after_task(stage)`."""
+        if self.memory is not None:
+            self.memory.settle(stage.task.samples.cut(self.memory.columns), self._cues())
+            self.loader.keep(self.memory.indices)
 
     # What subclasses call
 
-    def load(self, samples: Samples) -> Batch:
-        """The samples with their pixels, on the device, with the labels of the columns that the head has."""
-        return self._loader(samples).cut(self.model.head.num_classes)
+    @property
+    def optimizer(self) -> torch.optim.Optimizer:
+        """The optimiser that `step` takes: unless another is set, the run's, over `parameters()`."""
+        if self._optimizer is None:
+            self._optimizer = self.new_optimizer(self.parameters())
+        return self._optimizer
 
-    def ahead(self, batches: Iterable[Samples]) -> Iterator[Samples]:
-        """The same batches; the images of the next ones may be read while one is learned."""
-        return self._loader.ahead(batches)
+    @optimizer.setter
+    def optimizer(self, optimizer: torch.optim.Optimizer) -> None:
+        self._optimizer = optimizer
+
+    def new_optimizer(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        """The run's kind of optimiser, at its learning rate, for some parameters."""
+        return self._setup.optimizer(parameters)
+
+    def parameters(self) -> list[nn.Parameter]:
+        """Every trainable tensor of `modules()`. A head that grows replaces its own, with rows added at the end."""
+        return [p for module in self.modules().values() for p in module.parameters() if p.requires_grad]
+
+    def load(self, samples: Samples) -> Batch:
+        """The samples with their inputs, on the device, with the labels of the columns that the head has."""
+        return self.loader(samples).cut(self.model.head.num_classes)
+
+    def over(self, samples: Samples, batch_size: int | None = None) -> Iterator[Batch]:
+        """The samples in their order, batch by batch; by default of `eval_batch_size`."""
+        size = batch_size or self.train_options.eval_batch_size
+        parts = (samples.rows(np.arange(i, min(i + size, len(samples)))) for i in range(0, len(samples), size))
+        for part in self.loader.ahead(parts):
+            yield self.load(part)
 
     def loss(self, batch: Batch) -> Tensor:
         """The run's criterion on a batch; honours `known`."""
-        return self.criterion(self.model(batch.images), batch.labels, batch.known)
+        return self.criterion(self.model(batch.inputs), batch.labels, batch.known)
 
     def step(self, loss: Tensor) -> None:
         """One optimiser step on `loss`, with the run's gradient clipping (by value)."""
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        if self._grad_clip:
-            nn.utils.clip_grad_value_(self.model.parameters(), self._grad_clip)
+        self.apply()
+
+    def apply(self) -> None:
+        """One optimiser step on the gradients that the parameters have, with the run's clipping."""
+        if self.train_options.grad_clip:
+            nn.utils.clip_grad_value_(self.parameters(), self.train_options.grad_clip)
         self.optimizer.step()
 
-    def recall(self, n: int) -> Batch | None:
-        """Up to n samples drawn from the memory without replacement; None where there are none, or no memory."""
+    def recall(self, n: int | None = None) -> Replay | None:
+        """Up to n samples drawn from the memory without replacement; None where there are none, or no memory.
+
+        n: by default the memory's `replay_batch`.
+        """
         if self.memory is None or not len(self.memory):
             return None
-        slots = self.memory.sample(n, self._replay)
-        stored = Samples(self.memory.indices[slots], self.memory.labels[slots], self.memory.known[slots])
-        return self.load(self._replay_labels(stored, self.model.head.num_classes) if self._replay_labels else stored)
+        slots = self.memory.sample(n or self.memory.options.replay_batch, self._replay)
+        stored = self.memory.stored(slots)
+        batch = self.load(self.stage.replay(stored) if self.stage.replay else stored)
+        return Replay(batch.inputs, batch.labels, batch.known, batch.samples, slots, self.memory.kept(slots))
+
+    def remember(self, batch: Batch, **kept: Tensor) -> None:
+        """Offer a batch of the stream to the memory, if there is one.
+
+        kept: (B, …) each, what is to stand beside the samples; declared before by `memory.keep`.
+        """
+        if self.memory is not None:
+            slots = self.memory.update(batch.samples, self._cues())
+            self.memory.put(slots, kept)
+            self.loader.keep(self.memory.indices)
+
+    def freeze(self) -> None:
+        """From now on the backbone stays as it is, in evaluation, and the map of each image is computed once.
+
+        The optimiser begins afresh, with what still learns.
+        """
+        self.model.freeze()
+        self.loader.read_from(self._setup.features(self.model))
+        self._optimizer = None
+
+    def gradients(self, samples: Samples, loss: Callable[[Batch], Tensor]) -> Iterator[tuple[Tensor, ...]]:
+        """Of each sample alone the gradient of `loss` with respect to `parameters()`, in evaluation mode."""
+        parameters = self.parameters()
+        with self.evaluating():  # a batch of one has no batch statistics
+            for batch in self.over(samples, 1):
+                yield torch.autograd.grad(loss(batch), parameters)
 
     def generator(self, *purpose: str | int) -> np.random.Generator:
         """A generator of this strategy's own for one purpose, e.g. ``self.generator("fisher", task)``."""
-        return generator(self._seed, "strategy", *purpose)
+        return generator(self._setup.seed, "strategy", *purpose)
 
-    def remember(self, batch: Batch) -> None:
-        """Offer a batch of the stream to the memory, if there is one."""
-        if self.memory is not None:
-            self.memory.update(batch.samples.indices, batch.samples.labels, batch.samples.known)
-            self._loader.keep(self.memory.indices)
+    def enter(self, stage: Stage, *, fresh: bool = True) -> None:
+        """Begin to learn a task; not `fresh` where it was begun already and the state of that moment is back."""
+        self.stage = stage
+        self.train()
+        if fresh:
+            self.before_task(stage)
+
+    def train(self, mode: bool = True) -> None:
+        """Set everything that learns to training, or to evaluation."""
+        for module in self.modules().values():
+            module.train(mode)
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """Everything in evaluation, and in training again afterwards."""
+        self.train(False)
+        try:
+            yield
+        finally:
+            self.train()
 
     # What a run's state is
 
     def state(self) -> dict[str, Any]:
         """Everything that changes while learning: tensors, arrays and JSON values only."""
         return {
-            "model": self.model.state_dict(),
+            "modules": {name: module.state_dict() for name, module in self.modules().items()},
+            "columns": self.model.head.num_classes,
+            "frozen": self.model.frozen,
             "optimizer": self.optimizer.state_dict(),
             "memory": None if self.memory is None else self.memory.state(),
             "replay": self._replay.bit_generator.state,
-            "old_classes": list(self.old_classes),
-            "task_classes": list(self.task_classes),
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Take over what `state` returned."""
-        self._grow(len(state["model"]["head.classifier.weight"]))
-        self.model.load_state_dict(state["model"])
+        """Take over what `state` returned. `stage` is set afterwards."""
+        self._grow(state["columns"])
+        for name, module in self.modules().items():
+            module.load_state_dict(state["modules"][name])
+        if state["frozen"] and not self.model.frozen:
+            self.freeze()
         self.optimizer.load_state_dict(state["optimizer"])
         if self.memory is not None:
             self.memory.load_state(state["memory"])
-            self._loader.keep(self.memory.indices)
+            self.loader.keep(self.memory.indices)
         self._replay.bit_generator.state = state["replay"]
-        self.old_classes = tuple(state["old_classes"])
-        self.task_classes = tuple(state["task_classes"])
 
-    def _grow(self, num_classes: int) -> None:
+    def _grow(self, columns: int) -> None:
         """Give the head rows for so many classes in all, and the optimiser its state for them: zeros."""
         before = self.model.head.num_classes
-        if num_classes <= before:
+        if columns <= before:
             return
         old = dict(self.model.named_parameters())
-        seed = derive(self._seed, "init", "head", before)
-        self.model.head.grow(num_classes, torch.Generator().manual_seed(seed))
+        seed = derive(self._setup.seed, "init", "head", before)
+        self.model.head.grow(columns, torch.Generator().manual_seed(seed))
         for name, new in self.model.named_parameters():
-            if new is not old[name]:
-                replace_parameter(self.optimizer, old[name], new)
+            if new is not old[name] and self._optimizer is not None:
+                replace_parameter(self._optimizer, old[name], new)
+
+    def _cues(self) -> Cues | None:
+        """What the memory may ask of the model; None for one that needs nothing."""
+        return ModelCues(self) if self.memory is not None and self.memory.needs else None
+
+
+class ModelCues(Cues):
+    """A strategy's answers to what its memory asks. Raises TypeError for a cue that the memory's `needs` leaves out."""
+
+    def __init__(self, strategy: Strategy) -> None:
+        self._strategy = strategy
+
+    @torch.no_grad()
+    def features(self, samples: Samples) -> ScoreArray:
+        self._check("features")
+        strategy = self._strategy
+        with strategy.evaluating():
+            parts = [strategy.model.map_of(batch.inputs).mean((2, 3)) for batch in strategy.over(samples)]
+        return _on_host(parts)
+
+    def gradients(self, samples: Samples) -> ScoreArray:
+        self._check("gradients")
+        found = self._strategy.gradients(samples, self._strategy.loss)
+        return _on_host([torch.cat([g.flatten() for g in each])[None] for each in found])
+
+    def _check(self, cue: str) -> None:
+        memory = type(self._strategy.memory)
+        if cue not in memory.needs:  # type: ignore[union-attr]
+            raise TypeError(f"{memory.__name__} asks for {cue}, so its `needs` must name them")
+
+
+def _on_host(parts: Sequence[Tensor]) -> ScoreArray:
+    rows: ScoreArray = torch.cat(list(parts)).float().cpu().numpy()
+    return rows

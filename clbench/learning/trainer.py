@@ -16,10 +16,11 @@ from torch import Tensor
 
 from clbench.arrays import IntArray, ScoreArray
 from clbench.errors import ClbenchError
-from clbench.learning.batch import Batch
 from clbench.learning.listener import Diverged, Evaluation, Listener
 from clbench.learning.options import TrainOptions
+from clbench.learning.stage import Stage, stages
 from clbench.learning.strategy import Criterion, Strategy
+from clbench.memory import Memory
 from clbench.models.angle import AngleMeter
 from clbench.models.losses import asymmetric, bce
 from clbench.randomness import generator
@@ -80,50 +81,58 @@ def train(
     test = scenario.test_indices()
     progress = progress or Progress()
     tasks = scenario.joined() if strategy.joint else scenario
-    for number, task in list(enumerate(tasks))[progress.task :]:
+    for stage in islice(stages_of(tasks, options), progress.task, None):
         for listener in listeners:
-            listener.task_started(number, len(tasks), options.epochs * steps_per_epoch(len(task.train), options))
-        learn(strategy, task, number, stream(task, number, options, seed), listeners, progress)
+            listener.task_started(stage.number, len(tasks), stage.steps)
+        learn(strategy, stage, stream(stage.task, stage.number, options, seed), listeners, progress)
         trained = time.perf_counter()
         try:
             logits, angle = evaluate(strategy, scenario, test, options.eval_batch_size)
         except Diverged as error:
-            raise Diverged(str(error), number) from error
+            raise Diverged(str(error), stage.number) from error
         seconds = time.perf_counter() - trained
-        counts = None if strategy.memory is None else strategy.memory.labels.sum(0, np.int64).tolist()
+        counts = None if strategy.memory is None else _counts(strategy.memory, scenario.num_classes)
         evaluation = Evaluation(logits, angle, progress.train_seconds, seconds, counts)
         progress.evaluations.append(evaluation)
-        progress.task, progress.step, progress.train_seconds = number + 1, 0, 0.0
+        progress.task, progress.step, progress.train_seconds = stage.number + 1, 0, 0.0
         for listener in listeners:
-            listener.evaluated(number, evaluation)
+            listener.evaluated(stage.number, evaluation)
     return progress.evaluations
+
+
+def stages_of(scenario: Scenario, options: TrainOptions) -> Iterator[Stage]:
+    """Every task as its strategy sees it."""
+    return stages(scenario, [options.epochs * steps_per_epoch(len(task.train), options) for task in scenario])
 
 
 def learn(
     strategy: Strategy,
-    task: Task,
-    number: int,
+    stage: Stage,
     batches: Iterator[Samples],
-    listeners: Sequence[Listener],
+    listeners: Sequence[Listener] = (),
     progress: Progress | None = None,
 ) -> None:
     """Show a strategy one task's batches, from the step on that `progress` says."""
-    progress = progress or Progress(number)
+    progress = progress or Progress(stage.number)
     mark = time.perf_counter()
-    strategy.model.train()
-    if not progress.step:
-        strategy.before_task(task)
-    for samples in strategy.ahead(islice(batches, progress.step, None)):
+    strategy.enter(stage, fresh=not progress.step)
+    for samples in strategy.loader.ahead(islice(batches, progress.step, None)):
         values = strategy.observe(strategy.load(samples))
         step, progress.step = progress.step, progress.step + 1
         now = time.perf_counter()
         progress.train_seconds, mark = progress.train_seconds + now - mark, now
         for listener in listeners:
-            listener.stepped(number, step, values, len(samples.indices))
-    strategy.after_task(task)
+            listener.stepped(stage.number, step, values, len(samples))
+    strategy.after_task(stage)
     if strategy.device.type == "cuda":
         torch.cuda.synchronize(strategy.device)  # or the seconds below would miss queued work
     progress.train_seconds += time.perf_counter() - mark
+
+
+def _counts(memory: Memory, classes: int) -> list[int]:
+    """For each class the stored samples that say it."""
+    counts: list[int] = memory.labels.sum(0, np.int64).tolist()
+    return counts + [0] * (classes - len(counts))
 
 
 @torch.inference_mode()
@@ -138,18 +147,16 @@ def evaluate(
         Diverged: a logit is not finite.
         ClbenchError: logits of another shape than (B, C).
     """
-    strategy.model.eval()
-    learned = torch.zeros(scenario.num_classes, device=strategy.device)
-    learned[list(strategy.old_classes)] = 1  # a class still to come has no angle worth its name
+    learned = np.isin(np.arange(scenario.num_classes), strategy.stage.seen)
     parts = []
-    with AngleMeter(strategy.model.head) as meter:
-        for samples in strategy.ahead(_batches(scenario, indices, batch_size)):
-            batch = strategy.load(samples)
-            logits = strategy.predict(batch.images)
-            _check_shape(strategy, logits, batch)
-            meter.update(batch.labels * learned[: batch.labels.shape[1]])
+    with strategy.evaluating(), AngleMeter(strategy.model.head) as meter:
+        for samples in strategy.loader.ahead(_unlabelled(scenario, indices, batch_size)):
+            logits = strategy.predict(strategy.loader.inputs(samples.indices))
+            _check_shape(strategy, logits, len(samples))
+            # a class still to come has no angle worth its name
+            truth = (scenario.labels[samples.indices] & learned)[:, : logits.shape[1]].astype(np.float32)
+            meter.update(strategy.loader.on_device(torch.from_numpy(truth)))
             parts.append(logits.float())
-    strategy.model.train()
     scores = torch.cat(parts).cpu().numpy()
     if not np.isfinite(scores).all():
         raise Diverged(f"Expected finite scores but {(~np.isfinite(scores)).sum()} of {scores.size} are not.")
@@ -158,17 +165,18 @@ def evaluate(
     return every, meter.mean()
 
 
-def _batches(scenario: Scenario, indices: IntArray, batch_size: int) -> Iterator[Samples]:
-    """Test images with the full truth."""
+def _unlabelled(scenario: Scenario, indices: IntArray, batch_size: int) -> Iterator[Samples]:
+    """Test images; of their labels nothing is said."""
     for start in range(0, len(indices), batch_size):
         rows = indices[start : start + batch_size]
-        labels = scenario.labels[rows]
-        yield Samples(rows, labels, np.ones_like(labels, np.bool_))
+        blank = np.zeros((len(rows), scenario.num_classes))
+        yield Samples(rows, blank.astype(np.uint8), blank.astype(np.bool_))
 
 
-def _check_shape(strategy: Strategy, logits: Tensor, batch: Batch) -> None:
-    if logits.shape != batch.labels.shape:
+def _check_shape(strategy: Strategy, logits: Tensor, images: int) -> None:
+    expected = (images, strategy.model.head.num_classes)
+    if tuple(logits.shape) != expected:
         raise ClbenchError(
-            f"Expected {type(strategy).__name__}.predict to return logits of shape {tuple(batch.labels.shape)} "
-            f"but got {tuple(logits.shape)}."
+            f"Expected {type(strategy).__name__}.predict to return logits of shape {expected} but got "
+            f"{tuple(logits.shape)}."
         )

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from clbench.arrays import FloatArray, IntArray, LabelArray
-from clbench.memory import NOT_STORED, Memory, MemoryOptions
+from clbench.memory import NOT_STORED, MemoryOptions, StreamMemory
 from clbench.options import option
 
 SAME = 1e-9
@@ -37,20 +37,20 @@ class PRSOptions(MemoryOptions):
     )
 
 
-class PRS(Memory):
+class PRS(StreamMemory):
     """Draws from its generator: one uniform number for each sample offered once full, one more if it is accepted."""
 
     Options = PRSOptions
     options: PRSOptions
     scenario_defaults = {"coco-seq": {"rho": -0.03}, "nuswide-seq": {"rho": 0.02}}
 
-    def __init__(self, options: PRSOptions, num_classes: int, generator: np.random.Generator) -> None:
-        super().__init__(options, num_classes, generator)
-        self.stream_counts = np.zeros(num_classes, np.int64)
+    def __init__(self, options: PRSOptions, columns: int, generator: np.random.Generator) -> None:
+        super().__init__(options, columns, generator)
+        self.stream_counts = np.zeros(columns, np.int64)
         """n_i: (C,), samples offered so far with each label."""
-        self.memory_counts = np.zeros(num_classes, np.int64)
+        self.memory_counts = np.zeros(columns, np.int64)
         """l_i: (C,), stored samples with each label."""
-        self.shares = np.zeros(num_classes, np.float64)
+        self.shares = np.zeros(columns, np.float64)
         """p_i: (C,); a label that is not active keeps its last share."""
 
     def place(self, labels: LabelArray) -> int:
@@ -66,6 +66,12 @@ class PRS(Memory):
         self.stream_counts += labels
         self._update_shares()
         return slot
+
+    def introduce(self, classes: int, columns: int) -> None:
+        added = (0, columns - self.columns)
+        super().introduce(classes, columns)
+        self.stream_counts, self.memory_counts = (np.pad(a, added) for a in (self.stream_counts, self.memory_counts))
+        self.shares = np.pad(self.shares, added)
 
     def acceptance(self, labels: LabelArray) -> float:
         """Probability that a sample with these labels (C,) is stored now; 0 for one without labels."""
@@ -116,9 +122,8 @@ class PRS(Memory):
 
     def load_state(self, state: dict[str, Any]) -> None:
         super().load_state(state)
-        self.stream_counts[:] = state["stream_counts"]
-        self.shares[:] = state["shares"]
-        self.memory_counts[:] = self.labels.sum(axis=0, dtype=np.int64)
+        self.stream_counts, self.shares = state["stream_counts"].copy(), state["shares"].copy()
+        self.memory_counts = self.labels.sum(axis=0, dtype=np.int64)
 
 
 def _softmax(values: FloatArray) -> FloatArray:

@@ -6,7 +6,7 @@ Vitter, "Random Sampling with a Reservoir", ACM Transactions on Mathematical Sof
 from dataclasses import dataclass
 
 from clbench.arrays import LabelArray
-from clbench.memory import NOT_STORED, Memory, MemoryOptions
+from clbench.memory import NOT_STORED, MemoryOptions, StreamMemory
 from clbench.options import option
 
 
@@ -19,7 +19,7 @@ class ReservoirOptions(MemoryOptions):
     )
 
 
-class Reservoir(Memory):
+class Reservoir(StreamMemory):
     """The n-th sample of the stream, n > size, goes to slot j drawn from 0 to n - 1, if j < size."""
 
     Options = ReservoirOptions

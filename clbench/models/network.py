@@ -43,11 +43,17 @@ class Network(nn.Module):
             self.backbone.eval()
         return self
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Logits (B, C) float32 of images, uint8 (B, 3, S, S), or of the backbone's maps, float16 (B, D, H, W)."""
-        features = self.feature_map(images) if images.dtype == torch.uint8 else images.float()
-        logits: Tensor = self.head(features)
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Logits (B, C) float32 of a batch's inputs; see `map_of`."""
+        logits: Tensor = self.head(self.map_of(inputs))
         return logits
+
+    def map_of(self, inputs: Tensor) -> Tensor:
+        """The backbone's map (B, D, H, W) float32 of a batch's inputs: the one door for pixels and for maps.
+
+        inputs: pixels, uint8 (B, 3, S, S); or, with a frozen backbone, its maps as they are kept, float16.
+        """
+        return self.feature_map(inputs) if inputs.dtype == torch.uint8 else inputs.float()
 
     def feature_map(self, images: Tensor) -> Tensor:
         """The backbone's map (B, D, H, W) float32 of images, uint8 (B, 3, S, S).

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from clbench.learning.loader import WORKERS, Loader
 from clbench.learning.optim import build_optimizer
 from clbench.learning.strategy import Setup, Strategy
 from clbench.learning.trainer import build_criterion
+from clbench.memory import Memory
 from clbench.models.features import FeatureSource
 from clbench.models.network import Network, build_model
 from clbench.models.weights import weights_record
@@ -82,37 +83,38 @@ def build_strategy(
     model: Network = build_model(
         config.options["model"], columns, seed, head=config.head, head_options=config.options["head"]
     ).to(device)
-    features = frozen_features(scenario, model, device, cache, listeners) if model.frozen else None
-    memory = None
-    if config.memory:
-        policy = plugins.load("memory", config.memory)
-        memory = policy(config.options["memory"], scenario.num_classes, generator(seed, "memory"))
+    features = partial(FeatureSource, scenario.images, scenario.ids, device=device, cache=cache)
+    images = prepared_maps(scenario, features(model), listeners) if model.frozen else scenario.images
     setup = Setup(
         options=config.options["strategy"],
+        train=config.options["train"],
         model=model,
-        optimizer=build_optimizer(config.options["train"], model),
+        optimizer=partial(build_optimizer, config.options["train"]),
         criterion=build_criterion(config.options["train"]),
-        memory=memory,
-        loader=Loader(features or scenario.images, device, workers),
+        memory=build_memory(config, columns, seed),
+        loader=Loader(images, device, workers),
+        features=features,
         device=device,
         seed=seed,
-        grad_clip=config.options["train"].grad_clip,
-        replay_labels=scenario.replay,
-        feature_seconds=features.seconds if features else 0.0,
     )
     strategy: Strategy = strategy_class(setup)
     return strategy
 
 
-def frozen_features(
-    scenario: Scenario, model: Network, device: torch.device, cache: Path | None, listeners: Sequence[Listener]
-) -> FeatureSource:
-    """The maps of every image that the scenario's tasks use."""
+def build_memory(config: Config, columns: int, seed: int) -> Memory | None:
+    """The configured memory, empty; None where there is none."""
+    if config.memory is None:
+        return None
+    memory: Memory = plugins.load("memory", config.memory)(config.options["memory"], columns, generator(seed, "memory"))
+    return memory
+
+
+def prepared_maps(scenario: Scenario, source: FeatureSource, listeners: Sequence[Listener]) -> FeatureSource:
+    """The source, once it has the maps of every image that the scenario's tasks use."""
 
     def progress(done: int, total: int) -> None:
         for listener in listeners:
             listener.features(done, total)
 
-    source = FeatureSource(scenario.images, scenario.ids, model, device, cache)
     source.prepare(np.concatenate([scenario.test_indices(), *(task.train for task in scenario)]), progress)
     return source

@@ -94,20 +94,19 @@ def score(scenario: Scenario, evaluations: Sequence[Evaluation], *, joint: bool)
 
 
 def costs(scenario: Scenario, strategy: Strategy, evaluations: Sequence[Evaluation]) -> dict[str, Any]:
-    """What a run took, and what it had. Memory bytes: those of the stored images, uint8, 3 x S x S each.
+    """What a run took, and what it had. Memory bytes: see `Strategy.memory_bytes`.
 
     memory_counts: after each task, for each class the samples in the memory that are stored with it.
     """
-    stored = 0 if strategy.memory is None else len(strategy.memory)
     return {
         "positive_angle": [evaluation.positive_angle for evaluation in evaluations],
         "memory_counts": [evaluation.memory_counts for evaluation in evaluations],
         "cost": {
-            "feature_seconds": strategy.feature_seconds,
+            "feature_seconds": strategy.loader.feature_seconds,
             "train_seconds": [evaluation.train_seconds for evaluation in evaluations],
             "eval_seconds": [evaluation.eval_seconds for evaluation in evaluations],
             "peak_memory_bytes": environment.peak_memory_bytes(strategy.device),
-            "memory_bytes": stored * 3 * scenario.images.size**2,
-            "parameters": strategy.model.parameter_count,
+            "memory_bytes": strategy.memory_bytes(),
+            "parameters": sum(p.numel() for p in strategy.parameters()),
         },
     }

@@ -115,7 +115,6 @@ class Checkpointer(Listener):
             "record": _record(self._writer, len(self._progress.evaluations)),
             "random": _random_state(self._strategy.device),
             "strategy": self._strategy.state(),
-            "feature_seconds": self._strategy.feature_seconds,
         }
         checkpoint.write(self._writer.folder / CHECKPOINTS, self._step, state)
         self._written, self._written_at = self._step, time.monotonic()
@@ -142,7 +141,6 @@ def restore(found: Checkpoint, strategy: Strategy, folder: Path) -> Progress:
     """Give a strategy, and PyTorch's generators, the state in a checkpoint; returns where the run is."""
     state = found.state
     strategy.load_state(state["strategy"])
-    strategy.feature_seconds += state["feature_seconds"]
     torch.set_rng_state(state["random"]["cpu"])
     if state["random"]["cuda"] is not None:
         torch.cuda.set_rng_state(state["random"]["cuda"], strategy.device)

@@ -12,7 +12,7 @@ import numpy as np
 
 from clbench.arrays import BoolArray, IntArray, LabelArray
 from clbench.data.collection import ImageSource
-from clbench.scenario.samples import ReplayLabels
+from clbench.scenario.samples import ReplayLabels, Samples
 
 GROUPS = ("majority", "moderate", "minority")
 """Frequency groups of the long-tailed scenarios, from frequent to rare (Kim et al., PRS)."""
@@ -42,6 +42,11 @@ class Task:
             )
         for array in (self.train, self.labels, self.known, self.test):
             array.flags.writeable = False
+
+    @property
+    def samples(self) -> Samples:
+        """All training images, as the protocol shows them."""
+        return Samples(self.train, self.labels, self.known)
 
 
 @dataclass(frozen=True, eq=False)

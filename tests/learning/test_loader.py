@@ -36,7 +36,7 @@ def samples(*indices: int) -> Samples:
 
 
 def shown(loader: Loader, *indices: int) -> list[int]:
-    images: list[int] = loader(samples(*indices)).images[:, 0, 0, 0].tolist()
+    images: list[int] = loader(samples(*indices)).inputs[:, 0, 0, 0].tolist()
     return images
 
 
@@ -47,7 +47,7 @@ def test_what_is_loaded_does_not_depend_on_workers(workers: int) -> None:
     batches = [samples(3, 1), samples(4, 1), samples(5, 9), samples(2)]
     seen = []
     for each in loader.ahead(iter(batches)):
-        seen.append(loader(each).images[:, 0, 0, 0].tolist())
+        seen.append(loader(each).inputs[:, 0, 0, 0].tolist())
         seen.append(shown(loader, 1, 1, 7))
         loader.keep(np.array([1, 3]))
     assert seen == [[3, 1], [1, 1, 7], [4, 1], [1, 1, 7], [5, 9], [1, 1, 7], [2], [1, 1, 7]]

@@ -9,7 +9,7 @@ from clbench.learning.listener import Diverged
 from clbench.learning.loader import Loader
 from clbench.learning.optim import build_optimizer
 from clbench.learning.options import TrainOptions
-from clbench.learning.trainer import build_criterion, evaluate, steps_per_epoch, stream
+from clbench.learning.trainer import build_criterion, evaluate, stages_of, steps_per_epoch, stream
 from clbench.models.losses import asymmetric, bce
 from clbench.options import build
 from clbench.running.build import Prepared, build_strategy
@@ -59,8 +59,8 @@ def test_a_last_smaller_batch_is_left_out_unless_it_is_the_only_one(images: int,
 def test_a_batch_has_the_images_as_stored(scenario: Scenario) -> None:
     task = scenario[0]
     batch = Loader(scenario.images, torch.device("cpu"))(Samples(task.train, task.labels, task.known))
-    assert batch.images.dtype == torch.uint8 and batch.images.shape == (7, 3, 8, 8)
-    assert torch.equal(batch.images, scenario.images.read(task.train))
+    assert batch.inputs.dtype == torch.uint8 and batch.inputs.shape == (7, 3, 8, 8)
+    assert torch.equal(batch.inputs, scenario.images.read(task.train))
     assert batch.labels.dtype == torch.float32 and batch.known.dtype == torch.bool
     joined = batch.join(batch)
     assert len(joined) == 14 and joined.samples.indices.tolist() == 2 * task.train.tolist()
@@ -69,8 +69,8 @@ def test_a_batch_has_the_images_as_stored(scenario: Scenario) -> None:
 
 def test_optimisers_have_the_options() -> None:
     model = torch.nn.Linear(2, 2)
-    adam = build_optimizer(build(TrainOptions, {"lr": 0.5, "weight_decay": 0.25}), model)
-    sgd = build_optimizer(build(TrainOptions, {"optimizer": "sgd"}), model)
+    adam = build_optimizer(build(TrainOptions, {"lr": 0.5, "weight_decay": 0.25}), model.parameters())
+    sgd = build_optimizer(build(TrainOptions, {"optimizer": "sgd"}), model.parameters())
     assert isinstance(adam, torch.optim.Adam) and adam.defaults["lr"] == 0.5 and adam.defaults["weight_decay"] == 0.25
     assert isinstance(sgd, torch.optim.SGD) and sgd.defaults["momentum"] == 0.9
 
@@ -92,8 +92,7 @@ def test_gradients_are_clipped_by_value() -> None:
 def test_evaluation_has_one_row_for_each_test_image(scenario: Scenario) -> None:
     strategy = build_strategy(Prepared(resolve("debug", "finetune"), scenario), 0, torch.device("cpu"))
     test = scenario.test_indices()
-    assert evaluate(strategy, scenario, test, 4)[1] is None  # no class has been learned yet
-    strategy.after_task(scenario[0])
+    strategy.enter(next(stages_of(scenario, TrainOptions())))
     logits, angle = evaluate(strategy, scenario, test, 4)
     strategy.model.eval()
     with torch.inference_mode():
@@ -104,6 +103,7 @@ def test_evaluation_has_one_row_for_each_test_image(scenario: Scenario) -> None:
 
 def test_scores_must_be_finite_and_of_the_right_shape(scenario: Scenario, monkeypatch: pytest.MonkeyPatch) -> None:
     strategy = build_strategy(Prepared(resolve("debug", "finetune"), scenario), 0, torch.device("cpu"))
+    strategy.enter(next(stages_of(scenario, TrainOptions())))
     monkeypatch.setattr(strategy, "predict", lambda images: torch.full((len(images), 6), float("nan")))
     with pytest.raises(Diverged, match="Expected finite scores but 54 of 54 are not"):
         evaluate(strategy, scenario, scenario.test_indices(), 4)

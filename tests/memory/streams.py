@@ -2,7 +2,13 @@
 
 import numpy as np
 
-from clbench.arrays import LabelArray
+from clbench.arrays import BoolArray, IntArray, LabelArray
+from clbench.scenario.samples import Samples
+
+
+def samples(indices: IntArray, labels: LabelArray, known: BoolArray | None = None) -> Samples:
+    """Samples whose labels are all known unless it is said."""
+    return Samples(indices, labels, np.ones(labels.shape, np.bool_) if known is None else known)
 
 
 def long_tailed_tasks(items: int, classes: int = 12, tasks: int = 3, seed: int = 0) -> LabelArray:

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from streams import samples
 
 from clbench import Memory, plugins
 from clbench.arrays import LabelArray
-from clbench.memory import NOT_STORED
+from clbench.memory import NOT_STORED, Size, StreamMemory
 from clbench.randomness import generator
 
 MEMORIES = pytest.mark.parametrize("name", sorted(plugins.available("memory")))
@@ -22,7 +23,7 @@ sizes = st.integers(1, 12)
 
 def make(name: str, size: int, seed: int = 0) -> Memory:
     policy: Any = plugins.load("memory", name)
-    memory: Memory = policy(policy.Options(size=size), CLASSES, generator(seed, "memory"))
+    memory: Memory = policy(policy.Options(size=Size(size)), CLASSES, generator(seed, "memory"))
     return memory
 
 
@@ -34,10 +35,10 @@ def test_rows_are_what_was_offered_and_batches_do_not_matter(
 ) -> None:
     known = labels[:, ::-1] > 0
     whole, parts = make(name, size), make(name, size)
-    whole.update(np.arange(len(labels)), labels, known)
+    whole.update(samples(np.arange(len(labels)), labels, known))
     for start in range(0, len(labels), batch):
         rows = np.arange(start, min(start + batch, len(labels)))
-        parts.update(rows, labels[rows], known[rows])
+        parts.update(samples(rows, labels[rows], known[rows]))
         assert len(parts) == min(size, rows[-1] + 1)  # full as soon as it can be, and never more
     assert whole.indices.tolist() == parts.indices.tolist()
     assert len(set(whole.indices.tolist())) == len(whole)
@@ -52,7 +53,7 @@ def test_rows_are_what_was_offered_and_batches_do_not_matter(
 def test_slots_say_where_each_sample_went(name: str, labels: LabelArray, size: int) -> None:
     memory = make(name, size)
     content: dict[int, int] = {}
-    for index, slot in enumerate(memory.update(np.arange(len(labels)), labels)):
+    for index, slot in enumerate(memory.update(samples(np.arange(len(labels)), labels))):
         if slot != NOT_STORED:
             content[int(slot)] = index
     assert [content[slot] for slot in range(len(memory))] == memory.indices.tolist()
@@ -63,10 +64,10 @@ def test_slots_say_where_each_sample_went(name: str, labels: LabelArray, size: i
 @given(first=streams, second=streams, size=sizes)
 def test_a_memory_goes_on_exactly_from_its_state(name: str, first: LabelArray, second: LabelArray, size: int) -> None:
     memory, other = make(name, size), make(name, size, seed=5)
-    memory.update(np.arange(len(first)), first)
+    memory.update(samples(np.arange(len(first)), first))
     other.load_state(memory.state())
     for each in (memory, other):
-        each.update(100 + np.arange(len(second)), second)
+        each.update(samples(100 + np.arange(len(second)), second))
     assert memory.indices.tolist() == other.indices.tolist()
     assert np.array_equal(memory.labels, other.labels)
 
@@ -74,16 +75,16 @@ def test_a_memory_goes_on_exactly_from_its_state(name: str, first: LabelArray, s
 @MEMORIES
 def test_a_state_is_a_copy(name: str) -> None:
     memory = make(name, 5)
-    memory.update(np.arange(5), np.ones((5, CLASSES), np.uint8))
+    memory.update(samples(np.arange(5), np.ones((5, CLASSES), np.uint8)))
     state = memory.state()
-    memory.update(np.arange(5, 100), np.eye(CLASSES, dtype=np.uint8)[np.arange(95) % CLASSES])
+    memory.update(samples(np.arange(5, 100), np.eye(CLASSES, dtype=np.uint8)[np.arange(95) % CLASSES]))
     assert state["indices"].tolist() == [0, 1, 2, 3, 4] and state["seen"] == 5
 
 
 @MEMORIES
 def test_samples_are_distinct_uniform_and_leave_the_memory_alone(name: str) -> None:
     memory = make(name, 10)
-    memory.update(np.arange(10), np.eye(CLASSES, dtype=np.uint8)[np.arange(10) % CLASSES])
+    memory.update(samples(np.arange(10), np.eye(CLASSES, dtype=np.uint8)[np.arange(10) % CLASSES]))
     before = str(memory.generator.bit_generator.state)
     counts = np.zeros(10)
     rng = generator(0, "replay")
@@ -100,27 +101,28 @@ def test_samples_are_distinct_uniform_and_leave_the_memory_alone(name: str) -> N
 def test_labels_are_known_unless_the_protocol_hides_them(name: str) -> None:
     labels, known = np.ones((4, CLASSES), np.uint8), np.tri(4, CLASSES, dtype=np.bool_)
     memory = make(name, 4)
-    memory.update(np.arange(4), labels)
+    memory.update(samples(np.arange(4), labels))
     assert memory.known.dtype == np.bool_ and memory.known.all() and len(memory) == 4
     memory = make(name, 4)
-    slots = memory.update(np.arange(4), labels, known)
+    slots = memory.update(samples(np.arange(4), labels, known))
     assert slots.dtype == np.int64 and np.array_equal(memory.known[slots], known)
 
 
 def test_a_slot_beyond_the_last_is_found_out() -> None:
-    class Next(Memory):
+    class Next(StreamMemory):
         def place(self, labels: LabelArray) -> int:
             return len(self)
 
-    memory = Next(Memory.Options(size=2), CLASSES, generator(0))
-    with pytest.raises(ValueError, match="expected a slot from 0 to 1 but got 2"):
-        memory.update(np.arange(3), np.zeros((3, CLASSES), np.uint8))
+    memory = Next(StreamMemory.Options(size=Size(2)), CLASSES, generator(0))
+    with pytest.raises(ValueError, match="expected a slot below the capacity of 2 but got 2"):
+        memory.update(samples(np.arange(3), np.zeros((3, CLASSES), np.uint8)))
 
 
 def test_a_policy_that_leaves_a_gap_is_found_out() -> None:
-    class Gap(Memory):
+    class Gap(StreamMemory):
         def place(self, labels: LabelArray) -> int:
             return 3
 
+    memory = Gap(StreamMemory.Options(size=Size(5)), CLASSES, generator(0))
     with pytest.raises(ValueError, match="expected a slot from 0 to 0 but got 3"):
-        Gap(Memory.Options(size=5), CLASSES, generator(0)).update(np.array([0]), np.zeros((1, CLASSES), np.uint8))
+        memory.update(samples(np.array([0]), np.zeros((1, CLASSES), np.uint8)))

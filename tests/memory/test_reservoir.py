@@ -1,13 +1,15 @@
 import numpy as np
 import pytest
+from streams import samples
 
+from clbench.memory import Size
 from clbench.memory.reservoir import Reservoir, ReservoirOptions
 from clbench.randomness import generator
 
 
 def fill(size: int, items: int, seed: int = 0, off_by_one: bool = False) -> list[int]:
-    memory = Reservoir(ReservoirOptions(size=size, off_by_one=off_by_one), 2, generator(seed, "memory"))
-    memory.update(np.arange(items), np.zeros((items, 2), np.uint8))
+    memory = Reservoir(ReservoirOptions(size=Size(size), off_by_one=off_by_one), 2, generator(seed, "memory"))
+    memory.update(samples(np.arange(items), np.zeros((items, 2), np.uint8)))
     return list(memory.indices)
 
 

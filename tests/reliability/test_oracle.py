@@ -7,7 +7,7 @@ import torch
 from forked import CPU, KINDS, prepare, state_hash
 
 from clbench.learning.engine import deterministic
-from clbench.learning.trainer import stream
+from clbench.learning.trainer import stages_of, stream
 from clbench.running.build import build_strategy
 from clbench.store import checkpoint
 
@@ -20,17 +20,17 @@ def test_every_step_after_a_checkpoint_is_the_same(kind: tuple[str, str, str | N
     going = build_strategy(prepared, 0, CPU)
     tasks = prepared.scenario.joined() if going.joint else prepared.scenario
     checked = 0
-    for number, task in enumerate(tasks):
-        batches = list(stream(task, number, options, 0))
-        going.model.train()
-        going.before_task(task)
+    for stage in stages_of(tasks, options):
+        number = stage.number
+        batches = list(stream(stage.task, number, options, 0))
+        going.enter(stage)
         for samples in batches[:2]:
             going.observe(going.load(samples))
         checkpoint.write(tmp_path, number, {"strategy": going.state(), "random": torch.get_rng_state()})
         saved = checkpoint.read(tmp_path / str(number), CPU)
         fresh = build_strategy(prepared, 0, CPU)
         fresh.load_state(saved["strategy"])
-        fresh.model.train()
+        fresh.enter(stage, fresh=False)
         random = saved["random"]
         for samples in batches[2:]:
             expected = going.observe(going.load(samples))
@@ -42,7 +42,7 @@ def test_every_step_after_a_checkpoint_is_the_same(kind: tuple[str, str, str | N
             assert {name: float(v) for name, v in values.items()} == {name: float(v) for name, v in expected.items()}
             assert state_hash(fresh.state()) == state_hash(going.state())
             checked += 1
-        going.after_task(task)
-        fresh.after_task(task)
+        going.after_task(stage)
+        fresh.after_task(stage)
         assert state_hash(fresh.state()) == state_hash(going.state())
     assert checked >= 2 * len(tasks)

@@ -184,10 +184,12 @@ def test_replayed_labels_are_their_definition(
     home = data.draw(st.integers(0, now))
     rows = np.arange(len(labels))
     stored = Samples(rows, *visible(labels, groups, home, missing))
-    found = replay(stored, groups[now][-1] + 1)
+    seen = groups[now][-1] + 1
+    found = replay.revealed([rows] * (now + 1))(stored.cut(seen))
     for row in rows:
-        expected = reference(labels[row].tolist(), home, now, groups, missing, policy)
-        assert (found.labels[row].tolist(), found.known[row].tolist()) == expected
+        says, knows = reference(labels[row].tolist(), home, now, groups, missing, policy)
+        assert (found.labels[row].tolist(), found.known[row].tolist()) == (says[:seen], knows[:seen])
+        assert not any(says[seen:]) and not any(knows[seen:])
     before = visible(labels, groups, home, missing)
     assert np.array_equal(stored.labels, before[0]) and np.array_equal(stored.known, before[1])  # left as it was
 
@@ -195,16 +197,22 @@ def test_replayed_labels_are_their_definition(
 def test_replayed_labels_by_hand() -> None:
     truth: Any = np.array([[1, 1, 1, 1]], np.uint8)
     groups = ((0,), (1,), (2,), (3,))
-    stored = Samples(np.array([0]), *visible(truth, groups, 1, "masked"))
-    said = {
-        policy: ReplayLabels(truth, groups, "masked", policy)(stored, 3).labels.tolist()[0] for policy in REPLAY_LABELS
+    stored = Samples(np.array([0]), *visible(truth, groups, 1, "masked")).cut(3)
+    none, only = np.zeros(0, np.int64), np.array([0])
+    found = {
+        policy: ReplayLabels(truth, groups, "masked", policy).revealed([none, only, none]) for policy in REPLAY_LABELS
     }
-    assert said == {"frozen": [0, 1, 0, 0], "forward": [0, 1, 1, 0], "full": [1, 1, 1, 0]}
-    known = {
-        policy: ReplayLabels(truth, groups, "masked", policy)(stored, 3).known.tolist()[0] for policy in REPLAY_LABELS
-    }
+    said = {policy: replay(stored).labels.tolist()[0] for policy, replay in found.items()}
+    assert said == {"frozen": [0, 1, 0], "forward": [0, 1, 1], "full": [1, 1, 1]}
+    known = {policy: replay(stored).known.tolist()[0] for policy, replay in found.items()}
     assert known == {
-        "frozen": [False, True, False, False],
-        "forward": [False, True, True, False],
-        "full": [True, True, True, False],
+        "frozen": [False, True, False],
+        "forward": [False, True, True],
+        "full": [True, True, True],
+    }
+    # of the truth each has what it may show, and no more
+    assert {policy: replay.truth.tolist() for policy, replay in found.items()} == {
+        "frozen": [[0, 0, 0]],
+        "forward": [[0, 1, 1]],
+        "full": [[1, 1, 1]],
     }

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from clbench import Batch, Strategy
-from clbench.learning.trainer import stream
+from clbench.learning.trainer import stages_of, stream
 from clbench.running.build import Prepared, build_scenario, build_strategy
 from clbench.running.config import resolve
 from clbench.scenario.samples import Samples
@@ -30,12 +30,16 @@ def batches(strategy: Strategy, prepared: Prepared, task: int) -> list[Batch]:
     return [strategy.load(samples) for samples in found]
 
 
+def enter(strategy: Strategy, prepared: Prepared, task: int) -> None:
+    strategy.enter(list(stages_of(prepared.scenario, prepared.config.options["train"]))[task])
+
+
 def learn(strategy: Strategy, prepared: Prepared, *tasks: int) -> None:
     for number in tasks:
-        strategy.before_task(prepared.scenario[number])
+        enter(strategy, prepared, number)
         for batch in batches(strategy, prepared, number):
             strategy.observe(batch)
-        strategy.after_task(prepared.scenario[number])
+        strategy.after_task(strategy.stage)
 
 
 def seen_losses(strategy: Strategy, monkeypatch: pytest.MonkeyPatch) -> list[torch.Tensor]:
@@ -53,6 +57,7 @@ def seen_losses(strategy: Strategy, monkeypatch: pytest.MonkeyPatch) -> list[tor
 
 def test_er_steps_on_new_and_replayed_samples_under_one_mean(monkeypatch: pytest.MonkeyPatch) -> None:
     strategy, prepared = make("er")
+    enter(strategy, prepared, 0)
     shown: list[np.ndarray[Any, Any]] = []
     loss = strategy.loss
 
@@ -73,6 +78,7 @@ def test_er_steps_on_new_and_replayed_samples_under_one_mean(monkeypatch: pytest
 
 def test_replayed_labels_are_those_that_were_stored() -> None:
     strategy, prepared = make("er")
+    enter(strategy, prepared, 0)
     batch = batches(strategy, prepared, 0)[0]
     hidden = Samples(batch.samples.indices, 1 - batch.samples.labels, ~batch.samples.known)
     strategy.remember(strategy.load(hidden))
@@ -81,7 +87,7 @@ def test_replayed_labels_are_those_that_were_stored() -> None:
     rows = [hidden.indices.tolist().index(i) for i in replayed.samples.indices]
     assert torch.equal(replayed.labels, torch.from_numpy(hidden.labels[rows].astype(np.float32)))
     assert not replayed.known.any()
-    assert torch.equal(replayed.images, prepared.scenario.images.read(replayed.samples.indices))
+    assert torch.equal(replayed.inputs, prepared.scenario.images.read(replayed.samples.indices))
 
 
 def test_dlfl_is_er_with_its_head() -> None:
@@ -98,7 +104,7 @@ def test_the_first_task_is_finetuning(name: str) -> None:
     strategy, prepared = make(name)
     plain, _ = make("finetune")
     for each in (strategy, plain):
-        each.before_task(prepared.scenario[0])
+        enter(each, prepared, 0)
         for batch in batches(each, prepared, 0):
             each.observe(batch)
     for one, other in zip(strategy.model.parameters(), plain.model.parameters(), strict=True):
@@ -151,7 +157,7 @@ def test_the_fisher_is_not_the_squared_batch_gradient() -> None:
     task = prepared.scenario[0]
     batch = strategy.load(Samples(task.train, task.labels, task.known))
     strategy.model.eval()
-    loss = F.binary_cross_entropy_with_logits(strategy.model(batch.images), batch.labels, reduction="sum") / len(batch)
+    loss = F.binary_cross_entropy_with_logits(strategy.model(batch.inputs), batch.labels, reduction="sum") / len(batch)
     squared = torch.cat([g.flatten() ** 2 for g in torch.autograd.grad(loss, list(strategy.model.parameters()))])
     assert F.cosine_similarity(torch.cat([f.flatten() for f in fisher]), squared, dim=0) < 0.95
 
@@ -171,14 +177,14 @@ def test_ewc_holds_weights_back() -> None:
 def test_lwf_losses_are_the_definition(monkeypatch: pytest.MonkeyPatch) -> None:
     strategy, prepared = make("lwf", distill=0.7)
     learn(strategy, prepared, 0)
-    strategy.before_task(prepared.scenario[1])
+    enter(strategy, prepared, 1)
     batch = batches(strategy, prepared, 1)[0]
     old, rest = [0, 1], [2, 3, 4, 5]
     teacher = strategy.teacher  # type: ignore[attr-defined]
     assert not teacher.training and not any(p.requires_grad for p in teacher.parameters())
     with torch.no_grad():
-        target = torch.sigmoid(teacher(batch.images)[:, old])
-        logits = strategy.model(batch.images)  # training mode, as in observe
+        target = torch.sigmoid(teacher(batch.inputs)[:, old])
+        logits = strategy.model(batch.inputs)  # training mode, as in observe
     expected = F.binary_cross_entropy_with_logits(logits[:, rest], batch.labels[:, rest])
     expected = expected + 0.7 * F.binary_cross_entropy_with_logits(logits[:, old], target)
     losses = seen_losses(strategy, monkeypatch)
@@ -189,7 +195,7 @@ def test_lwf_losses_are_the_definition(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_lwf_supervises_replayed_samples_by_their_labels(monkeypatch: pytest.MonkeyPatch) -> None:
     strategy, prepared = make("lwf", memory="reservoir")
     learn(strategy, prepared, 0)
-    strategy.before_task(prepared.scenario[1])
+    enter(strategy, prepared, 1)
     masks: list[torch.Tensor] = []
     criterion = strategy.criterion
 
