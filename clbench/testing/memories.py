@@ -45,6 +45,9 @@ def check_memory(name: str, *, size: int = 20, items: int = 300) -> None:
         _offered(memory, batch)
     for batch in _batches(stream, items if isinstance(twin, StreamMemory) else BATCH):
         _offered(twin, batch)
+    for each in (memory, twin):
+        each.settle(stream, _cues(each))
+    assert len(memory) >= 5, "a memory must keep something of a stream"
     assert np.array_equal(memory.indices, twin.indices), "the same stream and seed must give the same content"
     assert np.array_equal(memory.labels, stream.labels[memory.indices]), "labels must be stored as they were offered"
     assert np.array_equal(memory.known, stream.known[memory.indices]), "masks must be stored as they were offered"

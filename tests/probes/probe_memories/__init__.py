@@ -1,0 +1,1 @@
+"""Small memories that show what the contract carries; for tests alone."""

@@ -1,0 +1,1 @@
+"""Small strategies that show what the contract carries; for tests alone."""
