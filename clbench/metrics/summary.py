@@ -17,6 +17,7 @@ def evaluate(scores: Scores, groups: Mapping[str, Sequence[int]]) -> dict[str, A
     groups: name -> columns, e.g. of frequent and of rare classes; may be empty.
 
     Returns:
+        joint: whether all tasks were learned at once, and so evaluated once.
         final: metrics after the last task, over the test images of all tasks and their classes with a positive there
             (`classes` counts them): mAP, CP, CR, CF1, CF1_mean, OP, OR, OF1; average_<m>, the mean over tasks of m
             after that task; forgetting_<m> and forgetting_<m>_relative, for m in mAP, CF1, OF1. One head, no task
@@ -35,6 +36,7 @@ def evaluate(scores: Scores, groups: Mapping[str, Sequence[int]]) -> dict[str, A
     matrices = scores.matrices()
     ready: dict[str, Any] = _json_ready(
         {
+            "joint": scores.joint,
             "final": _final(scores, overall, matrices),
             "groups": {name: _of_group(scores.only(columns)) for name, columns in groups.items()},
             "overall": overall,

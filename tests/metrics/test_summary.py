@@ -84,6 +84,11 @@ def test_joint_training_has_one_evaluation_and_no_forgetting() -> None:
     assert len(found["matrix"]["mAP"]) == 1 and None not in found["matrix"]["mAP"][0]
 
 
+@pytest.mark.parametrize("joint", [False, True])
+def test_it_says_whether_training_was_joint(joint: bool) -> None:
+    assert summary(logits=[LAST] if joint else [FIRST, LAST], joint=joint)["joint"] is joint
+
+
 def test_joint_training_on_a_single_task_has_no_averages_either() -> None:
     one: dict[str, Any] = {"logits": [LAST], "task_rows": [np.arange(5)], "task_classes": [(0, 1, 2)]}
     continual, joint = (summary(**one, joint=joint)["final"] for joint in (False, True))
