@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from _common import header, spread
 
-from clbench.metrics import evaluate
+from clbench.metrics import Scores, evaluate
 from clbench.store.folder import DONE, RunWriter, run_folder
 
 SEEDS, TASKS, CLASSES, IMAGES = 5, 5, 20, 400
@@ -34,7 +34,8 @@ def content() -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
     groups = {"majority": range(5), "moderate": range(5, 15), "minority": range(15, 20)}
     logits = [rng.normal(size=labels.shape).astype(np.float32) for _ in range(TASKS)]
     names = [f"class {c}" for c in range(CLASSES)]
-    metrics = evaluate(logits, labels, rows, columns, groups) | {
+    scores = Scores(logits=logits, labels=labels, task_rows=rows, task_classes=columns)
+    metrics = evaluate(scores, groups) | {
         "positive_angle": [80.0] * TASKS,
         "memory_counts": [labels[:100].sum(0).tolist()] * TASKS,
         "cost": {

@@ -6,31 +6,18 @@ from typing import Any
 
 import numpy as np
 
-from clbench.arrays import FloatArray, IntArray, LabelArray, ScoreArray
+from clbench.arrays import FloatArray
 from clbench.metrics.forgetting import mean_forgetting
-from clbench.metrics.ranking import average_precision, mean_over_classes
-from clbench.metrics.thresholded import f1_scores
-
-MATRIX = ("mAP", "CF1", "OF1")
-"""Metrics that have a task-by-task matrix, an average over tasks and forgetting."""
+from clbench.metrics.scores import MATRIX, Scores
 
 
-def evaluate(
-    logits: Sequence[ScoreArray],
-    labels: LabelArray,
-    task_rows: Sequence[IntArray],
-    task_classes: Sequence[Sequence[int]],
-    groups: Mapping[str, Sequence[int]],
-    *,
-    threshold: float = 0.5,
-    joint: bool = False,
-) -> dict[str, Any]:
+def evaluate(scores: Scores, groups: Mapping[str, Sequence[int]]) -> dict[str, Any]:
     """Metrics of a run, JSON-ready: fractions, None where a value is not defined.
 
-    logits: (N, C) float32 after each trained task; one only where `joint`; columns of tasks to come may be NaN.
-    labels: (N, C). task_rows: rows of each task's test images; tasks may share some. task_classes, groups: columns.
+    groups: name -> columns, e.g. of frequent and of rare classes; may be empty.
 
     Returns:
+        joint: whether all tasks were learned at once, and so evaluated once.
         final: metrics after the last task, over the test images of all tasks and their classes with a positive there
             (`classes` counts them): mAP, CP, CR, CF1, CF1_mean, OP, OR, OF1; average_<m>, the mean over tasks of m
             after that task; forgetting_<m> and forgetting_<m>_relative, for m in mAP, CF1, OF1. One head, no task
@@ -42,97 +29,45 @@ def evaluate(
             there are in the whole test set.
 
     Raises:
-        ValueError: shapes that do not fit, or NaN scores.
+        ValueError: arrays that do not fit, labels other than 0 and 1, NaN scores, or a threshold outside (0, 1).
     """
-    tasks = len(task_rows)
-    if len(logits) != (1 if joint else tasks):
-        raise ValueError(f"expected {1 if joint else tasks} evaluations but got {len(logits)}")
-    seen = [tasks] if joint else list(range(1, tasks + 1))
-    rows = [np.unique(np.concatenate(task_rows[:n])) for n in seen]
-    columns = [sorted(c for classes in task_classes[:n] for c in classes) for n in seen]
-    overall = [_at(logits[k][rows[k]], labels[rows[k]], columns[k], threshold) for k in range(len(logits))]
-    matrices = _matrices(logits, labels, task_rows, task_classes, seen, threshold)
-    result = {
-        "final": overall[-1] | _over_tasks(overall, matrices, joint),
-        "groups": {
-            name: _group(logits, labels, task_rows, task_classes, seen, rows, members, threshold, joint)
-            for name, members in groups.items()
-        },
-        "overall": overall,
-        "matrix": matrices,
-        "ap": [_every_ap(logits[k][rows[k]], labels[rows[k]], columns[k]) for k in range(len(logits))],
-        "positives": labels.sum(axis=0, dtype=np.int64),
-    }
-    ready: dict[str, Any] = _json_ready(result)
+    evaluations = range(len(scores.logits))
+    overall = [scores.at(k, scores.rows(k), sorted(scores.columns(k))) for k in evaluations]
+    matrices = scores.matrices()
+    ready: dict[str, Any] = _json_ready(
+        {
+            "joint": scores.joint,
+            "final": _final(scores, overall, matrices),
+            "groups": {name: _of_group(scores.only(columns)) for name, columns in groups.items()},
+            "overall": overall,
+            "matrix": matrices,
+            "ap": [scores.class_precision(k) for k in evaluations],
+            "positives": scores.labels.sum(axis=0, dtype=np.int64),
+        }
+    )
     return ready
 
 
-def _at(scores: ScoreArray, labels: LabelArray, columns: Sequence[int], threshold: float) -> dict[str, float | int]:
-    """Every metric on some images and columns."""
-    chosen, ranked = labels[:, list(columns)], scores[:, list(columns)]
-    value, counted = mean_over_classes(average_precision(chosen, ranked))
-    return {"mAP": value, **f1_scores(chosen, ranked, threshold), "classes": counted}
+def _of_group(scores: Scores) -> dict[str, float]:
+    """What `final` has, of a group's columns; a task without any of them has no forgetting."""
+    # Task after task, not sorted: the last bits of a mean depend on the order of its numbers.
+    overall = [scores.at(k, scores.rows(k), scores.columns(k)) for k in range(len(scores.logits))]
+    return _final(scores, overall, scores.matrices())
 
 
-def _every_ap(scores: ScoreArray, labels: LabelArray, columns: Sequence[int]) -> FloatArray:
-    """Average precision of all classes (C,); NaN for those not yet learned."""
-    values = np.full(labels.shape[1], np.nan)
-    values[list(columns)] = average_precision(labels[:, list(columns)], scores[:, list(columns)])
-    return values
-
-
-def _matrices(
-    logits: Sequence[ScoreArray],
-    labels: LabelArray,
-    task_rows: Sequence[IntArray],
-    task_columns: Sequence[Sequence[int]],
-    seen: Sequence[int],
-    threshold: float,
-) -> dict[str, FloatArray]:
-    """Metric -> (evaluations, T); NaN for tasks that are not yet trained, or have none of the columns."""
-    matrices = {name: np.full((len(logits), len(task_rows)), np.nan) for name in MATRIX}
-    for k, scores in enumerate(logits):
-        for t in range(seen[k]):
-            if len(task_columns[t]):
-                values = _at(scores[task_rows[t]], labels[task_rows[t]], task_columns[t], threshold)
-                for name in MATRIX:
-                    matrices[name][k, t] = values[name]
-    return matrices
-
-
-def _over_tasks(
-    overall: Sequence[Mapping[str, float]], matrices: Mapping[str, FloatArray], joint: bool
+def _final(
+    scores: Scores, overall: Sequence[Mapping[str, float]], matrices: Mapping[str, FloatArray]
 ) -> dict[str, float]:
-    """Averages over tasks, and forgetting; joint training has neither."""
-    values = {}
+    """The last of `overall`, averages over tasks, and forgetting; joint training has neither of these two."""
+    values = dict(overall[-1])
     for name in MATRIX:
-        values[f"average_{name}"] = math.nan if joint else float(np.mean([after[name] for after in overall]))
+        average = math.nan if scores.joint else float(np.mean([after[name] for after in overall]))
+        values[f"average_{name}"] = average
     for name in MATRIX:
         for suffix, relative in (("", False), ("_relative", True)):
-            value = math.nan if joint else mean_forgetting(matrices[name], relative=relative)
+            value = math.nan if scores.joint else mean_forgetting(matrices[name], relative=relative)
             values[f"forgetting_{name}{suffix}"] = value
     return values
-
-
-def _group(
-    logits: Sequence[ScoreArray],
-    labels: LabelArray,
-    task_rows: Sequence[IntArray],
-    task_classes: Sequence[Sequence[int]],
-    seen: Sequence[int],
-    rows: Sequence[IntArray],
-    columns: Sequence[int],
-    threshold: float,
-    joint: bool,
-) -> dict[str, float]:
-    """What `final` has, for a group's columns; a task without any of them has no forgetting."""
-    of_tasks = [[c for c in classes if c in set(columns)] for classes in task_classes]
-    overall = [
-        _at(logits[k][rows[k]], labels[rows[k]], [c for classes in of_tasks[:n] for c in classes], threshold)
-        for k, n in enumerate(seen)
-    ]
-    matrices = _matrices(logits, labels, task_rows, of_tasks, seen, threshold)
-    return overall[-1] | _over_tasks(overall, matrices, joint)
 
 
 def _json_ready(value: Any) -> Any:

@@ -82,15 +82,15 @@ def score(scenario: Scenario, evaluations: Sequence[Evaluation], *, joint: bool)
     """The metrics of a run from its saved logits; see `clbench.metrics.evaluate`."""
     test = scenario.test_indices()
     rows = {int(index): row for row, index in enumerate(test)}
-    return metrics.evaluate(
-        [evaluation.logits for evaluation in evaluations],
-        scenario.labels[test],
-        [np.array([rows[int(i)] for i in task.test], np.int64) for task in scenario],
-        [task.classes for task in scenario],
-        scenario.groups,
+    scores = metrics.Scores(
+        logits=[evaluation.logits for evaluation in evaluations],
+        labels=scenario.labels[test],
+        task_rows=[np.array([rows[int(i)] for i in task.test], np.int64) for task in scenario],
+        task_classes=[task.classes for task in scenario],
         threshold=float(scenario.protocol.get("threshold", 0.5)),
         joint=joint,
     )
+    return metrics.evaluate(scores, scenario.groups)
 
 
 def costs(scenario: Scenario, strategy: Strategy, evaluations: Sequence[Evaluation]) -> dict[str, Any]:

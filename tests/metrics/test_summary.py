@@ -1,27 +1,28 @@
 import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 
-from clbench.metrics import average_precision, evaluate, f1_scores
+from clbench.metrics import Scores, average_precision, evaluate, f1_scores
 
 ROWS = [np.array([0, 1, 2]), np.array([3, 4])]
 CLASSES = [(0, 1), (2,)]
 LABELS = np.array([[1, 0, 0], [0, 1, 0], [1, 1, 0], [0, 0, 1], [0, 0, 0]], np.uint8)
 FIRST = np.array([[2, -1, 0], [-1, 2, 0], [1, 1, 0], [9, 9, 9], [9, 9, 9]], np.float32)
 LAST = np.array([[-2, -1, 0], [1, 2, -3], [-1, 1, 0], [-1, -1, 4], [3, -1, -2]], np.float32)
+GROUPS = {"majority": (0,), "minority": (1, 2)}
 
 
-def summary(**changed: Any) -> dict[str, Any]:
+def summary(groups: Mapping[str, Sequence[int]] = GROUPS, **changed: Any) -> dict[str, Any]:
     arguments: dict[str, Any] = {
         "logits": [FIRST, LAST],
         "labels": LABELS,
         "task_rows": ROWS,
         "task_classes": CLASSES,
-        "groups": {"majority": (0,), "minority": (1, 2)},
     }
-    return evaluate(**(arguments | changed))
+    return evaluate(Scores(**(arguments | changed)), groups)
 
 
 def test_by_hand() -> None:
@@ -81,6 +82,17 @@ def test_joint_training_has_one_evaluation_and_no_forgetting() -> None:
     assert found["final"]["mAP"] == summary()["final"]["mAP"]
     assert found["final"]["average_mAP"] is None and found["final"]["forgetting_mAP"] is None
     assert len(found["matrix"]["mAP"]) == 1 and None not in found["matrix"]["mAP"][0]
+
+
+@pytest.mark.parametrize("joint", [False, True])
+def test_it_says_whether_training_was_joint(joint: bool) -> None:
+    assert summary(logits=[LAST] if joint else [FIRST, LAST], joint=joint)["joint"] is joint
+
+
+def test_joint_training_on_a_single_task_has_no_averages_either() -> None:
+    one: dict[str, Any] = {"logits": [LAST], "task_rows": [np.arange(5)], "task_classes": [(0, 1, 2)]}
+    continual, joint = (summary(**one, joint=joint)["final"] for joint in (False, True))
+    assert continual["average_mAP"] == continual["mAP"] == joint["mAP"] and joint["average_mAP"] is None
 
 
 def test_it_is_json() -> None:

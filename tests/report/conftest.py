@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from clbench.metrics import evaluate
+from clbench.metrics import Scores, evaluate
 from clbench.store.folder import DONE, RunWriter, run_folder
 
 Make = Callable[..., None]
@@ -73,7 +73,8 @@ def write_run(
         for columns, rows in zip(TASKS, ROWS, strict=True):
             labels[rows, np.resize(columns, 6)] = 1
         logits = [rng.normal(size=(12, 4)).astype(np.float32) for _ in range(1 if joint else 2)]
-        found = evaluate(logits, labels, ROWS, TASKS, groups, joint=joint)
+        scores = Scores(logits=logits, labels=labels, task_rows=ROWS, task_classes=TASKS, joint=joint)
+        found = evaluate(scores, groups)
         found["final"]["mAP"] += offset
         cost = {"train_seconds": [1.5, 2.5], "eval_seconds": [0.5], "memory_bytes": 2_000_000}
         cost |= {"peak_memory_bytes": 3_000_000, "parameters": 7}

@@ -12,7 +12,7 @@ from matplotlib.colors import to_hex
 
 from clbench.report.figures import FIGURES, MOST, draw
 from clbench.report.rows import Row, collect
-from clbench.report.style import PALETTE, line_style, png, svg
+from clbench.report.style import PALETTE, png, svg
 from clbench.store.folder import FAILED, find_runs
 
 Make = Callable[..., None]
@@ -142,10 +142,6 @@ def test_a_label_is_text_and_no_formula(store: Path, make: Make) -> None:
     make("er", 0, changed={"note": "$x$ <b>&"})
     for drawing in draw(rows(store)):
         assert "$x$ <b>&" in texts(svg(drawing.figure))
-
-
-def test_no_two_of_the_first_lines_look_alike() -> None:
-    assert len({str(line_style(number)) for number in range(4 * len(PALETTE))}) == 4 * len(PALETTE)
 
 
 def test_neither_torch_nor_pyplot_is_imported() -> None:

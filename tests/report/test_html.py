@@ -7,9 +7,6 @@ from time import perf_counter
 
 import pytest
 
-from clbench.errors import UsageError
-from clbench.report import formats
-from clbench.report.folder import write_folder
 from clbench.report.html import html
 from clbench.report.rows import Row, collect
 from clbench.report.tables import build_tables
@@ -97,26 +94,6 @@ def test_the_same_folders_give_the_same_bytes_wherever_they_are(page: str, store
         encoding="utf-8",
     )
     assert other.stdout == page, other.stderr
-
-
-def test_a_folder_of_every_format(store: Path, make: Make, tmp_path: Path) -> None:
-    make("er", 0)
-    make("dlfl", 0)
-    found = rows(store)
-    written = write_folder(found, tmp_path / "report")
-    names = [path.relative_to(tmp_path / "report").as_posix() for path in written]
-    assert names[:6] == [f"report.{end}" for end in ("html", "md", "csv", "json", "tex", "txt")]
-    assert "figures/1-made-map.svg" in names and "figures/1-made-classes.png" in names
-    assert (tmp_path / "report/report.txt").read_text() == formats.text(build_tables(found)) + "\n"
-    before = [path.read_bytes() for path in written]
-    assert [path.read_bytes() for path in write_folder(rows(store), tmp_path / "report")] == before
-
-
-def test_a_folder_of_runs_is_not_written_to(store: Path, make: Make) -> None:
-    make("er", 0)
-    with pytest.raises(UsageError, match="read them with --runs"):
-        write_folder(rows(store), store)
-    assert not list(store.glob("report.*"))
 
 
 @pytest.mark.slow

@@ -1,11 +1,16 @@
 import math
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clbench.report.rows import spread
+from clbench.report.rows import ANGLE, Row, collect, spread
+from clbench.store.folder import FAILED, RUNNING, find_runs
+
+Make = Callable[..., None]
 
 VALUES = st.lists(st.floats(-1, 1), min_size=2, max_size=8)
 
@@ -36,3 +41,77 @@ def test_the_interval_covers_the_mean_of_a_normal_sample_about_as_often_as_it_sa
         low, high = spread(rng.normal(0.3, 0.1, 30).tolist())["ci95"]
         hits += low <= 0.3 <= high
     assert 0.90 <= hits / 300 <= 0.98
+
+
+def rows(store: Path) -> list[Row]:
+    return collect(find_runs(store))
+
+
+def test_a_configuration_is_a_row_with_its_seeds_in_order(store: Path, make: Make) -> None:
+    for seed in (10, 2):
+        make("er", seed)
+    make("er", 0, changed={"lr": 0.5, "head": "dlfl"})
+    make("er", 0, manifest="b" * 64)
+    assert [[run.seed for run in row.runs] for row in rows(store)] == [[2, 10], [0], [0]]
+    assert [row.label for row in rows(store)] == ["er", "er (lr=0.5, head=dlfl)", "er"]
+
+
+def test_a_bound_is_what_the_runs_say_was_joint_training(store: Path, make: Make) -> None:
+    make("er", 0)
+    make("joint", 0, joint=True)
+    make("joint", 1, FAILED)
+    make("lwf", 0, RUNNING)
+    er, joint, lwf = rows(store)
+    assert (er.is_bound, joint.is_bound, lwf.is_bound) == (False, True, False)
+    joint.done[0].metrics["joint"] = False  # one evaluation alone is no sign of it: so has a scenario of one task
+    assert not Row(joint.runs).is_bound
+
+
+def test_only_seeds_that_are_done_have_values(store: Path, make: Make) -> None:
+    make("er", 0, offset=0.25)
+    make("er", 1, FAILED)
+    make("er", 3)
+    [row] = rows(store)
+    first, last = row.done
+    assert row.by_seed("mAP") == {0: first.metrics["final"]["mAP"], 3: last.metrics["final"]["mAP"]}
+    assert row.values("mAP", "minority") == [run.metrics["groups"]["minority"]["mAP"] for run in (first, last)]
+    assert row.values(ANGLE) == [75.25, 75.25]  # after the last task
+    assert np.isnan(row.values("mAP", "nobody")).all() and np.isnan(row.values("mAp")).all()
+    assert row.status == "2 done, 1 failed" and row.metric("mAP")["n"] == 2
+
+
+def test_costs_are_summed_over_tasks(store: Path, make: Make) -> None:
+    make("er", 0)
+    make("er", 1)
+    [row] = rows(store)
+    row.done[1].metrics["cost"]["train_seconds"] = [3.0, 4.0]
+    assert row.cost("train_seconds")["mean"] == 5.5  # of 1.5 + 2.5 and 3 + 4
+    assert row.cost("memory_bytes")["mean"] == 2_000_000
+
+
+def test_a_cell_of_the_mean_matrix_needs_every_seed(store: Path, make: Make) -> None:
+    make("er", 0)
+    make("er", 1)
+    [row] = rows(store)
+    row.done[0].metrics["matrix"]["mAP"] = [[0.5, None], [0.25, 1.0]]
+    row.done[1].metrics["matrix"]["mAP"] = [[0.75, None], [None, 0.5]]
+    np.testing.assert_array_equal(row.matrix("mAP"), [[0.625, np.nan], [np.nan, 0.75]])
+
+
+def test_a_row_without_a_number_has_no_names_of_any(store: Path, make: Make) -> None:
+    make("er", 0, FAILED, reason="it broke")
+    [row] = rows(store)
+    assert not row.metric_names and not row.group_names and not row.values("mAP")
+    document = row.as_json()
+    assert document["metrics"] == document["groups"] == document["cost"] == {}
+    assert document["reasons"] == {"0": "it broke"} and document["seeds"] == []
+
+
+def test_what_makes_a_row_hard_to_compare(store: Path, make: Make) -> None:
+    make("er", 0)
+    make("er", 0, view="limited:3", manifest="b" * 64, freeze="backbone", leak="it saw them")
+    make("lwf", 0, freeze="none")
+    plain, odd, trained = rows(store)
+    assert (plain.view, plain.frozen, plain.leak) == ("all", False, None)
+    assert (odd.view, odd.frozen, odd.leak) == ("limited:3", True, "it saw them")
+    assert not trained.frozen

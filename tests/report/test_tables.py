@@ -7,10 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clbench import load_runs
 from clbench.errors import UsageError
 from clbench.report import formats
-from clbench.report.ranks import mean_ranks
 from clbench.report.rows import Row, collect
 from clbench.report.tables import build_tables, matrix_tables
 from clbench.store.folder import DIVERGED, FAILED, INTERRUPTED, RUNNING, find_runs
@@ -147,48 +145,6 @@ def test_limited_runs_have_a_table_of_their_own_even_where_the_limit_cut_nothing
     assert "[a] lwf: only limited:999 of the scenario was seen: no result." in limited.notes
 
 
-def test_ranks_rest_on_the_complete_block_alone(store: Path, make: Make) -> None:
-    for seed in range(4):
-        make("er", seed, offset=0.2)
-        make("ewc", seed, offset=0.1)
-    for seed in (1, 3):
-        make("lwf", seed)
-    make("joint", 0, joint=True)
-    make("dlfl", 0, leak="it saw them")
-    make("finetune", 0, FAILED, reason="it broke")
-    [table] = build_tables(rows(store), ["rank"])
-    assert {row[0]: row[2] for row in table.cells} == {
-        "dlfl": "–",
-        "finetune": "–",
-        "joint": "–",
-        "er": "1.0",
-        "ewc": "2.0",
-        "lwf": "3.0",
-    }
-    assert table.notes[-1] == "rank: of mAP, 1 is best; mean over the complete block of 3 rows x 2 seeds (1, 3)."
-
-
-def test_ranks_are_scipys(store: Path, make: Make) -> None:
-    from scipy.stats import rankdata
-
-    rng = np.random.default_rng(0)
-    names = ["dlfl", "er", "ewc", "lwf"]
-    for name in names:
-        for seed in range(5):
-            make(name, seed, offset=float(rng.choice([0.0, 0.1, 0.2])))  # ties: the same seed has the same base
-    found = mean_ranks(rows(store)).means
-    block = np.array([row.values("mAP") for row in rows(store)])
-    assert found == pytest.approx(rankdata(-block, axis=0).mean(axis=1))
-
-
-def test_no_common_seed_means_no_rank(store: Path, make: Make) -> None:
-    make("er", 0)
-    make("lwf", 1)
-    [table] = build_tables(rows(store), ["rank", "rank:minority"])
-    assert [row[2:] for row in table.cells] == [("–", "–"), ("–", "–")]
-    assert table.notes[-1] == "rank: none; no seed is done by every continual strategy here."
-
-
 def test_the_interval_is_a_column_style_and_stands_in_csv(store: Path, make: Make) -> None:
     for seed in range(3):
         make("er", seed)
@@ -223,31 +179,6 @@ def test_the_matrix_has_every_cell_and_only_those(store: Path, make: Make) -> No
     assert [cells[0] for cells in joint.cells] == ["all tasks"]
 
 
-def test_long_labels_are_wrapped_to_the_width_of_a_terminal(store: Path, make: Make) -> None:
-    changed = {"head": "dlfl", "backbone": "resnet18", "memory": "reservoir", "lr": 0.001}
-    for seed in range(2):
-        make("er", seed, changed=changed)
-    text = formats.text(build_tables(rows(store)))
-    assert max(map(len, text.splitlines())) <= formats.WIDTH
-
-
-def test_csv_and_json_hold_the_fractions_of_the_files(store: Path, make: Make) -> None:
-    make("er", 0)
-    make("er", 1)
-    values = [run.metrics["final"]["mAP"] for run in find_runs(store)]
-    [read] = csv.DictReader(io.StringIO(formats.as_csv(rows(store))))
-    assert float(read["mAP"]) == pytest.approx(np.mean(values)) and read["n"] == "2"
-    document = json.loads(formats.as_json(rows(store)))
-    assert document["schema"] == 1
-    [row] = document["rows"]
-    assert row["metrics"]["mAP"]["mean"] == pytest.approx(np.mean(values))
-    assert set(row["groups"]) == {"majority", "minority"} and row["cost"]["train_seconds"]["mean"] == 4.0
-    for name in ("mAP", "CF1", "OF1", "CF1_mean", "average_mAP"):
-        assert set(row["metrics"][name]) == {"mean", "sd", "ci95", "n"}
-    for name in ("mAP", "CF1", "OF1"):
-        assert {f"forgetting_{name}", f"forgetting_{name}_relative"} <= set(row["metrics"])
-
-
 def test_the_same_folders_give_the_same_bytes(store: Path, make: Make) -> None:
     for seed in range(3):
         make("er", seed)
@@ -255,27 +186,3 @@ def test_the_same_folders_give_the_same_bytes(store: Path, make: Make) -> None:
         *((formats.text(build_tables(rows(store))), formats.as_json(rows(store))) for _ in range(2)), strict=True
     )
     assert texts[0] == texts[1] and documents[0] == documents[1]
-
-
-def test_markdown_is_a_table_with_its_notes(store: Path, make: Make) -> None:
-    make("er", 0)
-    text = formats.markdown(build_tables(rows(store)))
-    assert text.startswith("**made (2 tasks, 4 classes): mAP after the last task, %**\n\n| strategy")
-    assert "\n- Protocol: images: exclusive." in text
-
-
-def test_a_label_breaks_no_markdown(store: Path, make: Make) -> None:
-    make("er", 0, changed={"note": "a|b\n<img src=x>"})
-    make("lwf", 0, FAILED, reason="first\n\n# second <script>")
-    text = formats.markdown(build_tables(rows(store)))
-    assert r"| er (note=a\|b \<img src=x>)" in text
-    assert r"lwf: seed 0: failed: first # second \<script>." in text
-
-
-def test_runs_as_a_data_frame(store: Path, make: Make) -> None:
-    make("er", 0)
-    make("er", 1, FAILED, reason="it broke")
-    frame = load_runs(store)
-    assert frame[["strategy", "seed", "state"]].values.tolist() == [["er", 0, "done"], ["er", 1, "failed"]]
-    assert frame["mAP"].notna().tolist() == [True, False]
-    assert "mAP:minority" in frame

@@ -1,0 +1,156 @@
+import csv
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from clbench.report import formats
+from clbench.report.rows import Row, collect
+from clbench.report.tables import Table, build_tables
+from clbench.store.folder import FAILED, find_runs
+
+Make = Callable[..., None]
+
+
+def rows(store: Path) -> list[Row]:
+    return collect(find_runs(store))
+
+
+def test_long_labels_are_wrapped_to_the_width_of_a_terminal(store: Path, make: Make) -> None:
+    changed = {"head": "dlfl", "backbone": "resnet18", "memory": "reservoir", "lr": 0.001}
+    for seed in range(2):
+        make("er", seed, changed=changed)
+    text = formats.text(build_tables(rows(store)))
+    assert max(map(len, text.splitlines())) <= formats.WIDTH
+
+
+def test_csv_and_json_hold_the_fractions_of_the_files(store: Path, make: Make) -> None:
+    make("er", 0)
+    make("er", 1)
+    values = [run.metrics["final"]["mAP"] for run in find_runs(store)]
+    [read] = csv.DictReader(io.StringIO(formats.as_csv(rows(store))))
+    assert float(read["mAP"]) == pytest.approx(np.mean(values)) and read["n"] == "2"
+    document = json.loads(formats.as_json(rows(store)))
+    assert document["schema"] == 1
+    [row] = document["rows"]
+    assert row["metrics"]["mAP"]["mean"] == pytest.approx(np.mean(values))
+    assert set(row["groups"]) == {"majority", "minority"} and row["cost"]["train_seconds"]["mean"] == 4.0
+    for name in ("mAP", "CF1", "OF1", "CF1_mean", "average_mAP"):
+        assert set(row["metrics"][name]) == {"mean", "sd", "ci95", "n"}
+    for name in ("mAP", "CF1", "OF1"):
+        assert {f"forgetting_{name}", f"forgetting_{name}_relative"} <= set(row["metrics"])
+
+
+def test_markdown_is_a_table_with_its_notes(store: Path, make: Make) -> None:
+    make("er", 0)
+    text = formats.markdown(build_tables(rows(store)))
+    assert text.startswith("**made (2 tasks, 4 classes): mAP after the last task, %**\n\n| strategy")
+    assert "\n- Protocol: images: exclusive." in text
+
+
+def test_a_label_breaks_no_markdown(store: Path, make: Make) -> None:
+    make("er", 0, changed={"note": "a|b\n<img src=x>"})
+    make("lwf", 0, FAILED, reason="first\n\n# second <script>")
+    text = formats.markdown(build_tables(rows(store)))
+    assert r"| er (note=a\|b \<img src=x>)" in text
+    assert r"lwf: seed 0: failed: first # second \<script>." in text
+
+
+TABLE = Table(
+    "made, %",
+    ("strategy", "n", "mAP"),
+    (("er", "3", "50.0±1.0"), ("lwf | <b>", "2/3", "9.5")),
+    ("mean±sd over n seeds", f"[a] er: {'seed 0: failed: no memory ' * 3}on it."),
+    ("a", ""),
+)
+BARE = Table("bare", ("", "x"), (("y", "1"),))
+
+
+def test_plain_text_by_hand() -> None:
+    assert formats.text([TABLE, BARE]) == (
+        "made, %\n"
+        "strategy     n       mAP\n"
+        "---------  ---  --------\n"
+        "er [a]       3  50.0±1.0\n"
+        "lwf | <b>  2/3       9.5\n"
+        "mean±sd over n seeds\n"
+        "[a] er: seed 0: failed: no memory seed 0: failed: no memory seed 0: failed: no\n"
+        "  memory on it.\n"
+        "\n"
+        "bare\n"
+        "   x\n"
+        "-  -\n"
+        "y  1"
+    )
+
+
+def test_markdown_by_hand() -> None:
+    note = "[a] er: " + "seed 0: failed: no memory " * 3 + "on it."
+    assert formats.markdown([TABLE, BARE]).split("\n") == [
+        "**made, %**",
+        "",
+        r"| strategy    |   n |      mAP |",
+        r"|-------------|-----|----------|",
+        r"| er [a]      |   3 | 50.0±1.0 |",
+        r"| lwf \| \<b> | 2/3 |      9.5 |",
+        "",
+        "- mean±sd over n seeds",
+        f"- {note}",
+        "",
+        "**bare**",
+        "",
+        "|    |   x |",
+        "|----|-----|",
+        "| y  |   1 |",
+    ]
+
+
+def test_a_run_is_a_line_of_the_summary_and_one_that_is_not_done_is_none(store: Path, make: Make) -> None:
+    make("er", 0, changed={"lr": 0.5})
+    make("er", 1, FAILED, changed={"lr": 0.5})
+    make("joint", 3, joint=True)
+    runs = list(find_runs(store))
+    for run, mean in zip((runs[0], runs[2]), (0.5, 0.125), strict=True):
+        run.metrics["final"] |= {"mAP": mean, "average_mAP": 0.75, "CF1": 1.0, "OF1": 0.0, "forgetting_mAP": -0.25}
+    runs[2].metrics["final"] |= {"average_mAP": None, "forgetting_mAP": None}
+    assert formats.summary(runs).splitlines() == [
+        "strategy     seed  mAP %  avg mAP    CF1  OF1  forgetting",
+        "-----------  ----  -----  -------  -----  ---  ----------",
+        "er (lr=0.5)     0   50.0     75.0  100.0  0.0       -25.0",
+        "joint           3   12.5        –  100.0  0.0           –",
+    ]
+
+
+def test_csv_has_a_line_for_each_row_and_nothing_where_nothing_is_defined(store: Path, make: Make) -> None:
+    make("er", 0, changed={"head": "dlfl"}, leak="it saw them")
+    make("joint", 0, joint=True, freeze="backbone")
+    make("lwf", 0, FAILED, view="limited:3")
+    er, joint, lwf = csv.DictReader(io.StringIO(formats.as_csv(rows(store))))
+    assert list(er)[:9] == [
+        *("scenario", "strategy", "config_hash", "options", "status"),
+        *("view", "frozen", "leak", "n"),
+    ]
+    assert list(er)[9:13] == ["mAP", "mAP_sd", "mAP_ci95_low", "mAP_ci95_high"]
+    assert json.loads(er["options"]) == {"head": "dlfl"} and er["leak"] == "it saw them" and er["frozen"] == "False"
+    assert er["mAP_sd"] == er["mAP_ci95_low"] == er["mAP_ci95_high"] == ""  # one seed has no spread
+    assert joint["forgetting_mAP"] == joint["average_mAP"] == "" != joint["mAP"] and joint["frozen"] == "True"
+    assert (float(er["train_seconds"]), float(er["memory_bytes"])) == (4.0, 2e6)
+    first = next(find_runs(store))
+    assert float(er["mAP_minority"]) == first.metrics["groups"]["minority"]["mAP"]
+    assert (lwf["status"], lwf["view"], lwf["n"], lwf["mAP"], lwf["parameters"]) == (
+        "1 failed",
+        "limited:3",
+        "0",
+        "",
+        "",
+    )
+
+
+def test_json_has_null_where_nothing_is_defined(store: Path, make: Make) -> None:
+    make("joint", 0, joint=True)
+    [row] = json.loads(formats.as_json(rows(store)), parse_constant=pytest.fail)["rows"]
+    assert row["metrics"]["forgetting_mAP"] == {"mean": None, "sd": None, "ci95": None, "n": 1}
+    assert row["groups"]["minority"]["average_mAP"]["mean"] is None
