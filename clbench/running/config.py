@@ -16,6 +16,7 @@ from clbench.files import digest
 from clbench.learning.options import TrainOptions
 from clbench.models import ModelOptions
 from clbench.options import build, names
+from clbench.scenario.builder import load_builder
 from clbench.store.folder import SCHEMA
 
 DEFAULT_MEMORY = "default"
@@ -91,7 +92,7 @@ def resolve(
     """
     if limit is not None and limit < 1:
         raise UsageError(f"Expected --limit to be at least 1 image but got {limit}.")
-    builder, chosen = plugins.load("scenario", scenario), plugins.load("strategy", strategy)
+    builder, chosen = load_builder(scenario), plugins.load("strategy", strategy)
     policy = chosen.memory_policy if memory == DEFAULT_MEMORY else memory
     classes = {
         "scenario": builder.Options,

@@ -8,12 +8,15 @@ import numpy as np
 import pytest
 from makers import every_class_twice, write_nuswide, write_voc
 
-from clbench import Scenario, plugins, run
+from clbench import Scenario, run
 from clbench.data import coco, nuswide, voc
 from clbench.errors import DataError, UsageError
 from clbench.running.build import build_scenario
 from clbench.running.config import resolve
+from clbench.scenario.builder import load_builder
+from clbench.scenario.sources import CocoOptions, FileOptions, VocOptions
 from clbench.testing import check_scenario
+from scenarios.class_incremental import ClassIncremental
 
 TINY = {"image_size": 16, "backbone": "small", "dlfl_heads": 2, "dlfl_width": 8, "epochs": 1}
 
@@ -55,7 +58,7 @@ toilet toothbrush traffic-light train truck tv umbrella vase wine-glass zebra
 
 def test_the_tasks_of_coco_b0_c10_are_the_papers() -> None:
     expected = tuple(tuple(w.replace("-", " ") for w in line.split()) for line in COCO_B0_C10.strip().splitlines())
-    assert plugins.load("scenario", "coco-b0-c10")().tasks() == expected
+    assert load_builder("coco-b0-c10").tasks() == expected
 
 
 @pytest.mark.parametrize(
@@ -74,8 +77,8 @@ def test_the_tasks_of_coco_b0_c10_are_the_papers() -> None:
     ],
 )
 def test_tasks_are_known_without_data(name: str, sizes: list[int]) -> None:
-    tasks = plugins.load("scenario", name)().tasks()
-    assert [len(task) for task in tasks] == sizes
+    tasks = load_builder(name).tasks()
+    assert tasks is not None and [len(task) for task in tasks] == sizes
     flat = [each for task in tasks for each in task]
     assert flat == sorted(flat) and len(set(flat)) == len(flat)
 
@@ -85,6 +88,20 @@ def test_a_step_that_does_not_divide_is_refused() -> None:
         resolve("coco-b0-c7", "finetune")
     with pytest.raises(UsageError, match="Unknown scenario 'coco-b0'"):
         resolve("coco-b0", "finetune")
+    with pytest.raises(
+        UsageError, match="Unknown scenario 'coco-b0'; did you mean .* Or any <dataset>-b<base>-c<step>"
+    ):
+        ClassIncremental(name="coco-b0")
+
+
+def test_each_name_has_a_builder_of_its_own() -> None:
+    coco_, voc_ = load_builder("coco-b40-c10"), load_builder("voc-b5-c3")
+    assert type(coco_) is type(voc_) is ClassIncremental
+    assert (coco_.name, coco_.dataset, coco_.Options) == ("coco-b40-c10", "coco", CocoOptions)
+    assert (voc_.name, voc_.dataset, voc_.Options) == ("voc-b5-c3", "voc", VocOptions)
+    assert (coco_.defaults["train"]["lr"], voc_.defaults["train"]["lr"]) == (1e-4, 4e-5)
+    assert load_builder("voc-b05-c003").name == "voc-b5-c3"  # one scenario has one name in results
+    assert ClassIncremental(name="nuswide-b41-c5").options == FileOptions()
 
 
 ALL = ("coco-b0-c10", "voc-b10-c2", "nuswide-b41-c5", "digits-b0-c4", "split-coco", "split-nuswide")
@@ -93,13 +110,13 @@ ALL = ("coco-b0-c10", "voc-b10-c2", "nuswide-b41-c5", "digits-b0-c4", "split-coc
 @pytest.mark.parametrize("images", ["overlapping", "disjoint"])
 @pytest.mark.parametrize("name", ALL)
 def test_the_contract(name: str, images: str, roots: dict[str, Path | None]) -> None:
-    dataset = plugins.load("scenario", name).dataset
+    dataset = load_builder(name).dataset
     if name.startswith("nuswide") and images == "disjoint":
         images = "overlapping"  # 41 classes take nearly all of so few images
     sized = {} if dataset == "digits" else {"image_size": 16}
     scenario = build(name, roots[dataset], images=images, **sized)
     check_scenario(scenario)
-    declared = plugins.load("scenario", name)().tasks()
+    declared = load_builder(name).tasks()
     found = tuple(tuple(scenario.classes[c] for c in task.classes) for task in scenario)
     assert found == declared if declared else [len(task) for task in found] in ([4] * 10, [3] * 7)
     every = np.concatenate([task.train for task in scenario])
@@ -109,7 +126,7 @@ def test_the_contract(name: str, images: str, roots: dict[str, Path | None]) -> 
 @pytest.mark.parametrize("strategy", ["finetune", "dlfl"])
 @pytest.mark.parametrize("name", ALL)
 def test_whole_runs(name: str, strategy: str, roots: dict[str, Path | None], tmp_path: Path) -> None:
-    dataset = plugins.load("scenario", name).dataset
+    dataset = load_builder(name).dataset
     settings = {key: value for key, value in TINY.items() if not (dataset == "digits" and key == "image_size")}
     [done] = run(name, strategy, settings=settings, limit=4, data_root=roots[dataset], out=tmp_path)
     assert done.state == "done"
