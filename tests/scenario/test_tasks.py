@@ -13,10 +13,6 @@ def scenario() -> Scenario:
     return load_builder("debug").build()
 
 
-def test_debug_keeps_the_contract(scenario: Scenario) -> None:
-    check_scenario(scenario)
-
-
 def test_a_scenario_is_an_immutable_sequence(scenario: Scenario) -> None:
     assert len(scenario) == 3
     assert list(scenario) == [scenario[0], scenario[1], scenario[2]] == list(scenario[:])

@@ -1,13 +1,19 @@
-"""Writes small collections with the official layouts of VOC 2007 and NUS-WIDE, and tables."""
+"""Writes small collections with the official layouts of VOC 2007 and NUS-WIDE, and tables; draws label matrices."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from PIL import Image
 
+from clbench.arrays import LabelArray
 from clbench.data import nuswide, voc
 from clbench.randomness import generator
+
+Groups = tuple[tuple[int, ...], ...]
+"""The columns of each task."""
 
 
 def photograph(file: Path, seed: int) -> None:
@@ -61,3 +67,12 @@ def every_class_twice(classes: Sequence[str], images: int, seed: int) -> list[li
         sorted({classes[i % len(classes)], *(classes[int(c)] for c in rng.integers(len(classes), size=i % 3))})
         for i in range(images)
     ]
+
+
+@st.composite
+def grouped_labels(draw: st.DrawFn) -> tuple[LabelArray, Groups]:
+    """A label matrix and its columns cut into tasks, one after another."""
+    sizes = draw(st.lists(st.integers(1, 3), min_size=1, max_size=4))
+    labels = draw(arrays(np.uint8, (draw(st.integers(1, 30)), sum(sizes)), elements=st.integers(0, 1)))
+    ends = np.cumsum([0, *sizes])
+    return labels, tuple(tuple(range(a, b)) for a, b in zip(ends[:-1], ends[1:], strict=True))
