@@ -1,12 +1,11 @@
 """Class-incremental scenarios on made files with the official layouts: classes, axes, notes, whole runs."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from makers import every_class_twice, write_nuswide, write_voc
+from makers import every_class_twice, write_coco, write_nuswide, write_voc
 
 from clbench import Scenario, run
 from clbench.data import coco, nuswide, voc
@@ -19,24 +18,6 @@ from clbench.testing import check_scenario
 from scenarios.class_incremental import ClassIncremental
 
 TINY = {"image_size": 16, "backbone": "small", "dlfl_heads": 2, "dlfl_width": 8, "epochs": 1}
-
-
-@pytest.fixture(scope="module")
-def roots(tmp_path_factory: pytest.TempPathFactory, write_coco: Callable[..., None]) -> dict[str, Path | None]:
-    """Dataset -> a folder of made files: 3 images of each class in training, 2 in the test part or more."""
-    made: dict[str, Path | None] = {"digits": None}
-    for name in ("coco", "voc", "nuswide"):
-        made[name] = tmp_path_factory.mktemp(name)
-    images = every_class_twice(coco.CLASSES, 480, 0)  # the last third is val
-    assert made["coco"] and made["voc"] and made["nuswide"]
-    write_coco(made["coco"], dict(enumerate(images, start=1)), release="2014", names=coco.CLASSES)
-    parts = {"trainval": every_class_twice(voc.CLASSES, 60, 1), "test": every_class_twice(voc.CLASSES, 40, 2)}
-    write_voc(made["voc"], {part: [dict.fromkeys(row, 1) for row in rows] for part, rows in parts.items()})
-    write_nuswide(
-        made["nuswide"],
-        {"train": every_class_twice(nuswide.CLASSES, 243, 3), "test": every_class_twice(nuswide.CLASSES, 162, 4)},
-    )
-    return made
 
 
 def build(name: str, root: Path | None, **options: Any) -> Scenario:
@@ -207,7 +188,7 @@ def test_difficult_objects(tmp_path: Path) -> None:
     assert shown == {"exclude": ["dog"], "include": ["cat", "dog"]}
 
 
-def test_crowd_regions(tmp_path: Path, write_coco: Callable[..., None]) -> None:
+def test_crowd_regions(tmp_path: Path) -> None:
     images = dict(enumerate(every_class_twice(coco.CLASSES, 480, 0), start=1))
     write_coco(tmp_path, images, release="2014", names=coco.CLASSES, crowd=[1], pixels=True)
     counted = {
@@ -237,7 +218,7 @@ def test_missing_images_are_counted_and_listed(tmp_path: Path) -> None:
     assert "train/100" not in used and "test/7" not in used
 
 
-def test_split_takes_the_most_frequent_classes(tmp_path: Path, write_coco: Callable[..., None]) -> None:
+def test_split_takes_the_most_frequent_classes(tmp_path: Path) -> None:
     frequent = coco.CLASSES[20:60]
     images = [[name] for name in (*coco.CLASSES, *frequent, *frequent, *coco.CLASSES[:20])]  # the last 60 are val
     write_coco(tmp_path, dict(enumerate(images, start=1)), release="2014", names=coco.CLASSES, pixels=False)
@@ -250,7 +231,7 @@ def test_split_takes_the_most_frequent_classes(tmp_path: Path, write_coco: Calla
     assert scenario.images.size == 448
 
 
-def test_a_part_that_is_not_there(tmp_path: Path, write_coco: Callable[..., None]) -> None:
+def test_a_part_that_is_not_there(tmp_path: Path) -> None:
     write_coco(tmp_path, dict(enumerate(every_class_twice(coco.CLASSES, 160, 0), start=1)), names=coco.CLASSES)
     (tmp_path / "annotations/instances_val2017.json").unlink()
     with pytest.raises(DataError, match=r"Expected annotations/instances_val2017.json below .* complete COCO's"):

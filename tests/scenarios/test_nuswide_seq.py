@@ -1,13 +1,12 @@
 """NUS-WIDEseq on made files, and against the official lists where they are."""
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from makers import write_nuswide
+from makers import write_lists, write_nuswide
 
 from clbench import Scenario, run
 from clbench.data import nuswide
@@ -25,14 +24,6 @@ TRAIN, TEST = 4, 2
 """Images of each task."""
 
 
-def write_lists(folder: Path, lists: Mapping[str, tuple[Sequence[int], Sequence[int]]]) -> Path:
-    (folder / "ids").mkdir(parents=True)
-    for task, parts in lists.items():
-        for part, ids in zip(("train", "test"), parts, strict=True):
-            (folder / "ids" / f"{part}_task{task}_id_nuswide.json").write_text(json.dumps(list(ids)))
-    return folder
-
-
 @pytest.fixture
 def made(tmp_path: Path) -> dict[str, Any]:
     """A root and lists: line numbers of the two image lists; every image also shows a concept outside the 49."""
@@ -47,7 +38,11 @@ def made(tmp_path: Path) -> dict[str, Any]:
         lists[task] = (ids[0], ids[1])
     images["train"].append(["sky", "water"])  # of two tasks, so in no list
     write_nuswide(tmp_path / "nus", images)
-    return {"root": tmp_path / "nus", "splits": write_lists(tmp_path / "lists", lists), "lists": lists}
+    return {
+        "root": tmp_path / "nus",
+        "splits": write_lists(tmp_path / "lists", lists, suffix="nuswide", columns=BENCHMARK.vocabulary),
+        "lists": lists,
+    }
 
 
 def build(made: Mapping[str, Any], **options: Any) -> Scenario:
