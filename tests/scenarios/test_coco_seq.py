@@ -98,12 +98,6 @@ def test_both_releases_are_the_same_scenario(tmp_path: Path, root: Path, splits:
     assert by_rule(tmp_path).manifest() == by_rule(root).manifest()
 
 
-@pytest.mark.parametrize("below", [".", "COCOseq", "dataset/data_source/COCOseq"])
-def test_the_lists_are_found_in_a_clone(tmp_path: Path, root: Path, splits: Path, below: str) -> None:
-    shutil.copytree(splits, tmp_path / below, dirs_exist_ok=True)
-    assert official(root, tmp_path).manifest() == official(root, splits).manifest()
-
-
 def test_less_than_the_official_sizes_is_noted(root: Path, splits: Path) -> None:
     scenario = official(root, splits)
     assert {
@@ -235,47 +229,6 @@ def test_no_splits(root: Path) -> None:
         CocoSeq(data_root=root).build()
     with pytest.raises(DataError, match=r"Expected the official id lists in .*nowhere .*clone cdjkim/PRS"):
         official(root, root / "nowhere")
-
-
-@pytest.mark.parametrize(
-    ("file", "content", "sentence"),
-    [
-        ("ids/test_task3_id_coco.json", None, "Expected the file .*test_task3_id_coco.json but it is not there"),
-        ("ids/train_task0_id_coco.json", "[1, 2", "train_task0_id_coco.json to be JSON but line 1, column 6"),
-        ("ids/train_task0_id_coco.json", '{"9": 1}', "to be a JSON list of image ids but got dict"),
-        (
-            "ids/train_task0_id_coco.json",
-            '[108, "107"]',
-            r"an integer, at \[1\] in .*train_task0_id_coco.json but got '107'",
-        ),
-        ("ids/train_task0_id_coco.json", "[108, true]", r"an integer, at \[1\] in .* but got True"),
-        (
-            "ids/train_task0_id_coco.json",
-            "[108, 107, 108]",
-            r"108 is in train_task0_id_coco.json and again at \[2\] in .*train_",
-        ),
-        (
-            "ids/test_task2_id_coco.json",
-            "[108]",
-            r"108 is in train_task0_id_coco.json and again at \[0\] in .*test_task2",
-        ),
-        ("multihot_map.json", '{"airplane": 1}', "multihot_map.json to number the 70 classes alphabetically"),
-        ("multihot_map.json", "[", "multihot_map.json to be JSON"),
-    ],
-)
-def test_damaged_lists(tmp_path: Path, root: Path, splits: Path, file: str, content: str | None, sentence: str) -> None:
-    broken = copied(splits, tmp_path / "lists")
-    (broken / file).unlink()
-    if content is not None:
-        (broken / file).write_text(content)
-    with pytest.raises(DataError, match=sentence):
-        official(root, broken)
-
-
-def test_lists_without_their_column_map_will_do(tmp_path: Path, root: Path, splits: Path) -> None:
-    bare = copied(splits, tmp_path / "lists")
-    (bare / "multihot_map.json").unlink()
-    assert official(root, bare).manifest() == official(root, splits).manifest()
 
 
 def test_the_rule_is_named_apart(root: Path, splits: Path) -> None:
