@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from makers import every_class_twice, write_coco, write_nuswide, write_voc
+from makers import every_class_twice, write_nuswide, write_voc
 
 from clbench import Scenario, run
-from clbench.data import coco, nuswide, voc
+from clbench.data import nuswide, voc
 from clbench.errors import DataError, UsageError
 from clbench.running.build import build_scenario
 from clbench.running.config import resolve
@@ -161,42 +161,6 @@ def test_order_of_the_classes(roots: dict[str, Path | None]) -> None:
     assert np.array_equal(plain.labels[:, column], given.labels[:, given.classes.index("dog")])
 
 
-def test_labels_are_those_of_the_files(roots: dict[str, Path | None]) -> None:
-    expected = every_class_twice(voc.CLASSES, 60, 1) + every_class_twice(voc.CLASSES, 40, 2)
-    scenario = build("voc-b0-c4", roots["voc"], image_size=16)
-    found = [sorted(scenario.classes[c] for c in np.flatnonzero(row)) for row in scenario.labels]
-    assert found == expected
-    expected = every_class_twice(nuswide.CLASSES, 243, 3) + every_class_twice(nuswide.CLASSES, 162, 4)
-    scenario = build("nuswide-b41-c5", roots["nuswide"], image_size=16)
-    assert [sorted(scenario.classes[c] for c in np.flatnonzero(row)) for row in scenario.labels] == expected
-
-
-def test_smaller_than_official_is_noted(roots: dict[str, Path | None]) -> None:
-    notes = build("voc-b0-c4", roots["voc"], image_size=16).notes
-    assert "60 of 5,011 trainval images" in notes and "40 of 4,952 test images" in notes
-
-
-def test_difficult_objects(tmp_path: Path) -> None:
-    rows: list[dict[str, int]] = [dict.fromkeys(row, 1) for row in every_class_twice(voc.CLASSES, 40, 1)]
-    rows[0] = {"cat": 0, "dog": 1}
-    write_voc(tmp_path, {"trainval": rows, "test": rows})
-    shown = {}
-    for difficult in voc.DIFFICULT:
-        scenario = build("voc-b0-c4", tmp_path, difficult=difficult, image_size=16)
-        shown[difficult] = [scenario.classes[c] for c in np.flatnonzero(scenario.labels[0])]
-    assert shown == {"exclude": ["dog"], "include": ["cat", "dog"]}
-
-
-def test_crowd_regions(tmp_path: Path) -> None:
-    images = dict(enumerate(every_class_twice(coco.CLASSES, 480, 0), start=1))
-    write_coco(tmp_path, images, release="2014", names=coco.CLASSES, crowd=[1], pixels=True)
-    counted = {
-        crowd: len(np.concatenate([t.train for t in build("coco-b0-c10", tmp_path, crowd=crowd, image_size=16)]))
-        for crowd in coco.CROWD
-    }
-    assert counted["include"] - counted["exclude"] == len({c for c in images[1]}) == 1  # it showed nothing else
-
-
 def test_missing_images_are_counted_and_listed(tmp_path: Path) -> None:
     write_nuswide(
         tmp_path,
@@ -215,13 +179,6 @@ def test_missing_images_are_counted_and_listed(tmp_path: Path) -> None:
     scenario = build("nuswide-b41-c5", tmp_path, allow_missing=True)
     used = {scenario.ids[i] for task in scenario for rows in (task.train, task.test) for i in rows}
     assert "train/100" not in used and "test/7" not in used
-
-
-def test_a_part_that_is_not_there(tmp_path: Path) -> None:
-    write_coco(tmp_path, dict(enumerate(every_class_twice(coco.CLASSES, 160, 0), start=1)), names=coco.CLASSES)
-    (tmp_path / "annotations/instances_val2017.json").unlink()
-    with pytest.raises(DataError, match=r"Expected annotations/instances_val2017.json below .* complete COCO's"):
-        build("coco-b0-c10", tmp_path)
 
 
 def test_too_few_images_for_a_task(tmp_path: Path) -> None:
