@@ -1,3 +1,5 @@
+import hashlib
+import io
 import random
 import shutil
 from pathlib import Path
@@ -79,6 +81,26 @@ def test_labels_of_no_image_are_not_kept_wrong(tmp_path: Path) -> None:
     nothing = LabelTable((), (), ("cat",), np.zeros((0, 1), np.uint8))
     for _ in range(2):
         assert labels.kept(tmp_path, "test", [tmp_path / "source"], lambda: nothing).paths == ()
+
+
+class Bomb:
+    """Says so when it is unpickled."""
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return pytest.fail, ("a pickle was read",)
+
+
+def test_a_pickle_is_never_read(tmp_path: Path) -> None:
+    """Not even from a file that carries its own hash."""
+    (tmp_path / "source").write_text("labels")
+    whole = LabelTable((1,), ("a.jpg",), ("cat",), np.ones((1, 1), np.uint8))
+    labels.kept(tmp_path, "test", [tmp_path / "source"], lambda: whole)
+    [kept] = (tmp_path / ".clbench").iterdir()
+    buffer = io.BytesIO()
+    np.savez(buffer, ids=np.array([Bomb()], object), paths=np.array([Bomb()], object))
+    data = buffer.getvalue()
+    kept.write_bytes(data + hashlib.sha256(data).digest())
+    assert labels.kept(tmp_path, "test", [tmp_path / "source"], lambda: whole) is whole
 
 
 def _no_space(path: Path, data: bytes) -> None:

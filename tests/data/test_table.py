@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from clbench.data.collection import LabelTable
@@ -91,6 +93,40 @@ def test_zeros_and_ones_as_spreadsheets_and_frames_write_them(read: Read) -> Non
     assert table.labels[:, 0].tolist() == [0, 1, 0, 1, 0, 1, 1]
 
 
+def test_a_parquet_table_has_lists_and_numbers(read: Read, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    frame = pd.DataFrame(
+        {
+            "path": ["a.png", "sub/b.png", "c.png"],
+            "split": ["train", "test", "train"],
+            "labels": [np.array(["cat", "dog"]), ["owl"], None],
+            "owl": [0, 1, 0],
+            "cat": [True, False, False],
+        }
+    )
+    files: list[Path] = []
+
+    def from_pyarrow(file: Path) -> pd.DataFrame:
+        files.append(file)
+        return frame
+
+    monkeypatch.setattr(pd, "read_parquet", from_pyarrow)
+    table, training = read(b"PAR1", file="table.parquet")
+    assert table.classes == ("cat", "dog", "owl") and training == [True, False, True]
+    assert table.labels.tolist() == [[1, 1, 0], [0, 0, 1], [0, 0, 0]]
+    table, _ = read(b"PAR1", file="table.parquet", labels="", classes=("owl", "cat"), tasks=(("owl",),))
+    assert table.labels.tolist() == [[0, 1], [1, 0], [0, 0]]
+    assert files == [tmp_path / "table.parquet"] * 2
+
+
+def test_parquet_without_pyarrow_is_a_sentence(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(file: Path) -> None:
+        raise ImportError("No module named 'pyarrow'")
+
+    monkeypatch.setattr(pd, "read_parquet", absent)
+    with pytest.raises(DataError, match=r"Expected pyarrow for .*table\.parquet .*pip install 'clbench\[parquet\]'"):
+        read(b"PAR1", file="table.parquet")
+
+
 @pytest.mark.parametrize(
     ("line", "sentence"),
     [
@@ -161,6 +197,7 @@ def test_a_description_by_hand(tmp_path: Path) -> None:
         base=0,
         step=0,
     )
+    assert described(tmp_path, WHOLE.replace('tasks = [["cat", "dog"], ["owl"]]', "base = 0\nstep = 3")).step == 3
     other = 'name = "a-b_2"\nfile = "x.parquet"\nimage = "i"\nsplit = "s"\nclasses = ["b", "a"]\nbase = 1\nstep = 2\n'
     found = described(tmp_path, other)
     assert (found.name, found.classes, found.base, found.step, found.tasks) == ("a-b_2", ("b", "a"), 1, 2, ())

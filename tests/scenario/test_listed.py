@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -222,3 +222,5 @@ def test_other_sizes_than_the_official_are_noted(root: Path, table: LabelTable) 
 
 def test_options_are_as_prs_has_them() -> None:
     assert asdict(ListedOptions()) == {"splits": "", "image_size": 256, "allow_missing": False}
+    paths = [option.name for option in fields(ListedOptions) if option.metadata["path"]]
+    assert paths == ["splits"]  # where the lists stand is no part of what a run is

@@ -11,6 +11,7 @@ from clbench.data import coco, nuswide, voc
 from clbench.data.collection import Collection
 from clbench.data.digits import SceneMaker
 from clbench.errors import DataError, UsageError
+from clbench.learning.options import TrainOptions
 from clbench.options import names
 from clbench.scenario import sources
 from clbench.scenario.incremental import IncrementalOptions
@@ -180,6 +181,31 @@ def test_datasets_are_known_without_their_files() -> None:
         assert dataset.name == name and len(set(dataset.classes)) == len(dataset.classes)
         assert bool(dataset.parts(None)) == (name != "digits")
         assert names(dataset.options)[: len(names(IncrementalOptions))] == names(IncrementalOptions)
+
+
+@pytest.mark.parametrize(
+    ("name", "epochs", "batch_size", "lr", "memory", "threshold", "size"),
+    [
+        ("coco", 20, 64, 1e-4, 1000, 0.8, 224),  # KRT
+        ("voc", 20, 64, 4e-5, 1000, 0.8, 224),  # KRT
+        ("nuswide", 1, 20, 1e-5, 1600, 0.8, 224),  # CUTER
+    ],
+)
+def test_training_is_as_the_papers_released_it(
+    name: str, epochs: int, batch_size: int, lr: float, memory: int, threshold: float, size: int
+) -> None:
+    defaults, options = DATASETS[name].defaults, DATASETS[name].options()
+    train = TrainOptions(**defaults["train"])
+    assert (train.epochs, train.batch_size, train.lr, train.loss) == (epochs, batch_size, lr, "asl")
+    assert defaults["memory"] == {"size": memory}
+    assert (options.threshold, options.image_size, options.images, options.missing) == (
+        threshold,
+        size,
+        "overlapping",
+        "negative",
+    )
+    if name != "nuswide":  # KRT sums the loss over labels, clips no gradient and keeps the last batch
+        assert (train.reduction, train.grad_clip, train.drop_last) == ("sum", 0.0, False)
 
 
 def test_the_words_of_the_axes() -> None:

@@ -55,6 +55,13 @@ def test_options_are_the_datasets_with_three_defaults_of_agcns(name: str, of_dat
     }
 
 
+@pytest.mark.parametrize("name", SIZES)
+def test_training_is_as_agcn_released_it(name: str) -> None:
+    train = resolve(name, "finetune").options["train"]
+    assert (train.epochs, train.batch_size, train.optimizer, train.lr) == (1, 8, "adam", 1e-4)
+    assert (train.grad_clip, train.drop_last) == (0.0, False)
+
+
 def collection(classes: Sequence[str], train: Mapping[str, int], test: Mapping[str, int]) -> Collection:
     """So many training and test images of each class, one class each."""
     rows = [name for part in (train, test) for name in classes for _ in range(part.get(name, 0))]
