@@ -4,9 +4,9 @@ A distribution declares a *package* of plugins under one of the entry-point grou
 one plugin, and the file name is its name on the command line (`coco_seq.py` -> `coco-seq`). A leading underscore hides
 a module from listings, not from being asked for by name. Listing imports the packages, never the plugins.
 
-A module may stand for a family of names (`coco-b0-c10`, `voc-b4-c2` …). Two literals at its top level say so:
-`PATTERN`, a regular expression for all of them, and `NAMES`, those that are listed, each with its summary. Its class
-then has a class method `named(name)`, which gives the class for one name.
+A scenario's module may stand for a family of names (`coco-b0-c10`, `voc-b4-c2` …), and its builder is told which. Two
+literals at the module's top level say so: `NAMES`, those that are listed, each with its summary, and where there are
+more, `PATTERN`, a regular expression for all of them.
 """
 
 import ast
@@ -38,7 +38,7 @@ KINDS: dict[Kind, tuple[str, str, str]] = {
 
 @dataclass(frozen=True)
 class Plugin:
-    """Where a plugin stands; nothing of it has been imported. pattern: of its family of names, if it is one of one."""
+    """Where a plugin stands; nothing of it has been imported. pattern: of its family of names, if there is one."""
 
     kind: Kind
     name: str
@@ -127,8 +127,7 @@ def load(kind: Kind, name: str) -> type[Any]:
     if inspect.isabstract(classes[0]):
         missing = ", ".join(sorted(classes[0].__abstractmethods__))
         raise PluginError(f"Expected {plugin.module}.{classes[0].__name__} to define {missing}; add what is missing.")
-    cls: type[Any] = classes[0].named(name) if plugin.pattern else classes[0]
-    return cls
+    return classes[0]
 
 
 def _plugins(kind: Kind, module: str) -> list[Plugin]:

@@ -8,12 +8,14 @@ except that replayed images keep the labels that they were stored with.
 """
 
 import re
-from typing import ClassVar
+from pathlib import Path
+from typing import Any
 
 from clbench.data.collection import Collection, DataPart
+from clbench.errors import UsageError, unknown
 from clbench.scenario.incremental import Incremental
 from clbench.scenario.protocols import blocks, ordered
-from clbench.scenario.sources import DATASETS, Dataset
+from clbench.scenario.sources import DATASETS
 
 PATTERN = r"(coco|voc|nuswide|digits)-b(\d{1,3})-c(\d{1,3})"
 NAMES = {
@@ -33,24 +35,15 @@ NAMES = {
 class ClassIncremental(Incremental):
     """One dataset, base and step; see the module's docstring."""
 
-    source: ClassVar[Dataset]
-    base: ClassVar[int]
-    step: ClassVar[int]
-
-    @classmethod
-    def named(cls, name: str) -> "type[ClassIncremental]":
-        """The class for one name. Raises UsageError where base and step do not divide the classes."""
+    def __init__(self, options: Any = None, data_root: Path | None = None, *, name: str) -> None:
+        """Raises UsageError for a name of another form, and where base and step do not divide the classes."""
         match = re.fullmatch(PATTERN, name)
-        assert match is not None
-        dataset, base, step = DATASETS[match[1]], int(match[2]), int(match[3])
-        blocks(len(dataset.classes), base, step)
-        bound = {"dataset": dataset.name, "source": dataset, "base": base, "step": step}
-        bound |= {"Options": dataset.options, "defaults": dataset.defaults, "__module__": cls.__module__}
-        return type(cls.__name__, (cls,), bound)
-
-    @property
-    def name(self) -> str:
-        return f"{self.dataset}-b{self.base}-c{self.step}"
+        if match is None:
+            raise UsageError(unknown("scenario", name, NAMES, "Or any <dataset>-b<base>-c<step>."))
+        self.source, self.base, self.step = DATASETS[match[1]], int(match[2]), int(match[3])
+        blocks(len(self.source.classes), self.base, self.step)
+        self.Options, self.defaults, self.dataset = self.source.options, self.source.defaults, self.source.name
+        super().__init__(options, data_root, name=f"{self.dataset}-b{self.base}-c{self.step}")  # without leading zeros
 
     def tasks(self) -> tuple[tuple[str, ...], ...]:
         names = ordered(self.source.classes, self.options.order)

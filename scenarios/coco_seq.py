@@ -23,7 +23,7 @@ from clbench.errors import DataError, UsageError, unknown
 from clbench.options import option
 from clbench.randomness import generator
 from clbench.scenario.builder import ScenarioBuilder
-from clbench.scenario.listed import DEFAULTS, Benchmark, Lists, assemble, available
+from clbench.scenario.listed import DEFAULTS, Benchmark, ListedOptions, Lists, assemble, available
 from clbench.scenario.protocols import EXCLUSIVE, balanced_test, exclusive
 from clbench.scenario.tasks import Scenario
 
@@ -56,14 +56,12 @@ EXCLUDED = tuple(name for name in CLASSES if name not in VOCABULARY)
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(ListedOptions):
     splits: str = option(
         "",
         "DIR, a folder of the official id lists from a clone of cdjkim/PRS (dataset/data_source), or rule; required",
         path=True,
     )
-    image_size: int = option(256, "height and width of the images in pixels; PRS: 256", at_least=1)
-    allow_missing: bool = option(False, "leave out listed images that are not there, counted, instead of failing")
     crowd: str = option("include", "whether a crowd region counts as its class; PRS: include", choices=CROWD)
     class_tasks: str = option(
         "", "rule only: JSON file {class: task number}; else the 70 classes, alphabetical, in 18/18/17/17", path=True

@@ -9,15 +9,14 @@ target. Many photographs can no longer be had: `--allow-missing` leaves them out
 them in each run's absent.txt (PRS's own builder drops them without a word).
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from clbench.data.collection import DataPart, in_columns
 from clbench.data.nuswide import data_parts, read_nuswide
 from clbench.errors import UsageError
-from clbench.options import option
 from clbench.scenario.builder import ScenarioBuilder
-from clbench.scenario.listed import DEFAULTS, Benchmark, assemble, available
+from clbench.scenario.listed import DEFAULTS, Benchmark, ListedOptions, assemble, available
 from clbench.scenario.protocols import EXCLUSIVE
 from clbench.scenario.tasks import Scenario
 
@@ -45,21 +44,10 @@ BENCHMARK = Benchmark(
 """49 of NUS-WIDE's 81 concepts."""
 
 
-@dataclass(frozen=True)
-class Options:
-    splits: str = option(
-        "",
-        "DIR, a folder of the official id lists from a clone of cdjkim/PRS (dataset/data_source); required",
-        path=True,
-    )
-    image_size: int = option(256, "height and width of the images in pixels; PRS: 256", at_least=1)
-    allow_missing: bool = option(False, "leave out listed images that are not there, counted, instead of failing")
-
-
 class NusWideSeq(ScenarioBuilder):
     """Six tasks over 49 classes; see the module's docstring."""
 
-    Options = Options
+    Options = ListedOptions
     dataset = "nuswide"
     defaults = DEFAULTS
 

@@ -6,17 +6,32 @@ import pytest
 
 from clbench import plugins
 from clbench.errors import PluginError, UsageError
+from clbench.scenario.builder import load_builder
 
 Distribution = Callable[..., None]
 
 FINE = '''"""A strategy of a stranger's."""
-from clbench import Batch, Strategy, Values
+from clbench import Strategy
 
 class Mine(Strategy):
-    def observe(self, batch: Batch) -> Values:
-        loss = self.loss(batch)
-        self.step(loss)
-        return {"loss": loss.detach()}
+    pass
+'''
+
+FAMILY = '''"""Several scenarios in one file."""
+from clbench import ScenarioBuilder
+
+PATTERN = r"tiny-(\\d)"
+NAMES = {"tiny-3": "Three of something.", "tiny-1": "One of something."}
+
+class Tiny(ScenarioBuilder):
+    def tasks(self):
+        return (("a",) * int(self.name[-1]),)
+
+    def protocol(self):
+        return {}
+
+    def build(self):
+        raise NotImplementedError
 '''
 
 
@@ -65,6 +80,26 @@ def test_a_third_party_package_is_found_and_loaded(distribution: Distribution) -
     assert plugins.load("strategy", "my-way").__name__ == "Mine"
 
 
+def test_a_file_may_stand_for_a_family_of_scenarios(distribution: Distribution) -> None:
+    distribution("stranger", {"many.py": FAMILY}, group="clbench.scenarios")
+    listed = plugins.available("scenario")
+    assert [name for name in listed if name.startswith("tiny")] == ["tiny-1", "tiny-3"] and "many" not in listed
+    assert listed["tiny-3"].summary() == "Three of something."
+    assert load_builder("tiny-3").tasks() == (("a", "a", "a"),)
+    assert load_builder("tiny-2").name == "tiny-2"  # not listed, but of the pattern
+    assert plugins.find("scenario", "tiny-2").summary() == "Several scenarios in one file."
+    with pytest.raises(UsageError, match="Unknown scenario 'tiny-22'; did you mean 'tiny-"):
+        load_builder("tiny-22")
+
+
+def test_a_family_without_a_pattern_has_the_names_that_are_listed(distribution: Distribution) -> None:
+    closed = FAMILY.replace("PATTERN", "OTHER")
+    distribution("stranger", {"many.py": closed}, group="clbench.scenarios")
+    assert load_builder("tiny-1").tasks() == (("a",),)
+    with pytest.raises(UsageError, match="Unknown scenario 'tiny-2'; did you mean 'tiny-"):
+        load_builder("tiny-2")
+
+
 def test_two_plugins_of_one_name_are_refused(distribution: Distribution) -> None:
     distribution("stranger", {"er.py": FINE})
     with pytest.raises(PluginError, match=r"one strategy named 'er' but got two: strategies\.er and stranger\.er"):
@@ -95,12 +130,11 @@ def test_a_module_must_define_one_class(distribution: Distribution) -> None:
         plugins.load("strategy", "two")
 
 
-def test_a_class_without_observe_is_refused(distribution: Distribution) -> None:
-    distribution(
-        "stranger", {"lazy.py": '"""Lazy."""\nfrom clbench import Strategy\nclass Lazy(Strategy):\n    pass\n'}
-    )
-    with pytest.raises(PluginError, match="Expected stranger.lazy.Lazy to define observe"):
-        plugins.load("strategy", "lazy")
+def test_a_class_that_leaves_out_what_it_must_define_is_refused(distribution: Distribution) -> None:
+    lazy = '"""Lazy."""\nfrom clbench import Memory\nclass Lazy(Memory):\n    pass\n'
+    distribution("stranger", {"lazy.py": lazy}, group="clbench.memories")
+    with pytest.raises(PluginError, match="Expected stranger.lazy.Lazy to define update"):
+        plugins.load("memory", "lazy")
 
 
 def test_an_unknown_name_gives_the_nearest_and_all() -> None:

@@ -13,7 +13,7 @@ from clbench.cli.common import AllowMissing, DataRoot, Debug, Settings, parse_se
 from clbench.data.collection import DataPart
 from clbench.errors import DataError, UsageError
 from clbench.files import OWN
-from clbench.scenario.builder import ScenarioBuilder
+from clbench.scenario.builder import ScenarioBuilder, load_builder
 from clbench.scenario.tasks import Scenario
 
 app = typer.Typer(no_args_is_help=True, help="What a scenario reads from disk: info, prepare, verify.")
@@ -110,12 +110,10 @@ def verify(scenario: Name, data_root: DataRoot = None, settings: Settings = None
 
 
 def _builder(scenario: str, data_root: Path | None, settings: list[str] | None, **more: bool) -> ScenarioBuilder:
-    from clbench import plugins
     from clbench.options import build
 
-    cls = plugins.load("scenario", scenario)
-    builder: ScenarioBuilder = cls(build(cls.Options, {**parse_settings(settings), **more}), data_root)
-    return builder
+    builder = load_builder(scenario)
+    return builder.configured(build(builder.Options, {**parse_settings(settings), **more}), data_root)
 
 
 def _with_files(

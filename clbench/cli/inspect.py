@@ -15,6 +15,7 @@ from clbench.cli.runs import list_runs, show_run
 from clbench.errors import UsageError, unknown
 from clbench.files import DEFAULT_OUT
 from clbench.options import build, infos
+from clbench.scenario.builder import load_builder
 
 PLURALS: dict[plugins.Kind, str] = {
     "scenario": "scenarios",
@@ -97,17 +98,18 @@ def _known(kind: plugins.Kind, name: str) -> bool:
 
 def _facts(kind: plugins.Kind, name: str, settings: Mapping[str, str], data_root: Path | None) -> dict[str, Any]:
     plugin, cls = plugins.find(kind, name), plugins.load(kind, name)
+    builder = load_builder(name) if kind == "scenario" else None
     card: dict[str, Any] = {
         "name": name,
         "kind": kind,
         "module": plugin.module,
         "summary": plugin.summary(),
         "description": plugin.docstring(),
-        "options": [asdict(info) for info in infos(cls.Options)],
+        "options": [asdict(info) for info in infos(builder.Options if builder else cls.Options)],
     }
-    if kind == "scenario":
-        builder = cls(build(cls.Options, settings), data_root)
-        card |= {"tasks": builder.tasks(), "protocol": builder.protocol(), "defaults": dict(cls.defaults)}
+    if builder:
+        builder = builder.configured(build(builder.Options, settings), data_root)
+        card |= {"tasks": builder.tasks(), "protocol": builder.protocol(), "defaults": dict(builder.defaults)}
         if data_root is not None:
             manifest = builder.build().manifest()
             card |= {"tasks": [task["classes"] for task in manifest["tasks"]], "data": manifest}

@@ -21,6 +21,7 @@ from clbench.models.network import Network, build_model
 from clbench.models.weights import weights_record
 from clbench.randomness import generator
 from clbench.running.config import Config
+from clbench.scenario.builder import load_builder
 from clbench.scenario.tasks import Scenario
 from clbench.scenario.views import seen_through
 from clbench.store.folder import run_folder
@@ -39,8 +40,7 @@ class Prepared:
 
     @cached_property
     def weights(self) -> dict[str, Any]:
-        dataset = plugins.load("scenario", self.config.scenario).dataset
-        return weights_record(self.config.options["model"], dataset)
+        return weights_record(self.config.options["model"], load_builder(self.config.scenario).dataset)
 
     @cached_property
     def config_hash(self) -> str:
@@ -57,8 +57,7 @@ class Prepared:
 
 def build_scenario(config: Config, data_root: Path | None = None) -> Scenario:
     """The configured scenario, through the configured view. Raises DataError and UsageError."""
-    builder = plugins.load("scenario", config.scenario)(config.options["scenario"], data_root)
-    scenario: Scenario = builder.build()
+    scenario = load_builder(config.scenario).configured(config.options["scenario"], data_root).build()
     return seen_through(scenario, config.view)
 
 

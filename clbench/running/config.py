@@ -16,6 +16,7 @@ from clbench.files import digest
 from clbench.learning.options import TrainOptions
 from clbench.models import ModelOptions
 from clbench.options import build, identity, names
+from clbench.scenario.builder import load_builder
 from clbench.scenario.views import ALL, canonical
 from clbench.store.folder import SCHEMA
 
@@ -93,7 +94,7 @@ def resolve(
         UsageError: an unknown name or option, a bad value, or a combination that the strategy refuses.
         PluginError: a plugin that cannot be loaded.
     """
-    builder, chosen = plugins.load("scenario", scenario), plugins.load("strategy", strategy)
+    builder, chosen = load_builder(scenario), plugins.load("strategy", strategy)
     policy = chosen.memory_policy if memory == DEFAULT else memory
     head = chosen.head if head == DEFAULT else head
     classes = {

@@ -3,8 +3,9 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, Self
 
+from clbench import plugins
 from clbench.data.collection import DataPart
 from clbench.options import NoOptions
 from clbench.scenario.tasks import Scenario
@@ -13,23 +14,32 @@ from clbench.scenario.tasks import Scenario
 class ScenarioBuilder(ABC):
     """Builds one scenario; the file it stands in names it (`coco_seq.py` -> `coco-seq`).
 
+    `Options`, `defaults` and `dataset` are the same for every builder of most classes. One that stands for a family of
+    names (`coco-b0-c10`, `voc-b4-c2` …) sets them, and what else the name says, on itself in its `__init__`.
+
     What `tasks`, `protocol` and `defaults` tell must be known without the data, as `clbench show` prints it.
     """
 
-    Options: ClassVar[type[Any]] = NoOptions
-    defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    Options: type[Any] = NoOptions
+    defaults: Mapping[str, Mapping[str, Any]] = {}
     """Section (`train`, `model`, `memory`, `head`; `head.dlfl` for one head alone) -> options whose defaults differ."""
-    dataset: ClassVar[str] = ""
+    dataset: str = ""
     """Family of its images: coco, voc or nuswide. Weights that were trained on it are flagged as a leak."""
 
-    def __init__(self, options: Any = None, data_root: Path | None = None) -> None:
+    def __init__(self, options: Any = None, data_root: Path | None = None, *, name: str | None = None) -> None:
+        """name: the one on the command line; the file's where there is none. options: an instance of `Options`."""
+        self._name = name or type(self).__module__.rsplit(".", 1)[-1].lstrip("_").replace("_", "-")
         self.options = self.Options() if options is None else options
         self.data_root = data_root
 
     @property
     def name(self) -> str:
-        """The name on the command line, from the file's name."""
-        return type(self).__module__.rsplit(".", 1)[-1].lstrip("_").replace("_", "-")
+        """The scenario's name in results: the one on the command line, unless options or data make it another."""
+        return self._name
+
+    def configured(self, options: Any, data_root: Path | None = None) -> Self:
+        """A builder of the same name with these options (an instance of `Options`) and this data root."""
+        return type(self)(options, data_root, name=self._name)
 
     @abstractmethod
     def tasks(self) -> tuple[tuple[str, ...], ...] | None:
@@ -46,3 +56,14 @@ class ScenarioBuilder(ABC):
     @abstractmethod
     def build(self) -> Scenario:
         """The scenario. Raises DataError where data are missing or damaged."""
+
+
+def load_builder(name: str) -> ScenarioBuilder:
+    """The builder of that name with default options: whom to ask for its `Options`, then to be `configured`.
+
+    Raises:
+        UsageError: no such name, or one of a family that its builder refuses.
+        PluginError: a plugin that cannot be loaded.
+    """
+    builder: ScenarioBuilder = plugins.load("scenario", name)(name=name)
+    return builder

@@ -16,6 +16,7 @@ from clbench.arrays import LabelArray
 from clbench.data.coco import read_json
 from clbench.data.collection import LabelTable, missing_files
 from clbench.errors import DataError
+from clbench.options import option
 from clbench.scenario.protocols import class_tasks
 from clbench.scenario.tasks import GROUPS, Scenario, Task
 
@@ -27,6 +28,19 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "memory": {"size": 2000},
 }
 """How PRS was trained on both, as released."""
+
+
+@dataclass(frozen=True)
+class ListedOptions:
+    """Which lists, and what becomes of their images."""
+
+    splits: str = option(
+        "",
+        "DIR, a folder of the official id lists from a clone of cdjkim/PRS (dataset/data_source); required",
+        path=True,
+    )
+    image_size: int = option(256, "height and width of the images in pixels; PRS: 256", at_least=1)
+    allow_missing: bool = option(False, "leave out listed images that are not there, counted, instead of failing")
 
 
 class Lists(NamedTuple):

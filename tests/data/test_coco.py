@@ -1,6 +1,5 @@
 import copy
 import json
-import os
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +12,7 @@ from hypothesis import strategies as st
 from sklearn.preprocessing import MultiLabelBinarizer
 
 from clbench.data.coco import find_layout, read_instances, read_json
-from clbench.data.collection import LabelTable, missing_files
+from clbench.data.collection import LabelTable
 from clbench.errors import DataError
 
 Json = dict[str, Any]
@@ -346,28 +345,3 @@ def test_no_layout_says_what_is_expected_where(tmp_path: Path) -> None:
         find_layout(tmp_path)
     with pytest.raises(DataError, match="found none of them"):
         find_layout(tmp_path / "nowhere")
-
-
-def test_missing_files_lists_each_folder_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for path in ("train2017/9.jpg", "train2017/25.jpg", "train2017/part/1.jpg"):
-        (tmp_path / path).parent.mkdir(exist_ok=True)
-        (tmp_path / path).touch()
-    listed: list[Path] = []
-    list_folder = os.listdir
-
-    def counted(folder: Path) -> list[str]:
-        listed.append(folder)
-        return list_folder(folder)
-
-    monkeypatch.setattr(os, "listdir", counted)
-    paths = [
-        "train2017/9.jpg",
-        "train2017/30.jpg",
-        "train2017/25.jpg",
-        "train2017/part/1.jpg",
-        "val2017/9.jpg",
-        "9.jpg",
-    ]
-    assert missing_files(tmp_path, paths) == {"train2017/30.jpg", "val2017/9.jpg", "9.jpg"}
-    assert len(listed) == 3
-    assert missing_files(tmp_path, []) == set()

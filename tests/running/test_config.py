@@ -14,7 +14,7 @@ def hashed(**settings: object) -> str:
 def test_layers_of_defaults() -> None:
     config = resolve("digits-seq", "dlfl")
     assert config.memory == "prs"
-    assert config.options["memory"].size == 400  # the scenario's
+    assert config.options["memory"].size == "400"  # the scenario's
     assert config.head == "dlfl"  # the strategy's
     assert config.options["train"].batch_size == 10  # the dataclass's
     assert resolve("coco-seq", "dlfl").options["memory"].rho == -0.03  # the memory's for that scenario

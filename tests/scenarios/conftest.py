@@ -1,13 +1,9 @@
-import json
-from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
+from makers import every_class_twice, write_coco, write_nuswide, write_voc
 
-from clbench.randomness import generator
-from scenarios.coco_seq import EXCLUDED, VOCABULARY
+from clbench.data import coco, nuswide, voc
 
 MADE: dict[str, tuple[str, ...]] = {
     "0": ("train", "tv", "toothbrush"),
@@ -43,53 +39,18 @@ def made_lists() -> dict[str, tuple[list[int], list[int]]]:
 
 
 @pytest.fixture(scope="session")
-def write_coco() -> Callable[..., None]:
-    """Writes a release of COCO with small random photographs: the last third of the images is its val part."""
-
-    def write(
-        root: Path,
-        images: Mapping[int, Sequence[str]],
-        *,
-        release: str = "2017",
-        names: Sequence[str] = (*VOCABULARY, *EXCLUDED),
-        crowd: Sequence[int] = (),
-        pixels: bool = True,
-    ) -> None:
-        (root / "annotations").mkdir(parents=True)
-        ids, categories = sorted(images), [{"id": number, "name": name} for number, name in enumerate(names, start=1)]
-        for part, few in (("train", ids[: -(len(ids) // 3)]), ("val", ids[-(len(ids) // 3) :])):
-            folder = f"{part}{release}"
-            (root / folder).mkdir()
-            prefix = f"COCO_{folder}_" if release == "2014" else ""
-            files = {image: f"{prefix}{image:012d}.jpg" for image in few}
-            content = {
-                "images": [{"id": image, "file_name": file} for image, file in files.items()],
-                "annotations": [
-                    {"image_id": i, "category_id": names.index(name) + 1, "iscrowd": int(i in crowd)}
-                    for i in few
-                    for name in images[i]
-                ],
-                "categories": categories,
-            }
-            (root / "annotations" / f"instances_{folder}.json").write_text(json.dumps(content))
-            for image, file in files.items() if pixels else ():
-                noise = generator(image, "pixels").integers(256, size=(10, 14, 3), dtype=np.uint8)
-                Image.fromarray(noise).save(root / folder / file)
-
-    return write
-
-
-@pytest.fixture(scope="session")
-def write_lists() -> Callable[..., Path]:
-    """Writes id lists, and PRS's column map, as they stand in a clone's `COCOseq`; returns that folder."""
-
-    def write(folder: Path, lists: Mapping[str, tuple[Sequence[int], Sequence[int]]]) -> Path:
-        (folder / "ids").mkdir(parents=True)
-        for task, (train, test) in lists.items():
-            for part, ids in (("train", train), ("test", test)):
-                (folder / "ids" / f"{part}_task{task}_id_coco.json").write_text(json.dumps(list(ids)))
-        columns = {name: number for number, name in enumerate(VOCABULARY)}
-        (folder / "multihot_map.json").write_text(json.dumps(columns))
-        return folder
-
-    return write
+def roots(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path | None]:
+    """Dataset -> a folder of made files: 3 images of each class in training, 2 in the test part or more."""
+    made: dict[str, Path | None] = {"digits": None}
+    for name in ("coco", "voc", "nuswide"):
+        made[name] = tmp_path_factory.mktemp(name)
+    images = every_class_twice(coco.CLASSES, 480, 0)  # the last third is val
+    assert made["coco"] and made["voc"] and made["nuswide"]
+    write_coco(made["coco"], dict(enumerate(images, start=1)), release="2014", names=coco.CLASSES)
+    parts = {"trainval": every_class_twice(voc.CLASSES, 60, 1), "test": every_class_twice(voc.CLASSES, 40, 2)}
+    write_voc(made["voc"], {part: [dict.fromkeys(row, 1) for row in rows] for part, rows in parts.items()})
+    write_nuswide(
+        made["nuswide"],
+        {"train": every_class_twice(nuswide.CLASSES, 243, 3), "test": every_class_twice(nuswide.CLASSES, 162, 4)},
+    )
+    return made

@@ -1,6 +1,5 @@
 """Class-incremental scenarios on made files with the official layouts: classes, axes, notes, whole runs."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,32 +7,17 @@ import numpy as np
 import pytest
 from makers import every_class_twice, write_nuswide, write_voc
 
-from clbench import Scenario, plugins, run
-from clbench.data import coco, nuswide, voc
+from clbench import Scenario, run
+from clbench.data import nuswide, voc
 from clbench.errors import DataError, UsageError
 from clbench.running.build import build_scenario
 from clbench.running.config import resolve
+from clbench.scenario.builder import load_builder
+from clbench.scenario.sources import CocoOptions, FileOptions, VocOptions
 from clbench.testing import check_scenario
+from scenarios.class_incremental import ClassIncremental
 
 TINY = {"image_size": 16, "backbone": "small", "epochs": 1}
-
-
-@pytest.fixture(scope="module")
-def roots(tmp_path_factory: pytest.TempPathFactory, write_coco: Callable[..., None]) -> dict[str, Path | None]:
-    """Dataset -> a folder of made files: 3 images of each class in training, 2 in the test part or more."""
-    made: dict[str, Path | None] = {"digits": None}
-    for name in ("coco", "voc", "nuswide"):
-        made[name] = tmp_path_factory.mktemp(name)
-    images = every_class_twice(coco.CLASSES, 480, 0)  # the last third is val
-    assert made["coco"] and made["voc"] and made["nuswide"]
-    write_coco(made["coco"], dict(enumerate(images, start=1)), release="2014", names=coco.CLASSES)
-    parts = {"trainval": every_class_twice(voc.CLASSES, 60, 1), "test": every_class_twice(voc.CLASSES, 40, 2)}
-    write_voc(made["voc"], {part: [dict.fromkeys(row, 1) for row in rows] for part, rows in parts.items()})
-    write_nuswide(
-        made["nuswide"],
-        {"train": every_class_twice(nuswide.CLASSES, 243, 3), "test": every_class_twice(nuswide.CLASSES, 162, 4)},
-    )
-    return made
 
 
 def build(name: str, root: Path | None, **options: Any) -> Scenario:
@@ -55,7 +39,7 @@ toilet toothbrush traffic-light train truck tv umbrella vase wine-glass zebra
 
 def test_the_tasks_of_coco_b0_c10_are_the_papers() -> None:
     expected = tuple(tuple(w.replace("-", " ") for w in line.split()) for line in COCO_B0_C10.strip().splitlines())
-    assert plugins.load("scenario", "coco-b0-c10")().tasks() == expected
+    assert load_builder("coco-b0-c10").tasks() == expected
 
 
 @pytest.mark.parametrize(
@@ -74,8 +58,8 @@ def test_the_tasks_of_coco_b0_c10_are_the_papers() -> None:
     ],
 )
 def test_tasks_are_known_without_data(name: str, sizes: list[int]) -> None:
-    tasks = plugins.load("scenario", name)().tasks()
-    assert [len(task) for task in tasks] == sizes
+    tasks = load_builder(name).tasks()
+    assert tasks is not None and [len(task) for task in tasks] == sizes
     flat = [each for task in tasks for each in task]
     assert flat == sorted(flat) and len(set(flat)) == len(flat)
 
@@ -85,23 +69,36 @@ def test_a_step_that_does_not_divide_is_refused() -> None:
         resolve("coco-b0-c7", "finetune")
     with pytest.raises(UsageError, match="Unknown scenario 'coco-b0'"):
         resolve("coco-b0", "finetune")
+    with pytest.raises(
+        UsageError, match="Unknown scenario 'coco-b0'; did you mean .* Or any <dataset>-b<base>-c<step>"
+    ):
+        ClassIncremental(name="coco-b0")
 
 
-ALL = ("coco-b0-c10", "voc-b10-c2", "nuswide-b41-c5", "digits-b0-c4", "split-coco", "split-nuswide")
+def test_each_name_has_a_builder_of_its_own() -> None:
+    coco_, voc_ = load_builder("coco-b40-c10"), load_builder("voc-b5-c3")
+    assert type(coco_) is type(voc_) is ClassIncremental
+    assert (coco_.name, coco_.dataset, coco_.Options) == ("coco-b40-c10", "coco", CocoOptions)
+    assert (voc_.name, voc_.dataset, voc_.Options) == ("voc-b5-c3", "voc", VocOptions)
+    assert (coco_.defaults["train"]["lr"], voc_.defaults["train"]["lr"]) == (1e-4, 4e-5)
+    assert load_builder("voc-b05-c003").name == "voc-b5-c3"  # one scenario has one name in results
+    assert ClassIncremental(name="nuswide-b41-c5").options == FileOptions()
+
+
+ALL = ("coco-b0-c10", "voc-b10-c2", "nuswide-b41-c5", "digits-b0-c4")
 
 
 @pytest.mark.parametrize("images", ["overlapping", "disjoint"])
 @pytest.mark.parametrize("name", ALL)
 def test_the_contract(name: str, images: str, roots: dict[str, Path | None]) -> None:
-    dataset = plugins.load("scenario", name).dataset
+    dataset = load_builder(name).dataset
     if name.startswith("nuswide") and images == "disjoint":
         images = "overlapping"  # 41 classes take nearly all of so few images
     sized = {} if dataset == "digits" else {"image_size": 16}
     scenario = build(name, roots[dataset], images=images, **sized)
     check_scenario(scenario)
-    declared = plugins.load("scenario", name)().tasks()
     found = tuple(tuple(scenario.classes[c] for c in task.classes) for task in scenario)
-    assert found == declared if declared else [len(task) for task in found] in ([4] * 10, [3] * 7)
+    assert found == load_builder(name).tasks()
     every = np.concatenate([task.train for task in scenario])
     assert (len(np.unique(every)) == len(every)) == (images == "disjoint")
 
@@ -109,7 +106,7 @@ def test_the_contract(name: str, images: str, roots: dict[str, Path | None]) -> 
 @pytest.mark.parametrize("strategy", ["finetune", "dlfl"])
 @pytest.mark.parametrize("name", ALL)
 def test_whole_runs(name: str, strategy: str, roots: dict[str, Path | None], tmp_path: Path) -> None:
-    dataset = plugins.load("scenario", name).dataset
+    dataset = load_builder(name).dataset
     settings = {key: value for key, value in TINY.items() if not (dataset == "digits" and key == "image_size")}
     [done] = run(name, strategy, settings=settings, view="limited:4", data_root=roots[dataset], out=tmp_path)
     assert done.state == "done"
@@ -164,42 +161,6 @@ def test_order_of_the_classes(roots: dict[str, Path | None]) -> None:
     assert np.array_equal(plain.labels[:, column], given.labels[:, given.classes.index("dog")])
 
 
-def test_labels_are_those_of_the_files(roots: dict[str, Path | None]) -> None:
-    expected = every_class_twice(voc.CLASSES, 60, 1) + every_class_twice(voc.CLASSES, 40, 2)
-    scenario = build("voc-b0-c4", roots["voc"], image_size=16)
-    found = [sorted(scenario.classes[c] for c in np.flatnonzero(row)) for row in scenario.labels]
-    assert found == expected
-    expected = every_class_twice(nuswide.CLASSES, 243, 3) + every_class_twice(nuswide.CLASSES, 162, 4)
-    scenario = build("nuswide-b41-c5", roots["nuswide"], image_size=16)
-    assert [sorted(scenario.classes[c] for c in np.flatnonzero(row)) for row in scenario.labels] == expected
-
-
-def test_smaller_than_official_is_noted(roots: dict[str, Path | None]) -> None:
-    notes = build("voc-b0-c4", roots["voc"], image_size=16).notes
-    assert "60 of 5,011 trainval images" in notes and "40 of 4,952 test images" in notes
-
-
-def test_difficult_objects(tmp_path: Path) -> None:
-    rows: list[dict[str, int]] = [dict.fromkeys(row, 1) for row in every_class_twice(voc.CLASSES, 40, 1)]
-    rows[0] = {"cat": 0, "dog": 1}
-    write_voc(tmp_path, {"trainval": rows, "test": rows})
-    shown = {}
-    for difficult in voc.DIFFICULT:
-        scenario = build("voc-b0-c4", tmp_path, difficult=difficult, image_size=16)
-        shown[difficult] = [scenario.classes[c] for c in np.flatnonzero(scenario.labels[0])]
-    assert shown == {"exclude": ["dog"], "include": ["cat", "dog"]}
-
-
-def test_crowd_regions(tmp_path: Path, write_coco: Callable[..., None]) -> None:
-    images = dict(enumerate(every_class_twice(coco.CLASSES, 480, 0), start=1))
-    write_coco(tmp_path, images, release="2014", names=coco.CLASSES, crowd=[1], pixels=True)
-    counted = {
-        crowd: len(np.concatenate([t.train for t in build("coco-b0-c10", tmp_path, crowd=crowd, image_size=16)]))
-        for crowd in coco.CROWD
-    }
-    assert counted["include"] - counted["exclude"] == len({c for c in images[1]}) == 1  # it showed nothing else
-
-
 def test_missing_images_are_counted_and_listed(tmp_path: Path) -> None:
     write_nuswide(
         tmp_path,
@@ -222,26 +183,6 @@ def test_missing_images_are_counted_and_listed(tmp_path: Path) -> None:
     assert "train/100" not in used and "test/7" not in used
 
 
-def test_split_takes_the_most_frequent_classes(tmp_path: Path, write_coco: Callable[..., None]) -> None:
-    frequent = coco.CLASSES[20:60]
-    images = [[name] for name in (*coco.CLASSES, *frequent, *frequent, *coco.CLASSES[:20])]  # the last 60 are val
-    write_coco(tmp_path, dict(enumerate(images, start=1)), release="2014", names=coco.CLASSES, pixels=False)
-    for number in range(1, 181):
-        part = "train2014" if number <= 120 else "val2014"
-        (tmp_path / part / f"COCO_{part}_{number:012d}.jpg").touch()
-    scenario = build("split-coco", tmp_path)
-    assert set(scenario.classes) == set(frequent)
-    assert list(scenario.classes) == sorted(scenario.classes)
-    assert scenario.images.size == 448
-
-
-def test_a_part_that_is_not_there(tmp_path: Path, write_coco: Callable[..., None]) -> None:
-    write_coco(tmp_path, dict(enumerate(every_class_twice(coco.CLASSES, 160, 0), start=1)), names=coco.CLASSES)
-    (tmp_path / "annotations/instances_val2017.json").unlink()
-    with pytest.raises(DataError, match=r"Expected annotations/instances_val2017.json below .* complete COCO's"):
-        build("coco-b0-c10", tmp_path)
-
-
 def test_too_few_images_for_a_task(tmp_path: Path) -> None:
     rows = [{"cat": 1}, {"dog": 1}]
     write_voc(tmp_path, {"trainval": rows, "test": rows})
@@ -250,6 +191,6 @@ def test_too_few_images_for_a_task(tmp_path: Path) -> None:
 
 
 def test_no_data_root() -> None:
-    for name in ("coco-b0-c10", "voc-b0-c4", "nuswide-b41-c5", "split-coco"):
+    for name in ("coco-b0-c10", "voc-b0-c4", "nuswide-b41-c5"):
         with pytest.raises(UsageError, match="Expected --data-root DIR"):
             build(name, None)

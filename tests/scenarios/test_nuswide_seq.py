@@ -1,13 +1,12 @@
 """NUS-WIDEseq on made files, and against the official lists where they are."""
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from makers import write_nuswide
+from makers import write_lists, write_nuswide
 
 from clbench import Scenario, run
 from clbench.data import nuswide
@@ -15,21 +14,14 @@ from clbench.data.coco import read_json
 from clbench.errors import DataError, UsageError
 from clbench.running.config import resolve
 from clbench.scenario import listed
+from clbench.scenario.listed import ListedOptions
 from clbench.testing import check_scenario
-from scenarios.nuswide_seq import BENCHMARK, NusWideSeq, Options
+from scenarios.nuswide_seq import BENCHMARK, NusWideSeq
 
 MADE = {"3": ("sky", "fire"), "1": ("water",), "0": ("person", "rocks"), "5": ("toy",), "4": ("tree",), "2": ("sign",)}
 """Task -> its classes in the made collection."""
 TRAIN, TEST = 4, 2
 """Images of each task."""
-
-
-def write_lists(folder: Path, lists: Mapping[str, tuple[Sequence[int], Sequence[int]]]) -> Path:
-    (folder / "ids").mkdir(parents=True)
-    for task, parts in lists.items():
-        for part, ids in zip(("train", "test"), parts, strict=True):
-            (folder / "ids" / f"{part}_task{task}_id_nuswide.json").write_text(json.dumps(list(ids)))
-    return folder
 
 
 @pytest.fixture
@@ -46,11 +38,15 @@ def made(tmp_path: Path) -> dict[str, Any]:
         lists[task] = (ids[0], ids[1])
     images["train"].append(["sky", "water"])  # of two tasks, so in no list
     write_nuswide(tmp_path / "nus", images)
-    return {"root": tmp_path / "nus", "splits": write_lists(tmp_path / "lists", lists), "lists": lists}
+    return {
+        "root": tmp_path / "nus",
+        "splits": write_lists(tmp_path / "lists", lists, suffix="nuswide", columns=BENCHMARK.vocabulary),
+        "lists": lists,
+    }
 
 
 def build(made: Mapping[str, Any], **options: Any) -> Scenario:
-    return NusWideSeq(Options(splits=str(made["splits"]), image_size=16, **options), made["root"]).build()
+    return NusWideSeq(ListedOptions(splits=str(made["splits"]), image_size=16, **options), made["root"]).build()
 
 
 def test_lists_make_the_tasks(made: dict[str, Any]) -> None:
@@ -98,9 +94,9 @@ def test_rho_is_the_papers() -> None:
 
 def test_nothing_is_guessed(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="Expected --set splits=DIR"):
-        NusWideSeq(Options()).build()
+        NusWideSeq(ListedOptions()).build()
     with pytest.raises(DataError, match="Expected the official id lists"):
-        NusWideSeq(Options(splits=str(tmp_path))).build()
+        NusWideSeq(ListedOptions(splits=str(tmp_path))).build()
 
 
 def test_the_49_classes() -> None:
@@ -141,7 +137,7 @@ def test_the_official_lists_over_a_made_collection_of_full_size(
             part, line = str(image).split("/")
             images[part][int(line)] = [str(names[place % len(names)])]
     write_nuswide(tmp_path, images, pixels=False)
-    scenario = NusWideSeq(Options(splits=str(test_data / "prs")), tmp_path).build()
+    scenario = NusWideSeq(ListedOptions(splits=str(test_data / "prs")), tmp_path).build()
     assert scenario.notes == ()
     assert sum(len(task.train) // 10 for task in scenario) == 194 + 1840 + 1767 + 473 + 237 + 362  # PRS's 4,873 steps
     assert scenario.images.size == 256

@@ -2,12 +2,12 @@
 
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from makers import write_lists
 
 from clbench import run
 from clbench.data.coco import find_layout, read_instances, read_json
@@ -130,9 +130,7 @@ def test_the_official_lists_on_real_photographs(test_data: Path, photographs: Pa
     ) | {"tennis racket"}
 
 
-def test_a_made_list_over_real_photographs(
-    tmp_path: Path, photographs: Path, table: LabelTable, write_lists: Callable[..., Path]
-) -> None:
+def test_a_made_list_over_real_photographs(tmp_path: Path, photographs: Path, table: LabelTable) -> None:
     """Lists of our own: the images that show exactly one of four classes, halves for training and test."""
     chosen = {"0": "elephant", "3": "giraffe", "1": "frisbee", "2": "motorcycle"}
     columns = [table.classes.index(name) for name in VOCABULARY]

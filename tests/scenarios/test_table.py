@@ -9,7 +9,7 @@ import pytest
 from makers import photograph
 
 from clbench import Scenario, run
-from clbench.errors import ClbenchError, DataError, UsageError
+from clbench.errors import DataError, UsageError
 from clbench.running.build import build_scenario
 from clbench.running.config import resolve
 from clbench.testing import check_scenario
@@ -92,65 +92,17 @@ def test_base_and_step_instead_of_tasks(root: Path) -> None:
     assert scenario.classes == ("owl", "fox", "dog", "cat")
 
 
+def test_a_step_that_does_not_divide(root: Path) -> None:
+    describe(root, step=3)
+    with pytest.raises(UsageError, match="divide 4 classes evenly"):
+        build(root)
+
+
 def test_missing_images(root: Path) -> None:
     (root / "images/3.png").unlink()
     with pytest.raises(DataError, match="1 of 7 are missing, e.g. images/3.png"):
         build(root)
     assert build(root, allow_missing=True).absent == ("images/3.png",)
-
-
-@pytest.mark.parametrize(
-    "keys, sentence",
-    [
-        ({"colour": "red"}, "Unknown key in .*table.toml: 'colour'"),
-        ({"name": None}, "table.toml to give name"),
-        ({"file": None}, "table.toml to give file"),
-        ({"name": "../x"}, "letters, digits and - but got '../x'"),
-        ({"labels": None}, "either classes .* or labels"),
-        ({"classes": ["cat"]}, "either classes .* or labels"),
-        ({"tasks": None}, "either tasks .* or base and step"),
-        ({"step": 2}, "either tasks .* or base and step"),
-        ({"tasks": ["cat"]}, "tasks in .* to be a list of lists of names"),
-        ({"tasks": [["cat"], ["cat"]]}, "every class in one task only"),
-        ({"tasks": [["cat", "wolf"]]}, "Unknown class 'wolf'"),
-        ({"tasks": None, "step": 3}, "divide 4 classes evenly"),
-        ({"tasks": None, "step": -1}, "step in .* to be a whole number from 0 but got -1"),
-        ({"separator": 3}, "separator in .* to be a text but got 3"),
-        ({"file": "none.csv"}, "to be a CSV or Parquet table but got"),
-        ({"image": "file"}, "Unknown column 'file'.* Known: labels, path, split"),
-    ],
-)
-def test_a_bad_description(root: Path, keys: dict[str, object], sentence: str) -> None:
-    describe(root, **{"tasks": [["cat", "dog"], ["owl", "fox"]], **keys})
-    with pytest.raises(ClbenchError, match=sentence):
-        build(root)
-
-
-@pytest.mark.parametrize(
-    "line, sentence",
-    [
-        (
-            "images/0.png,train,cat",
-            "every image once in row 17, column 'path' of .* got 'images/0.png again'",
-        ),
-        ("../../secret.png,train,cat", "relative path below the data root in row 17"),
-        ("images/99.png,val,cat", "train or test in row 17, column 'split' .* but got 'val'"),
-        (",train,cat", "a text in row 17, column 'path'"),
-        ("images/99.png,train,cat,more", "Expected 3 cells in row 17 of .*labels.csv but got 4"),
-    ],
-)
-def test_a_bad_row(root: Path, line: str, sentence: str) -> None:
-    with open(root / "labels.csv", "a") as file:
-        file.write("\n" + line)
-    with pytest.raises(DataError, match=sentence):
-        build(root)
-
-
-def test_a_label_that_is_neither_0_nor_1(root: Path) -> None:
-    (root / "columns.csv").write_text("path,split,cat\nimages/0.png,train,1\nimages/1.png,test,2\n")
-    describe(root, file="columns.csv", labels=None, classes=["cat"], step=1)
-    with pytest.raises(DataError, match="0 or 1 in row 2, column 'cat' of .* but got '2'"):
-        build(root)
 
 
 def test_no_description(tmp_path: Path) -> None:
