@@ -10,6 +10,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from clbench.learning.batch import Values
 from clbench.learning.listener import Evaluation, Listener
+from clbench.scenario.samples import Samples
 
 LOSS_EVERY = 50
 """Steps between two readings of the loss: each waits for the device."""
@@ -64,8 +65,8 @@ class RunProgress(Listener):
                 self._bar.remove_task(known)
             self._row = self._bar.add_task(self._heading(task), total=steps, rate="")
 
-    def stepped(self, task: int, step: int, values: Values, images: int) -> None:
-        self._images += images
+    def stepped(self, task: int, step: int, values: Values, samples: Samples) -> None:
+        self._images += len(samples.indices)
         if step % LOSS_EVERY == LOSS_EVERY - 1:
             self._loss = float(values["loss"])
         now = time.monotonic()

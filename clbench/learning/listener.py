@@ -2,21 +2,24 @@
 
 from dataclasses import dataclass
 
-from clbench.arrays import ScoreArray
+from clbench.arrays import IntArray, ScoreArray
 from clbench.errors import ClbenchError
 from clbench.learning.batch import Values
+from clbench.scenario.samples import Samples
 
 
 class Diverged(ClbenchError):
     """A loss or a score that is not finite.
 
-    step: of the task, from 0; None where it was an evaluation. The trainer and the recorder know where.
+    step: of the task, from 0; None where it was an evaluation. batch: dataset indices of the step's new images, int64.
+    The trainer and the recorder know where.
     """
 
-    def __init__(self, message: str, task: int | None = None, step: int | None = None) -> None:
+    def __init__(
+        self, message: str, task: int | None = None, step: int | None = None, batch: IntArray | None = None
+    ) -> None:
         super().__init__(message)
-        self.task = task
-        self.step = step
+        self.task, self.step, self.batch = task, step, batch
 
 
 @dataclass(frozen=True)
@@ -45,8 +48,8 @@ class Listener:
     def task_started(self, task: int, tasks: int, steps: int) -> None:
         """One of so many tasks begins, with that many steps to come."""
 
-    def stepped(self, task: int, step: int, values: Values, images: int) -> None:
-        """A step is done; `images` counts the new images of its batch. Called at every step: must not block."""
+    def stepped(self, task: int, step: int, values: Values, samples: Samples) -> None:
+        """A step is done; `samples` are the new ones of its batch. Called at every step: must not block."""
 
     def evaluated(self, task: int, evaluation: Evaluation) -> None:
         """A task's evaluation is done."""

@@ -119,7 +119,7 @@ def learn(
         now = time.perf_counter()
         progress.train_seconds, mark = progress.train_seconds + now - mark, now
         for listener in listeners:
-            listener.stepped(number, step, values, len(samples.indices))
+            listener.stepped(number, step, values, samples)
     strategy.after_task(task)
     if strategy.device.type == "cuda":
         torch.cuda.synchronize(strategy.device)  # or the seconds below would miss queued work

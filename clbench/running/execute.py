@@ -5,18 +5,16 @@ import sys
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from clbench import plugins
 from clbench.files import DEFAULT_OUT
 from clbench.learning.engine import choose_device, deterministic
 from clbench.learning.listener import Diverged, Listener
 from clbench.learning.loader import WORKERS
-from clbench.learning.trainer import Progress, stream, train
+from clbench.learning.trainer import Progress, train
 from clbench.models.features import FOLDER as FEATURES
 from clbench.running import environment, resume
 from clbench.running.attention import attention_maps
@@ -196,12 +194,7 @@ def _close(
 def _place(attempt: Attempt, error: Diverged) -> dict[str, Any]:
     """Where a run diverged: for status.json."""
     scenario, options = attempt.prepared.scenario, attempt.prepared.config.options["train"]
-    joint = plugins.load("strategy", attempt.prepared.config.strategy).joint
-    batch = None
-    if error.task is not None and error.step is not None:
-        task = (scenario.joined() if joint else scenario)[error.task]
-        samples = next(islice(stream(task, error.task, options, attempt.seed), error.step, None))
-        batch = [scenario.ids[index] for index in samples.indices]
+    batch = None if error.batch is None else [scenario.ids[index] for index in error.batch]
     return {"at": {"task": error.task, "step": error.step, "lr": options.lr, "batch": batch}}
 
 

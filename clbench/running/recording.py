@@ -3,15 +3,18 @@
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from clbench import metrics
+from clbench.arrays import IntArray
 from clbench.learning.batch import Values
 from clbench.learning.listener import Diverged, Evaluation, Listener
 from clbench.learning.strategy import Strategy
 from clbench.running import environment
+from clbench.scenario.samples import Samples
 from clbench.scenario.tasks import Scenario
 from clbench.store.folder import RunWriter
 
@@ -19,14 +22,24 @@ FLUSH_EVERY = 50
 """Steps between two readings of the losses: each reading waits for the device."""
 
 
+@dataclass(frozen=True, eq=False)
+class Step:
+    """What a step gave. number: of the task, from 0. batch: dataset indices of its new images, int64."""
+
+    task: int
+    number: int
+    values: Values
+    batch: IntArray
+
+
 class InBulk(Listener):
     """Hands on every step's numbers, many steps at once, and what waits after each task."""
 
     def __init__(self) -> None:
-        self._waiting: list[tuple[int, int, Values]] = []
+        self._waiting: list[Step] = []
 
-    def stepped(self, task: int, step: int, values: Values, images: int) -> None:
-        self._waiting.append((task, step, values))
+    def stepped(self, task: int, step: int, values: Values, samples: Samples) -> None:
+        self._waiting.append(Step(task, step, values, samples.indices))
         if len(self._waiting) >= FLUSH_EVERY:
             self.flush()
 
@@ -39,8 +52,8 @@ class InBulk(Listener):
         self.write(waiting)
 
     @abstractmethod
-    def write(self, steps: Sequence[tuple[int, int, Values]]) -> None:
-        """Take (task, step, values) of some steps in order; reading the values waits for the device."""
+    def write(self, steps: Sequence[Step]) -> None:
+        """Take some steps in order; reading their values waits for the device."""
 
 
 class Recorder(InBulk):
@@ -49,7 +62,7 @@ class Recorder(InBulk):
     Seconds stand in metrics.json alone, so that events.jsonl is the same for the same run.
 
     Raises:
-        Diverged: a recorded number is not finite; says at which step.
+        Diverged: a recorded number is not finite; says at which step, and of which batch.
     """
 
     def __init__(self, writer: RunWriter) -> None:
@@ -61,20 +74,20 @@ class Recorder(InBulk):
         self._writer.array(f"task{task}", evaluation.logits)
         self._writer.events([{"event": "evaluated", "task": task}])
 
-    def write(self, steps: Sequence[tuple[int, int, Values]]) -> None:
-        events: list[dict[str, Any]] = [
-            {"event": "step", "task": task, "step": step} | {name: float(value) for name, value in values.items()}
-            for task, step, values in steps
-        ]
-        for event in events:
-            bad = [name for name, value in event.items() if isinstance(value, float) and not math.isfinite(value)]
+    def write(self, steps: Sequence[Step]) -> None:
+        events: list[dict[str, Any]] = []
+        for step in steps:
+            numbers = {name: float(value) for name, value in step.values.items()}
+            bad = [name for name, number in numbers.items() if not math.isfinite(number)]
             if bad:
                 raise Diverged(
-                    f"Expected finite numbers but {bad[0]} was {event[bad[0]]} at task {event['task']}, step "
-                    f"{event['step']}; try a smaller learning rate (--set lr=…).",
-                    event["task"],
-                    event["step"],
+                    f"Expected finite numbers but {bad[0]} was {numbers[bad[0]]} at task {step.task}, step "
+                    f"{step.number}; try a smaller learning rate (--set lr=…).",
+                    step.task,
+                    step.number,
+                    step.batch,
                 )
+            events.append({"event": "step", "task": step.task, "step": step.number, **numbers})
         self._writer.events(events)
 
 

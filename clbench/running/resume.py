@@ -22,6 +22,7 @@ from clbench.learning.listener import Evaluation, Listener
 from clbench.learning.strategy import Strategy
 from clbench.learning.trainer import Progress
 from clbench.running.stops import Requests
+from clbench.scenario.samples import Samples
 from clbench.store import checkpoint
 from clbench.store.checkpoint import Checkpoint, Damaged
 from clbench.store.folder import CHECKPOINTS, RunWriter
@@ -86,7 +87,7 @@ class Checkpointer(Listener):
     def task_started(self, task: int, tasks: int, steps: int) -> None:
         self._tasks = tasks
 
-    def stepped(self, task: int, step: int, values: Values, images: int) -> None:
+    def stepped(self, task: int, step: int, values: Values, samples: Samples) -> None:
         self._step += 1
         stop = self._requests.stop()
         if stop or self._requests.take_checkpoint() or self._due():

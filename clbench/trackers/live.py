@@ -5,10 +5,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from clbench.learning.batch import Values
 from clbench.learning.listener import Listener
 from clbench.running.build import Prepared
-from clbench.running.recording import InBulk
+from clbench.running.recording import InBulk, Step
 from clbench.store.folder import FAILED, Run, run_name
 from clbench.trackers.export import STEP, Tracker, export, log_evaluations, params, require
 
@@ -39,11 +38,11 @@ class LiveTracking(InBulk):
         except Exception as error:
             self._give_up(error)
 
-    def write(self, steps: Sequence[tuple[int, int, Values]]) -> None:
+    def write(self, steps: Sequence[Step]) -> None:
         try:
-            for _, _, values in steps:
+            for step in steps:
                 if self._tracker:
-                    numbers = {f"train/{name}": float(value) for name, value in sorted(values.items())}
+                    numbers = {f"train/{name}": float(value) for name, value in sorted(step.values.items())}
                     self._tracker.log(STEP, self._step, numbers)
                 self._step += 1
         except Exception as error:

@@ -14,6 +14,7 @@ import torch
 from clbench.learning.batch import Values
 from clbench.learning.listener import Listener
 from clbench.running.stops import Requests, parse_duration
+from clbench.scenario.samples import Samples
 from clbench.store.folder import Run, find_runs
 from clbench.store.lock import held
 
@@ -37,7 +38,7 @@ class At(Listener):
     def __init__(self, step: int, act: Callable[[], object]) -> None:
         self._left, self._act = step, act
 
-    def stepped(self, task: int, step: int, values: Values, images: int) -> None:
+    def stepped(self, task: int, step: int, values: Values, samples: Samples) -> None:
         self._left -= 1
         if not self._left:
             self._act()

@@ -21,6 +21,7 @@ from clbench.running.build import Prepared, build_scenario, build_strategy
 from clbench.running.config import resolve
 from clbench.running.execute import execute
 from clbench.running.resume import Schedule
+from clbench.scenario.samples import Samples
 from clbench.store import checkpoint
 
 CPU = torch.device("cpu")
@@ -103,7 +104,7 @@ class KilledAt(Listener):
     def __init__(self, steps: int) -> None:
         self._left = steps
 
-    def stepped(self, task: int, step: int, values: Values, images: int) -> None:
+    def stepped(self, task: int, step: int, values: Values, samples: Samples) -> None:
         self._left -= 1
         if self._left < 0:
             os.kill(os.getpid(), signal.SIGKILL)
