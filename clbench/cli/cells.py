@@ -1,6 +1,5 @@
 """A list of runs, one after another: what `clbench run` and `clbench resume` share. Imports torch: import it late."""
 
-import sys
 import time
 import traceback
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from clbench.running.resume import Schedule
 from clbench.running.stops import Requests, Stopped, parse_duration, reason
 from clbench.store.folder import Run
 from clbench.store.lock import Busy
+from clbench.terminal import say
 from clbench.trackers.live import tracked
 
 
@@ -100,7 +100,7 @@ def _run_cell(cell: Cell, launch: Launch, requests: Requests) -> Run:
         say(f"{cell}: done already in {cell.folder}; --rerun runs it again")
         return existing
     started = time.monotonic()
-    tracking = tracked(launch.track, cell.prepared, cell.seed, cell.out)
+    tracking = tracked(launch.track, cell.prepared, cell.seed, cell.out, say)
     with RunProgress(str(cell)) as progress, tracking as listeners:
         run = execute(
             cell.prepared,
@@ -152,8 +152,3 @@ def _conclude(runs: list[Run], failures: list[str], busy: list[str], out: Path) 
             say(f"{len(number)} run(s) {what}:")
             for line in number:
                 say(f"  {line}")
-
-
-def say(line: str) -> None:
-    """A line on standard error."""
-    print(line, file=sys.stderr, flush=True)

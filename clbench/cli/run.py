@@ -23,6 +23,7 @@ from clbench.cli.common import (
 from clbench.cli.export import Kind
 from clbench.errors import UsageError, unknown
 from clbench.files import DEFAULT_OUT
+from clbench.terminal import say
 
 SETTINGS = "clbench.settings"
 """Where the configuration file's [set] table waits in the context."""
@@ -106,7 +107,7 @@ def run(
 
         require(track)
 
-    from clbench.cli.cells import Cell, Launch, announce, run_cells, say
+    from clbench.cli.cells import Cell, Launch, announce, run_cells
     from clbench.learning.engine import choose_device
     from clbench.running.build import Prepared, build_scenario
     from clbench.running.config import DEFAULT_MEMORY, resolve

@@ -1,5 +1,6 @@
 """Hears what happens in a run: what the trainer tells, and to whom."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from clbench.arrays import IntArray, ScoreArray
@@ -42,6 +43,9 @@ class Evaluation:
 class Listener:
     """Hears what happens in a run; every method may be left as it is."""
 
+    def said(self, message: str) -> None:
+        """What a person should know, in one sentence: a damaged checkpoint, where a run goes on, what could not be."""
+
     def features(self, done: int, total: int) -> None:
         """So many of the missing blocks of a frozen backbone's maps are computed."""
 
@@ -53,3 +57,13 @@ class Listener:
 
     def evaluated(self, task: int, evaluation: Evaluation) -> None:
         """A task's evaluation is done."""
+
+
+def voice(listeners: Sequence[Listener]) -> Callable[[str], None]:
+    """Says a message to every one of the listeners."""
+
+    def say(message: str) -> None:
+        for listener in listeners:
+            listener.said(message)
+
+    return say

@@ -3,7 +3,7 @@
 import shutil
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import torch
 
 from clbench.files import DEFAULT_OUT
 from clbench.learning.engine import choose_device, deterministic
-from clbench.learning.listener import Diverged, Listener
+from clbench.learning.listener import Diverged, Listener, voice
 from clbench.learning.loader import WORKERS
 from clbench.learning.trainer import Progress, train
 from clbench.models.features import FOLDER as FEATURES
@@ -37,6 +37,14 @@ from clbench.store.folder import (
     RunWriter,
 )
 from clbench.store.lock import held
+from clbench.terminal import say
+
+
+class Aloud(Listener):
+    """Says on standard error what a person should know."""
+
+    def said(self, message: str) -> None:
+        say(message)
 
 
 def run(
@@ -58,15 +66,18 @@ def run(
 
     view: how much of the scenario, e.g. `limited:40`. settings: option -> value, as `--set` takes them, e.g.
     ``{"head": "dlfl", "lr": 1e-3}``.
-    workers: threads that decode images ahead; results do not depend on them.
+    workers: threads that decode images ahead; results do not depend on them. listeners: hear what happens; where none
+    of them hears what is said (`Listener.said`), it goes to standard error.
 
     Raises:
         UsageError, PluginError, DataError: nothing has run. Whatever a run raises is recorded in its folder first.
     """
     config = resolve(scenario, strategy, memory=memory, view=view, settings=settings)
     chosen, prepared = choose_device(device), Prepared(config, build_scenario(config, data_root))
+    heard = any(type(listener).said is not Listener.said for listener in listeners)
+    hearing = listeners if heard else [*listeners, Aloud()]
     return [
-        execute(prepared, seed, out=out, device=chosen, listeners=listeners, rerun=rerun, workers=workers)
+        execute(prepared, seed, out=out, device=chosen, listeners=hearing, rerun=rerun, workers=workers)
         for seed in seeds
     ]
 
@@ -101,15 +112,15 @@ def execute(
         Busy: another process has this run.
         Stopped: `requests` asked for it.
     """
-    folder = prepared.folder(out, seed)
+    folder, tell = prepared.folder(out, seed), voice(listeners)
     with held(folder):
         done = None if rerun else finished(folder)
         if done:
             shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)  # of a process that was killed before it did
             return done
-        found = None if rerun else resume.latest(folder, prepared.identity(seed, device), device)
+        found = None if rerun else resume.latest(folder, prepared.identity(seed, device), device, tell)
         if found:
-            print(f"{folder}: going on after step {found.step}", file=sys.stderr, flush=True)
+            tell(f"{folder}: going on after step {found.step}")
         deterministic(seed, prepared.config.options["train"].threads)
         writer = RunWriter(folder, found.state["record"]["events"] if found else None)
         _begin(prepared, seed, device, writer, found)
@@ -155,28 +166,35 @@ def _begin(prepared: Prepared, seed: int, device: torch.device, writer: RunWrite
 
 def _recorded(attempt: Attempt, listeners: Sequence[Listener]) -> Run:
     """Train, and write down how it ended."""
-    writer = attempt.writer
+    writer, tell = attempt.writer, voice(listeners)
     try:
         writer.json("metrics.json", _train(attempt, listeners))
         writer.close(DONE)
     except Diverged as error:
-        _close(writer, DIVERGED, str(error), **_place(attempt, error))
+        _close(writer, tell, DIVERGED, str(error), **_place(attempt, error))
         raise
     except Stopped as error:
-        _close(writer, INTERRUPTED, str(error))
+        _close(writer, tell, INTERRUPTED, str(error))
         raise
     except Exception as error:
-        _close(writer, FAILED, reason(error), trace=traceback.format_exc(), keep=passing(error))
+        _close(writer, tell, FAILED, reason(error), trace=traceback.format_exc(), keep=passing(error))
         raise
     except BaseException as error:
-        _close(writer, INTERRUPTED, type(error).__name__)
+        _close(writer, tell, INTERRUPTED, type(error).__name__)
         raise
     shutil.rmtree(writer.folder / CHECKPOINTS, ignore_errors=True)
     return Run(writer.folder)
 
 
 def _close(
-    writer: RunWriter, state: str, why: str, *, trace: str | None = None, keep: bool = True, **details: Any
+    writer: RunWriter,
+    tell: Callable[[str], None],
+    state: str,
+    why: str,
+    *,
+    trace: str | None = None,
+    keep: bool = True,
+    **details: Any,
 ) -> None:
     """Write down why a run ended early; the first error is not to be lost where this, too, cannot be written."""
     try:
@@ -188,7 +206,7 @@ def _close(
             writer.text("traceback.txt", trace)
         writer.close(state, why, **details)
     except OSError as error:
-        print(f"{writer.folder}: {state}, {why}; this could not be written: {error}", file=sys.stderr, flush=True)
+        tell(f"{writer.folder}: {state}, {why}; this could not be written: {error}")
 
 
 def _place(attempt: Attempt, error: Diverged) -> dict[str, Any]:

@@ -122,13 +122,15 @@ class Checkpointer(Listener):
         self._written, self._written_at = self._step, time.monotonic()
 
 
-def latest(folder: Path, identity: Mapping[str, Any], device: torch.device) -> Checkpoint | None:
-    """The last whole checkpoint of a run folder, if there is one.
+def latest(
+    folder: Path, identity: Mapping[str, Any], device: torch.device, say: Callable[[str], None]
+) -> Checkpoint | None:
+    """The last whole checkpoint of a run folder, if there is one. say: is told of damaged ones.
 
     Raises:
         StoreError: it is one of another configuration, other data, another seed or kind of device.
     """
-    found = checkpoint.latest(folder / CHECKPOINTS, device, partial(_check_record, folder))
+    found = checkpoint.latest(folder / CHECKPOINTS, device, partial(_check_record, folder), say)
     for name, expected in identity.items() if found else ():
         got = found.state["identity"].get(name) if found else None
         if got != expected:

@@ -1,7 +1,6 @@
 """`clbench run --track`: a run's numbers in a tracker while it runs. A tracker that fails never stops the run."""
 
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,11 +12,12 @@ from clbench.trackers.export import STEP, Tracker, export, log_evaluations, para
 
 
 class LiveTracking(InBulk):
-    """Sends every training step's numbers to a tracker."""
+    """Sends every training step's numbers to a tracker. say: is told where that fails."""
 
-    def __init__(self, tracker: Tracker) -> None:
+    def __init__(self, tracker: Tracker, say: Callable[[str], None]) -> None:
         super().__init__()
         self._tracker: Tracker | None = tracker
+        self._say = say
         self._step = 0
 
     def finish(self, run: Run) -> None:
@@ -50,15 +50,17 @@ class LiveTracking(InBulk):
 
     def _give_up(self, error: Exception) -> None:
         self._tracker = None
-        print(f"tracking stopped ({type(error).__name__}: {error}); the run goes on", file=sys.stderr)
+        self._say(f"tracking stopped ({type(error).__name__}: {error}); the run goes on")
 
 
 @contextmanager
-def tracked(kind: str | None, prepared: Prepared, seed: int, out: Path) -> Iterator[list[Listener]]:
+def tracked(
+    kind: str | None, prepared: Prepared, seed: int, out: Path, say: Callable[[str], None]
+) -> Iterator[list[Listener]]:
     """The listeners of a run that is to be tracked; none without a tracker. Its files stand beside `out`.
 
     A run that goes on from a checkpoint is sent again from its start once it has ended: trackers do not take back what
-    came after the checkpoint.
+    came after the checkpoint. say: is told where tracking fails.
 
     Raises:
         UsageError: the tracker is not installed.
@@ -67,7 +69,7 @@ def tracked(kind: str | None, prepared: Prepared, seed: int, out: Path) -> Itera
         yield []
         return
     run = Run(prepared.folder(out, seed))
-    live = LiveTracking(require(kind)(out.parent / kind, run_name(run), params(prepared.config.resolved())))
+    live = LiveTracking(require(kind)(out.parent / kind, run_name(run), params(prepared.config.resolved())), say)
     try:
         yield [live]
     finally:

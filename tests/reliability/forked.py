@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,7 @@ def go(prepared: Prepared, out: Path, *listeners: Listener, steps: int = 2) -> N
         return built[0]
 
     with patch.object(runner, "build_strategy", kept):
-        execute(prepared, 0, out=out, device=CPU, listeners=listeners, schedule=Schedule(steps=steps))
+        execute(prepared, 0, out=out, device=CPU, listeners=[Aloud(), *listeners], schedule=Schedule(steps=steps))
     if built:
         (out / "final").write_text(state_hash(built[0].state()))
 
@@ -96,6 +97,13 @@ def reference(prepared: Prepared, out: Path) -> tuple[dict[str, str], str]:
     """What the uninterrupted run leaves, and the hash of its last state."""
     assert in_child(lambda: go(prepared, out)) == 0
     return outcome(prepared, out), (out / "final").read_text()
+
+
+class Aloud(Listener):
+    """Says on standard error what is said."""
+
+    def said(self, message: str) -> None:
+        print(message, file=sys.stderr, flush=True)
 
 
 class KilledAt(Listener):
