@@ -13,10 +13,10 @@ from clbench.cli.progress import RunProgress
 from clbench.files import DEFAULT_OUT
 from clbench.report.formats import summary
 from clbench.running.build import Prepared
-from clbench.running.execute import execute, finished
+from clbench.running.execute import execute
 from clbench.running.resume import Schedule
 from clbench.running.stops import Requests, Stopped, parse_duration, reason
-from clbench.store.folder import Run
+from clbench.store.folder import Run, finished
 from clbench.store.lock import Busy
 from clbench.terminal import say
 from clbench.trackers.live import tracked

@@ -36,7 +36,7 @@ def resume(
     from clbench.running.resume import Schedule
 
     chosen = choose_device(device)
-    cells = [Cell(_prepared(run, data_root), run.seed, run.folder.parents[3]) for run in runs]
+    cells = [Cell(_prepared(run, data_root), run.seed, run.out) for run in runs]
     for scenario in dict.fromkeys(cell.prepared.scenario.name for cell in cells):
         announce([cell for cell in cells if cell.prepared.scenario.name == scenario], chosen)
     run_cells(cells, Launch(chosen, Schedule(checkpoint_minutes, checkpoint_steps), workers), max_time)

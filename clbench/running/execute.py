@@ -32,9 +32,10 @@ from clbench.store.folder import (
     FAILED,
     INTERRUPTED,
     RUNNING,
-    SUMS,
     Run,
     RunWriter,
+    finished,
+    store_of,
 )
 from clbench.store.lock import held
 from clbench.terminal import say
@@ -80,12 +81,6 @@ def run(
         execute(prepared, seed, out=out, device=chosen, listeners=hearing, rerun=rerun, workers=workers)
         for seed in seeds
     ]
-
-
-def finished(folder: Path) -> Run | None:
-    """The run in a folder, if it is done."""
-    run = Run(folder)
-    return run if (folder / SUMS).exists() and run.state == DONE else None
 
 
 def execute(
@@ -219,7 +214,7 @@ def _place(attempt: Attempt, error: Diverged) -> dict[str, Any]:
 def _train(attempt: Attempt, listeners: Sequence[Listener]) -> dict[str, Any]:
     """Train to the end, and return what metrics.json holds."""
     prepared, seed, writer, found = attempt.prepared, attempt.seed, attempt.writer, attempt.found
-    cache = writer.folder.parents[3] / FEATURES  # below `out`
+    cache = store_of(writer.folder) / FEATURES
     before = [*listeners, WhilePreparing(attempt.requests)]
     scenario = prepared.scenario
     strategy = build_strategy(prepared, seed, attempt.device, cache=cache, listeners=before, workers=attempt.workers)

@@ -15,9 +15,9 @@ import torch
 from forked import CPU, KINDS, go, in_child, outcome, prepare, reference, watch_files
 
 from clbench.running.build import Prepared
-from clbench.running.execute import finished
 from clbench.store import checkpoint
 from clbench.store.checkpoint import Damaged
+from clbench.store.folder import finished
 
 FAULTS = ("EIO", "ENOSPC", "short")
 write = os.write
