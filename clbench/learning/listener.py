@@ -49,6 +49,9 @@ class Listener:
     def features(self, done: int, total: int) -> None:
         """So many of the missing blocks of a frozen backbone's maps are computed."""
 
+    def features_ready(self, seconds: float) -> None:
+        """The maps of a frozen backbone are there; checking and computing them took so long."""
+
     def task_started(self, task: int, tasks: int, steps: int) -> None:
         """One of so many tasks begins, with that many steps to come."""
 

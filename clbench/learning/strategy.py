@@ -50,7 +50,6 @@ class Setup:
     seed: int
     grad_clip: float = 0.0
     replay_labels: ReplayLabels | None = None
-    feature_seconds: float = 0.0
 
 
 class Strategy(ABC):
@@ -85,8 +84,6 @@ class Strategy(ABC):
         """Columns that the present task introduces."""
         self._loader = setup.loader
         self._replay_labels = setup.replay_labels
-        self.feature_seconds = setup.feature_seconds
-        """What the maps of a frozen backbone took, before training."""
         self._seed = setup.seed
         self._grad_clip = setup.grad_clip
         self._replay = generator(setup.seed, "replay")

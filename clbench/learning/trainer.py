@@ -32,12 +32,14 @@ class Progress:
     """How far a run is: with the strategy's state, all that is needed to go on.
 
     task, step: tasks, and steps of the present task, that are done. train_seconds: spent on the present task.
+    feature_seconds: on the maps of a frozen backbone, in all processes that have worked on the run.
     """
 
     task: int = 0
     step: int = 0
     train_seconds: float = 0.0
     evaluations: list[Evaluation] = field(default_factory=list)
+    feature_seconds: float = 0.0
 
 
 def build_criterion(options: TrainOptions) -> Criterion:

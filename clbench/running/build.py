@@ -96,7 +96,6 @@ def build_strategy(
         seed=seed,
         grad_clip=config.options["train"].grad_clip,
         replay_labels=scenario.replay,
-        feature_seconds=features.seconds if features else 0.0,
     )
     strategy: Strategy = strategy_class(setup)
     return strategy
@@ -113,4 +112,6 @@ def frozen_features(
 
     source = FeatureSource(scenario.images, scenario.ids, model, device, cache)
     source.prepare(np.concatenate([scenario.test_indices(), *(task.train for task in scenario)]), progress)
+    for listener in listeners:
+        listener.features_ready(source.seconds)
     return source

@@ -215,10 +215,13 @@ def _train(attempt: Attempt, listeners: Sequence[Listener]) -> dict[str, Any]:
     """Train to the end, and return what metrics.json holds."""
     prepared, seed, writer, found = attempt.prepared, attempt.seed, attempt.writer, attempt.found
     cache = store_of(writer.folder) / FEATURES
-    before = [*listeners, WhilePreparing(attempt.requests)]
+    preparing = WhilePreparing(attempt.requests)
     scenario = prepared.scenario
-    strategy = build_strategy(prepared, seed, attempt.device, cache=cache, listeners=before, workers=attempt.workers)
+    strategy = build_strategy(
+        prepared, seed, attempt.device, cache=cache, listeners=[*listeners, preparing], workers=attempt.workers
+    )
     progress = resume.restore(found, strategy, writer.folder) if found else Progress()
+    progress.feature_seconds += preparing.seconds
     recorder = Recorder(writer)
     checkpointer = Checkpointer(
         writer,
@@ -240,4 +243,4 @@ def _train(attempt: Attempt, listeners: Sequence[Listener]) -> dict[str, Any]:
     )
     if maps := attention_maps(scenario, strategy):
         writer.arrays("attention", maps)
-    return score(scenario, evaluations, joint=strategy.joint) | costs(scenario, strategy, evaluations)
+    return score(scenario, evaluations, joint=strategy.joint) | costs(scenario, strategy, progress)

@@ -13,6 +13,7 @@ from clbench.arrays import IntArray
 from clbench.learning.batch import Values
 from clbench.learning.listener import Diverged, Evaluation, Listener
 from clbench.learning.strategy import Strategy
+from clbench.learning.trainer import Progress
 from clbench.running import environment
 from clbench.scenario.samples import Samples
 from clbench.scenario.tasks import Scenario
@@ -106,17 +107,17 @@ def score(scenario: Scenario, evaluations: Sequence[Evaluation], *, joint: bool)
     )
 
 
-def costs(scenario: Scenario, strategy: Strategy, evaluations: Sequence[Evaluation]) -> dict[str, Any]:
+def costs(scenario: Scenario, strategy: Strategy, progress: Progress) -> dict[str, Any]:
     """What a run took, and what it had. Memory bytes: those of the stored images, uint8, 3 x S x S each.
 
     memory_counts: after each task, for each class the samples in the memory that are stored with it.
     """
-    stored = 0 if strategy.memory is None else len(strategy.memory)
+    stored, evaluations = 0 if strategy.memory is None else len(strategy.memory), progress.evaluations
     return {
         "positive_angle": [evaluation.positive_angle for evaluation in evaluations],
         "memory_counts": [evaluation.memory_counts for evaluation in evaluations],
         "cost": {
-            "feature_seconds": strategy.feature_seconds,
+            "feature_seconds": progress.feature_seconds,
             "train_seconds": [evaluation.train_seconds for evaluation in evaluations],
             "eval_seconds": [evaluation.eval_seconds for evaluation in evaluations],
             "peak_memory_bytes": environment.peak_memory_bytes(strategy.device),

@@ -45,16 +45,22 @@ class Schedule:
 class WhilePreparing(Listener):
     """Stops the run on request while the maps of a frozen backbone are computed: they are kept as they come.
 
+    seconds: what they took.
+
     Raises:
         Stopped: nothing had to be written.
     """
 
     def __init__(self, requests: Requests) -> None:
         self._requests = requests
+        self.seconds = 0.0
 
     def features(self, done: int, total: int) -> None:
         if stop := self._requests.stop():
             raise stop
+
+    def features_ready(self, seconds: float) -> None:
+        self.seconds += seconds
 
 
 class Checkpointer(Listener):
@@ -116,7 +122,6 @@ class Checkpointer(Listener):
             "record": _record(self._writer, len(self._progress.evaluations)),
             "random": _random_state(self._strategy.device),
             "strategy": self._strategy.state(),
-            "feature_seconds": self._strategy.feature_seconds,
         }
         checkpoint.write(self._writer.folder / CHECKPOINTS, self._step, state)
         self._written, self._written_at = self._step, time.monotonic()
@@ -145,7 +150,6 @@ def restore(found: Checkpoint, strategy: Strategy, folder: Path) -> Progress:
     """Give a strategy, and PyTorch's generators, the state in a checkpoint; returns where the run is."""
     state = found.state
     strategy.load_state(state["strategy"])
-    strategy.feature_seconds += state["feature_seconds"]
     torch.set_rng_state(state["random"]["cpu"])
     if state["random"]["cuda"] is not None:
         torch.cuda.set_rng_state(state["random"]["cuda"], strategy.device)
@@ -154,7 +158,8 @@ def restore(found: Checkpoint, strategy: Strategy, folder: Path) -> Progress:
         Evaluation(np.load(_logits(folder, number), allow_pickle=False), **values)
         for number, values in enumerate(progress["evaluations"])
     ]
-    return Progress(progress["task"], progress["step"], progress["train_seconds"], evaluations)
+    done = {name: progress[name] for name in ("task", "step", "train_seconds", "feature_seconds")}
+    return Progress(evaluations=evaluations, **done)
 
 
 def _progress(progress: Progress) -> dict[str, Any]:
@@ -165,6 +170,7 @@ def _progress(progress: Progress) -> dict[str, Any]:
         "task": progress.task,
         "step": progress.step,
         "train_seconds": progress.train_seconds,
+        "feature_seconds": progress.feature_seconds,
         "evaluations": evaluations,
     }
 
