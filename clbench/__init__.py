@@ -35,17 +35,17 @@ _HOMES = {
     "Values": "clbench.learning.batch",
     "load_runs": "clbench.report.frame",
     "option": "clbench.options",
-    "run": "clbench.running.execute",
+    "run": "clbench.launch.run",
 }
 
 if TYPE_CHECKING:
     from clbench.errors import ClbenchError
+    from clbench.launch.run import run
     from clbench.learning.batch import Batch, Values
     from clbench.learning.strategy import Setup, Strategy
     from clbench.memory import Memory, MemoryOptions
     from clbench.options import option
     from clbench.report.frame import load_runs
-    from clbench.running.execute import run
     from clbench.scenario.builder import ScenarioBuilder
     from clbench.scenario.tasks import Scenario, Task
 

@@ -1,29 +1,26 @@
-"""From a configuration to a run folder: builds the scenario, the model and the strategy, trains, records."""
+"""From a configuration and its data to a run folder: builds the model and the strategy, trains, records."""
 
 import shutil
 import sys
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from clbench.files import DEFAULT_OUT
-from clbench.learning.engine import choose_device, deterministic
+from clbench.learning.engine import deterministic
 from clbench.learning.listener import Diverged, Listener, voice
 from clbench.learning.loader import WORKERS
 from clbench.learning.trainer import Progress, train
 from clbench.models.features import FOLDER as FEATURES
 from clbench.running import environment, resume
 from clbench.running.attention import attention_maps
-from clbench.running.build import Prepared, build_scenario, build_strategy
-from clbench.running.config import DEFAULT_MEMORY, resolve
+from clbench.running.build import Prepared, build_strategy
 from clbench.running.recording import Recorder, costs, score
 from clbench.running.resume import Checkpointer, Schedule, WhilePreparing
 from clbench.running.stops import Requests, Stopped, passing, reason
-from clbench.scenario.views import ALL
 from clbench.store.checkpoint import Checkpoint
 from clbench.store.folder import (
     CHECKPOINTS,
@@ -38,49 +35,6 @@ from clbench.store.folder import (
     store_of,
 )
 from clbench.store.lock import held
-from clbench.terminal import say
-
-
-class Aloud(Listener):
-    """Says on standard error what a person should know."""
-
-    def said(self, message: str) -> None:
-        say(message)
-
-
-def run(
-    scenario: str = "digits-seq",
-    strategy: str = "dlfl",
-    *,
-    seeds: Sequence[int] = (0,),
-    memory: str | None = DEFAULT_MEMORY,
-    view: str = ALL,
-    settings: Mapping[str, Any] | None = None,
-    data_root: Path | None = None,
-    out: Path = DEFAULT_OUT,
-    device: str = "auto",
-    rerun: bool = False,
-    listeners: Sequence[Listener] = (),
-    workers: int = WORKERS,
-) -> list[Run]:
-    """Run a strategy on a scenario, once for each seed; a run that is done already is not run again.
-
-    view: how much of the scenario, e.g. `limited:40`. settings: option -> value, as `--set` takes them, e.g.
-    ``{"head": "dlfl", "lr": 1e-3}``.
-    workers: threads that decode images ahead; results do not depend on them. listeners: hear what happens; where none
-    of them hears what is said (`Listener.said`), it goes to standard error.
-
-    Raises:
-        UsageError, PluginError, DataError: nothing has run. Whatever a run raises is recorded in its folder first.
-    """
-    config = resolve(scenario, strategy, memory=memory, view=view, settings=settings)
-    chosen, prepared = choose_device(device), Prepared(config, build_scenario(config, data_root))
-    heard = any(type(listener).said is not Listener.said for listener in listeners)
-    hearing = listeners if heard else [*listeners, Aloud()]
-    return [
-        execute(prepared, seed, out=out, device=chosen, listeners=hearing, rerun=rerun, workers=workers)
-        for seed in seeds
-    ]
 
 
 def execute(
