@@ -13,7 +13,7 @@ from clbench.cli.progress import RunProgress
 from clbench.files import DEFAULT_OUT
 from clbench.report.formats import summary
 from clbench.running.build import Prepared
-from clbench.running.execute import execute
+from clbench.running.execute import How, execute
 from clbench.running.resume import Schedule
 from clbench.running.stops import Requests, Stopped, parse_duration, reason
 from clbench.store.folder import Run, finished
@@ -102,17 +102,8 @@ def _run_cell(cell: Cell, launch: Launch, requests: Requests) -> Run:
     started = time.monotonic()
     tracking = tracked(launch.track, cell.prepared, cell.seed, cell.out, say)
     with RunProgress(str(cell)) as progress, tracking as listeners:
-        run = execute(
-            cell.prepared,
-            cell.seed,
-            out=cell.out,
-            device=launch.device,
-            listeners=[progress, *listeners],
-            rerun=launch.rerun,
-            schedule=launch.schedule,
-            requests=requests,
-            workers=launch.workers,
-        )
+        how = How(launch.device.type, launch.schedule, launch.workers, launch.rerun)
+        run = execute(cell.prepared, cell.seed, cell.out, how, listeners=[progress, *listeners], requests=requests)
     say(f"{cell}: done in {time.monotonic() - started:.0f} s, {cell.folder}")
     return run
 

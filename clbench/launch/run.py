@@ -10,7 +10,7 @@ from clbench.learning.listener import Listener
 from clbench.learning.loader import WORKERS
 from clbench.running.build import Prepared, build_scenario
 from clbench.running.config import DEFAULT_MEMORY, resolve
-from clbench.running.execute import execute
+from clbench.running.execute import How, execute
 from clbench.scenario.views import ALL
 from clbench.store.folder import Run
 from clbench.terminal import say
@@ -49,10 +49,8 @@ def run(
         UsageError, PluginError, DataError: nothing has run. Whatever a run raises is recorded in its folder first.
     """
     config = resolve(scenario, strategy, memory=memory, view=view, settings=settings)
-    chosen, prepared = choose_device(device), Prepared(config, build_scenario(config, data_root))
+    choose_device(device)  # or the data would be read in vain
+    prepared, how = Prepared(config, build_scenario(config, data_root)), How(device, workers=workers, rerun=rerun)
     heard = any(type(listener).said is not Listener.said for listener in listeners)
     hearing = listeners if heard else [*listeners, Aloud()]
-    return [
-        execute(prepared, seed, out=out, device=chosen, listeners=hearing, rerun=rerun, workers=workers)
-        for seed in seeds
-    ]
+    return [execute(prepared, seed, out, how, listeners=hearing) for seed in seeds]

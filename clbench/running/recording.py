@@ -1,12 +1,18 @@
-"""A run's numbers: every step's, in bulk, and from the saved logits the metrics."""
+"""A run's record: how it began, every step's numbers, the metrics from the saved logits, and how it ended."""
 
 import math
+import shutil
+import sys
+import traceback
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from clbench import metrics
 from clbench.arrays import IntArray
@@ -15,12 +21,82 @@ from clbench.learning.listener import Diverged, Evaluation, Listener
 from clbench.learning.strategy import Strategy
 from clbench.learning.trainer import Progress
 from clbench.running import environment
+from clbench.running.build import Prepared
+from clbench.running.stops import Stopped, passing, reason
 from clbench.scenario.samples import Samples
 from clbench.scenario.tasks import Scenario
-from clbench.store.folder import RunWriter
+from clbench.store.folder import CHECKPOINTS, DIVERGED, FAILED, INTERRUPTED, RUNNING, RunWriter, finished
 
 FLUSH_EVERY = 50
 """Steps between two readings of the losses: each reading waits for the device."""
+
+
+def begin(writer: RunWriter, prepared: Prepared, seed: int, device: torch.device, resumed_after: int | None) -> None:
+    """config.json, env.json and what is known before the first step. resumed_after: the checkpoint's step."""
+    config, scenario = prepared.config, prepared.scenario
+    writer.json("config.json", {**config.resolved(), "seed": seed, "protocol": dict(scenario.protocol)})
+    env = environment.record(device)
+    env |= {
+        "manifest": prepared.manifest,
+        "weights": prepared.weights,
+        "freeze": config.options["model"].freeze,
+        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "resumed_after_step": resumed_after,
+    }
+    writer.json("env.json", env)
+    if scenario.absent:
+        writer.text("absent.txt", "".join(f"{path}\n" for path in scenario.absent))
+    writer.array("labels", scenario.labels[scenario.test_indices()])
+    writer.status(RUNNING)
+
+
+@contextmanager
+def ending(writer: RunWriter, prepared: Prepared, say: Callable[[str], None]) -> Iterator[None]:
+    """Writes down what ends a run before its time, and lets it pass on. say: is told what could not be written."""
+    try:
+        yield
+    except Diverged as error:
+        _close(writer, say, DIVERGED, str(error), keep=False, at=_place(prepared, error))
+        raise
+    except Stopped as error:
+        _close(writer, say, INTERRUPTED, str(error))
+        raise
+    except Exception as error:
+        _close(writer, say, FAILED, reason(error), trace=traceback.format_exc(), keep=passing(error))
+        raise
+    except BaseException as error:
+        _close(writer, say, INTERRUPTED, type(error).__name__)
+        raise
+
+
+def _close(
+    writer: RunWriter,
+    say: Callable[[str], None],
+    state: str,
+    why: str,
+    *,
+    trace: str | None = None,
+    keep: bool = True,
+    **details: Any,
+) -> None:
+    """The first error is not to be lost where this, too, cannot be written. keep: the checkpoints are of use."""
+    try:
+        if finished(writer.folder):
+            return  # the record is whole: only its last flush has failed
+        if not keep:
+            shutil.rmtree(writer.folder / CHECKPOINTS, ignore_errors=True)
+        if trace:
+            writer.text("traceback.txt", trace)
+        writer.close(state, why, **details)
+    except OSError as error:
+        say(f"{writer.folder}: {state}, {why}; this could not be written: {error}")
+
+
+def _place(prepared: Prepared, error: Diverged) -> dict[str, Any]:
+    """Where a run diverged."""
+    scenario, options = prepared.scenario, prepared.config.options["train"]
+    batch = None if error.batch is None else [scenario.ids[index] for index in error.batch]
+    return {"task": error.task, "step": error.step, "lr": options.lr, "batch": batch}
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,12 +144,12 @@ class Recorder(InBulk):
 
     def __init__(self, writer: RunWriter) -> None:
         super().__init__()
-        self._writer = writer
+        self.writer = writer
 
     def evaluated(self, task: int, evaluation: Evaluation) -> None:
         super().evaluated(task, evaluation)
-        self._writer.array(f"task{task}", evaluation.logits)
-        self._writer.events([{"event": "evaluated", "task": task}])
+        self.writer.array(f"task{task}", evaluation.logits)
+        self.writer.events([{"event": "evaluated", "task": task}])
 
     def write(self, steps: Sequence[Step]) -> None:
         events: list[dict[str, Any]] = []
@@ -89,7 +165,7 @@ class Recorder(InBulk):
                     step.batch,
                 )
             events.append({"event": "step", "task": step.task, "step": step.number, **numbers})
-        self._writer.events(events)
+        self.writer.events(events)
 
 
 def score(scenario: Scenario, evaluations: Sequence[Evaluation], *, joint: bool) -> dict[str, Any]:

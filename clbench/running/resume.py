@@ -21,6 +21,7 @@ from clbench.learning.batch import Values
 from clbench.learning.listener import Evaluation, Listener
 from clbench.learning.strategy import Strategy
 from clbench.learning.trainer import Progress
+from clbench.running.recording import Recorder
 from clbench.running.stops import Requests
 from clbench.scenario.samples import Samples
 from clbench.store import checkpoint
@@ -63,30 +64,44 @@ class WhilePreparing(Listener):
         self.seconds += seconds
 
 
-class Checkpointer(Listener):
-    """Writes checkpoints on schedule and on request, and stops the run on request.
+@dataclass(frozen=True)
+class Saver:
+    """Writes a run's state as a checkpoint, with the record that belongs to it. identity: see `latest`."""
 
-    flush: brings the record in the run folder up to date. It raises where a number is not finite, so a run that has
-    diverged is never checkpointed.
+    recorder: Recorder
+    strategy: Strategy
+    progress: Progress
+    identity: Mapping[str, Any]
+
+    def save(self, step: int) -> None:
+        """step: of all tasks together.
+
+        Raises:
+            Diverged: a number is not finite, so a run that has diverged is never checkpointed.
+        """
+        self.recorder.flush()
+        writer = self.recorder.writer
+        state = {
+            "identity": dict(self.identity),
+            "progress": _progress(self.progress),
+            "record": _record(writer, len(self.progress.evaluations)),
+            "random": _random_state(self.strategy.device),
+            "strategy": self.strategy.state(),
+        }
+        checkpoint.write(writer.folder / CHECKPOINTS, step, state)
+
+
+class Checkpointer(Listener):
+    """Has checkpoints written on schedule and on request, and stops the run on request.
+
+    save: writes one of a step. step: those of all tasks that are done.
 
     Raises:
         Stopped: after a checkpoint.
     """
 
-    def __init__(
-        self,
-        writer: RunWriter,
-        strategy: Strategy,
-        progress: Progress,
-        identity: Mapping[str, Any],
-        *,
-        flush: Callable[[], None],
-        schedule: Schedule,
-        requests: Requests,
-        step: int = 0,
-    ) -> None:
-        self._writer, self._strategy, self._progress, self._identity = writer, strategy, progress, identity
-        self._flush, self._schedule, self._requests = flush, schedule, requests
+    def __init__(self, save: Callable[[int], None], schedule: Schedule, requests: Requests, step: int = 0) -> None:
+        self._save, self._schedule, self._requests = save, schedule, requests
         self._step = self._written = step
         self._written_at = time.monotonic()
 
@@ -115,15 +130,7 @@ class Checkpointer(Listener):
         return time.monotonic() - self._written_at >= 60 * self._schedule.minutes
 
     def _write(self) -> None:
-        self._flush()
-        state = {
-            "identity": dict(self._identity),
-            "progress": _progress(self._progress),
-            "record": _record(self._writer, len(self._progress.evaluations)),
-            "random": _random_state(self._strategy.device),
-            "strategy": self._strategy.state(),
-        }
-        checkpoint.write(self._writer.folder / CHECKPOINTS, self._step, state)
+        self._save(self._step)
         self._written, self._written_at = self._step, time.monotonic()
 
 

@@ -16,11 +16,12 @@ from safetensors.torch import save
 
 from clbench.learning.batch import Values
 from clbench.learning.listener import Listener
+from clbench.learning.loader import WORKERS
 from clbench.learning.strategy import Strategy
 from clbench.running import execute as runner
 from clbench.running.build import Prepared, build_scenario, build_strategy
 from clbench.running.config import resolve
-from clbench.running.execute import execute
+from clbench.running.execute import How, execute
 from clbench.running.resume import Schedule
 from clbench.scenario.samples import Samples
 from clbench.store import checkpoint
@@ -60,7 +61,7 @@ def in_child(work: Callable[[], None]) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def go(prepared: Prepared, out: Path, *listeners: Listener, steps: int = 2) -> None:
+def go(prepared: Prepared, out: Path, *listeners: Listener, steps: int = 2, workers: int = WORKERS) -> None:
     """Run, or go on; leaves a hash of the strategy's last state beside the results."""
     built: list[Strategy] = []
 
@@ -69,7 +70,7 @@ def go(prepared: Prepared, out: Path, *listeners: Listener, steps: int = 2) -> N
         return built[0]
 
     with patch.object(runner, "build_strategy", kept):
-        execute(prepared, 0, out=out, device=CPU, listeners=[Aloud(), *listeners], schedule=Schedule(steps=steps))
+        execute(prepared, 0, out, How("cpu", Schedule(steps=steps), workers), listeners=[Aloud(), *listeners])
     if built:
         (out / "final").write_text(state_hash(built[0].state()))
 
