@@ -47,9 +47,6 @@ class RunProgress(Listener):
         if self._bar:
             self._bar.stop()
 
-    def said(self, message: str) -> None:
-        say(message)
-
     def features(self, done: int, total: int) -> None:
         now = time.monotonic()
         if self._bar:

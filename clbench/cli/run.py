@@ -23,7 +23,7 @@ from clbench.cli.common import (
 from clbench.cli.export import Kind
 from clbench.errors import UsageError, unknown
 from clbench.files import DEFAULT_OUT
-from clbench.terminal import say
+from clbench.launch.spec import DEFAULT, Spec
 
 SETTINGS = "clbench.settings"
 """Where the configuration file's [set] table waits in the context."""
@@ -97,7 +97,7 @@ def run(
     Example: clbench run --scenario digits-seq --strategy er --strategy dlfl --seed 0..2
     """
     wanted: dict[str, Any] = {**context.meta.get(SETTINGS, {}), **parse_settings(settings)}
-    for name, value in {"model.head": head, "model.weights": weights, "allow_missing": allow_missing or None}.items():
+    for name, value in {"model.weights": weights, "allow_missing": allow_missing or None}.items():
         if value is not None:
             wanted[name] = value
     names = [name for given in strategy or ["dlfl"] for name in given.split(",")]
@@ -107,19 +107,16 @@ def run(
 
         require(track)
 
-    from clbench.cli.cells import Cell, Launch, announce, run_cells
-    from clbench.learning.engine import choose_device
-    from clbench.running.build import Prepared, build_scenario
-    from clbench.running.config import DEFAULT_MEMORY, resolve
+    from clbench.cli.launching import launch
+    from clbench.running.execute import How
     from clbench.running.resume import Schedule
 
-    chosen_memory = DEFAULT_MEMORY if memory is None else None if memory == "none" else memory
     shown = view if limit is None else f"{view}+limited:{limit}"
-    configs = [resolve(scenario, name, memory=chosen_memory, view=shown, settings=wanted) for name in names]
-    chosen_device = choose_device(device)
-    say(f"building {scenario} …")
-    built = build_scenario(configs[0], data_root)
-    cells = [Cell(item, number, out) for item in (Prepared(config, built) for config in configs) for number in seeds]
-    announce(cells, chosen_device)
-    schedule = Schedule(checkpoint_minutes, checkpoint_steps)
-    run_cells(cells, Launch(chosen_device, schedule, workers, rerun, track), max_time)
+    chosen = DEFAULT if memory is None else None if memory == "none" else memory
+    specs = [
+        Spec(scenario, name, chosen, DEFAULT if head is None else head, shown, wanted, number, data_root, out)
+        for name in names
+        for number in seeds
+    ]
+    how = How(device, Schedule(checkpoint_minutes, checkpoint_steps), workers, rerun)
+    launch(specs, how, max_time=max_time, track=track, debug=debug)

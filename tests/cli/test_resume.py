@@ -46,11 +46,11 @@ class At(Listener):
 
 def act_at(monkeypatch: pytest.MonkeyPatch, step: int, act: Callable[[], object]) -> None:
     """Let every run of this process do something after so many steps."""
-    from clbench.cli import cells
+    from clbench.launch import cells
     from clbench.running.execute import execute
 
     def with_listener(*arguments: object, **options: object) -> Run:
-        options["listeners"] = [At(step, act)]
+        options["listeners"] = [*options["listeners"], At(step, act)]  # type: ignore[misc]
         return execute(*arguments, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(cells, "execute", with_listener)
@@ -170,7 +170,7 @@ def test_a_checkpoint_of_something_else_is_refused(
     folder = only_run(tmp_path / "results" / "runs").folder
     folder.rename(folder.with_name("seed1"))
     code, _, err = clbench(*RUN, "--seed", "1")
-    assert code == 1 and "to be of seed 1 but it is of 0; start afresh with --rerun" in err
+    assert code == 5 and "to be of seed 1 but it is of 0; start afresh with --rerun" in err
 
 
 def test_a_run_of_another_process_is_left_to_it(clbench: CommandLine, tmp_path: Path) -> None:
