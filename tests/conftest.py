@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import pytest
 
-from clbench.cli import common, main
+from clbench.cli import main
 
 DEFAULT = Path(__file__).parents[2] / "shared" / "data"
 
@@ -27,7 +27,6 @@ def clbench(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 
     def run(*arguments: str) -> Result:
         monkeypatch.setattr(sys, "argv", ["clbench", *arguments])
-        monkeypatch.setattr(common, "_debug", False)
         code = 0
         try:
             main()
