@@ -62,6 +62,17 @@ Settings = Annotated[
 ]
 
 
+@dataclass(frozen=True)
+class Keeping:
+    """How runs are kept going, whatever they are."""
+
+    checkpoint_minutes: CheckpointMinutes = 5.0
+    checkpoint_steps: CheckpointSteps = None
+    max_time: MaxTime = None
+    workers: Workers = 2
+    debug: Debug = False
+
+
 def parse_settings(pairs: list[str] | None) -> dict[str, str]:
     """`["lr=1e-3"]` -> `{"lr": "1e-3"}`. Raises UsageError."""
     settings = {}

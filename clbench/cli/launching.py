@@ -7,6 +7,7 @@ from pathlib import Path
 
 import typer
 
+from clbench.cli.common import Keeping
 from clbench.cli.progress import RunProgress
 from clbench.errors import ClbenchError
 from clbench.files import DEFAULT_OUT
@@ -17,6 +18,7 @@ from clbench.learning.engine import choose_device
 from clbench.learning.listener import Listener
 from clbench.report.formats import summary
 from clbench.running.execute import How
+from clbench.running.resume import Schedule
 from clbench.running.stops import Requests, parse_duration
 from clbench.store.folder import Run
 from clbench.store.lock import Busy
@@ -24,17 +26,21 @@ from clbench.terminal import say
 from clbench.trackers.live import tracked
 
 
-def launch(specs: Sequence[Spec], how: How, *, max_time: str | None, track: str | None, debug: bool) -> None:
+def launch(
+    specs: Sequence[Spec], device: str, keeping: Keeping, *, rerun: bool = False, track: str | None = None
+) -> None:
     """Run a list, all of it into one results folder; ends with the numbers on standard output.
 
-    track: a tracker's name.
+    rerun: start afresh what is done or interrupted. track: a tracker's name.
 
     Raises:
         typer.Exit: the code of what became of the list, where that is not 0.
         ClbenchError: why nothing of it could begin.
     """
-    requests = Requests(None if max_time is None else parse_duration(max_time))
-    outcome = run_all(specs, how, listener=Announcer(how, debug), listeners=watching(track), requests=requests)
+    how = How(device, Schedule(keeping.checkpoint_minutes, keeping.checkpoint_steps), keeping.workers, rerun)
+    requests = Requests(None if keeping.max_time is None else parse_duration(keeping.max_time))
+    announcer = Announcer(how, keeping.debug)
+    outcome = run_all(specs, how, listener=announcer, listeners=watching(track), requests=requests)
     conclude(outcome, specs[0].out)
     if code := exit_code(outcome):
         raise typer.Exit(code)

@@ -5,21 +5,20 @@ from typing import Annotated
 
 import typer
 
-from clbench.cli.common import CheckpointMinutes, CheckpointSteps, DataRoot, Debug, Device, MaxTime, Workers
+from clbench.cli.common import DataRoot, Device, Keeping
+from clbench.cli.groups import grouped
 from clbench.errors import StoreError
 from clbench.launch.spec import Spec
 from clbench.store.folder import CHECKPOINTS, DONE, FAILED, INTERRUPTED, RUNNING, Run, find_runs
 
 
+@grouped
 def resume(
     folder: Annotated[Path, typer.Argument(help="A run's folder, or a folder of run folders.")],
     data_root: DataRoot = None,
     device: Device = "auto",
-    checkpoint_minutes: CheckpointMinutes = 5.0,
-    checkpoint_steps: CheckpointSteps = None,
-    max_time: MaxTime = None,
-    workers: Workers = 2,
-    debug: Debug = False,
+    *,
+    keeping: Keeping,
 ) -> None:
     """Go on with an interrupted run, or with all of them, from the last checkpoint.
 
@@ -33,12 +32,8 @@ def resume(
         raise StoreError(f"Expected interrupted runs below {folder} but found none; see `clbench report`.")
 
     from clbench.cli.launching import launch
-    from clbench.running.execute import How
-    from clbench.running.resume import Schedule
 
-    specs = [Spec.of_run(run, data_root) for run in runs]
-    how = How(device, Schedule(checkpoint_minutes, checkpoint_steps), workers)
-    launch(specs, how, max_time=max_time, track=None, debug=debug)
+    launch([Spec.of_run(run, data_root) for run in runs], device, keeping)
 
 
 def resumable(run: Run) -> bool:
