@@ -13,7 +13,6 @@ import torch
 
 from clbench.learning.batch import Values
 from clbench.learning.listener import Listener
-from clbench.running.stops import Requests, parse_duration
 from clbench.scenario.samples import Samples
 from clbench.store.folder import Run, find_runs
 from clbench.store.lock import held
@@ -108,10 +107,6 @@ def test_max_time_stops_with_75(clbench: CommandLine, tmp_path: Path) -> None:
     assert code == 2 and "Expected --max-time like 90 (minutes), 45s, 30m or 1.5h but got 'soon'." in err
 
 
-def test_durations() -> None:
-    assert [parse_duration(text) for text in ("2", "45s", "1.5h", "30m")] == [120, 45, 5400, 1800]
-
-
 def test_a_user_signal_checkpoints_and_the_run_goes_on(
     clbench: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -140,17 +135,6 @@ def test_checkpoints_by_steps_and_minutes(clbench: CommandLine, monkeypatch: pyt
     assert clbench(*RUN, "--checkpoint-minutes", "0", "--rerun")[0] == 0
     assert clbench(*RUN, "--rerun")[0] == 0
     assert written == [1, 2, 2, 3, 4, 4, 5, 6] * 2 + [2, 4]
-
-
-def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
-    child = os.fork()
-    if not child:
-        requests = Requests()
-        with requests.listening():
-            os.kill(os.getpid(), signal.SIGINT)
-            os.kill(os.getpid(), signal.SIGINT)
-            os._exit(0)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 130
 
 
 def test_rerun_starts_afresh(clbench: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
