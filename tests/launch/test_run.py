@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -49,19 +50,12 @@ class Ear(Listener):
         self.messages.append(message)
 
 
-def stopped(out: Path) -> Path:
+def stopped(out: Path, requests: Requests) -> Path:
     """The folder of a run that has stopped after three steps, whose last checkpoint is damaged."""
-    asked: list[int] = []
-
-    class Soon(Requests):
-        def stop(self) -> Stopped | None:
-            asked.append(1)
-            return Stopped("stopped") if len(asked) == 4 else None
-
     config = resolve("debug", "er")
     prepared = Prepared(config, build_scenario(config))
     with pytest.raises(Stopped):
-        execute(prepared, 0, out, How("cpu"), requests=Soon())
+        execute(prepared, 0, out, How("cpu"), requests=requests)
     folder = prepared.folder(out, 0)
     [*_, last] = sorted((folder / "checkpoint").iterdir())
     (last / "state.json").write_bytes(b"{")
@@ -70,9 +64,12 @@ def stopped(out: Path) -> Path:
 
 @pytest.mark.parametrize("listeners", [[], [Deaf()], [Ear()], [Deaf(), Ear()]], ids=["none", "deaf", "ear", "both"])
 def test_a_damaged_checkpoint_is_never_silent(
-    listeners: list[Listener], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    listeners: list[Listener],
+    tmp_path: Path,
+    stop_after: Callable[[int], Requests],
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
-    folder = stopped(tmp_path)
+    folder = stopped(tmp_path, stop_after(3))
     assert capfd.readouterr() == ("", "")
     [run] = clbench.run("debug", "er", out=tmp_path, device="cpu", listeners=listeners)
     assert run == Run(folder) and run.state == "done"
