@@ -20,7 +20,7 @@ from clbench.learning.trainer import Progress, learn, stages_of, stream
 from clbench.running.build import Prepared, build_strategy
 from clbench.running.config import resolve
 from clbench.running.recording import Recorder
-from clbench.running.resume import Checkpointer, Schedule
+from clbench.running.resume import Checkpointer, Saver, Schedule
 from clbench.running.stops import Requests
 from clbench.store import checkpoint
 from clbench.store.folder import RunWriter
@@ -33,8 +33,7 @@ def measure(backbone: str, steps: int, minutes: float, folder: Path) -> None:
     settings = {"backbone": backbone, "size": 2000, "batch_size": 10, "replay_batch": 10}
     prepared = Prepared(resolve("debug", "er", memory="reservoir", settings=settings), scenario(steps))
     strategy = build_strategy(prepared, 0, torch.device("cpu"))
-    writer, progress = RunWriter(folder / backbone), Progress()
-    recorder = Recorder(writer)
+    recorder, progress = Recorder(RunWriter(folder / backbone)), Progress()
     seconds: list[float] = []
     write = checkpoint.write
 
@@ -44,15 +43,8 @@ def measure(backbone: str, steps: int, minutes: float, folder: Path) -> None:
         seconds.append(time.perf_counter() - started)
 
     checkpoint.write = timed  # type: ignore[assignment]
-    checkpointer = Checkpointer(
-        writer,
-        strategy,
-        progress,
-        {},
-        flush=recorder.flush,
-        schedule=Schedule(steps=steps // WRITES),
-        requests=Requests(),
-    )
+    saver = Saver(recorder, strategy, progress, {})
+    checkpointer = Checkpointer(saver.save, Schedule(steps=steps // WRITES), Requests())
     options = prepared.config.options["train"]
     stage, batches = next(stages_of(prepared.scenario, options)), stream(prepared.scenario[0], 0, options, 0)
     started = time.perf_counter()

@@ -25,6 +25,8 @@ from clbench.learning.strategy import Strategy
 from clbench.learning.trainer import stages_of, stream
 from clbench.running.build import Prepared, build_scenario, build_strategy
 from clbench.running.config import resolve
+from clbench.running.resume import WhilePreparing
+from clbench.running.stops import Requests
 from clbench.scenario.tasks import Scenario
 from clbench.scenario.views import limited
 
@@ -56,15 +58,14 @@ def compare(name: str, scenario: Scenario, count: int) -> None:
         prepared = Prepared(resolve("digits-seq", chosen, settings=SETTINGS), limited(scenario, count * 10))
         cpu = torch.device("cpu")
         with tempfile.TemporaryDirectory() as cache:
-            kept, computed = (build_strategy(prepared, 0, cpu, cache=Path(cache)) for _ in range(2))
+            maps = WhilePreparing(Requests())
+            kept = build_strategy(prepared, 0, cpu, cache=Path(cache), listeners=[maps])
+            computed = build_strategy(prepared, 0, cpu, cache=Path(cache))
         computed.loader = Loader(prepared.scenario.images, cpu)  # pixels instead of maps
         pairs = list(zip(steps(kept, prepared, count), steps(computed, prepared, count), strict=True))[WARM_UP:]
         (fast, losses), (slow, others) = (zip(*side, strict=True) for side in zip(*pairs, strict=True))
         apart = max(abs(a - b) for a, b in zip(losses, others, strict=True))
-        print(
-            f"{name}, {chosen}, {len(pairs)} steps; maps once {kept.loader.feature_seconds:.1f} s wall; "
-            f"losses within {apart:.1e}"
-        )
+        print(f"{name}, {chosen}, {len(pairs)} steps; maps once {maps.seconds:.1f} s wall; losses within {apart:.1e}")
         print(f"  computed  {spread([1e3 * s for s in slow], 'ms/step')}")
         print(f"  kept      {spread([1e3 * s for s in fast], 'ms/step')}")
         print(f"  ratio     {sum(slow) / sum(fast):.1f}", flush=True)

@@ -33,6 +33,7 @@ from clbench.learning.listener import Listener
 from clbench.learning.trainer import Progress, learn, stages_of, stream
 from clbench.running.build import Prepared, build_strategy
 from clbench.running.config import resolve
+from clbench.scenario.samples import Samples
 from clbench.scenario.tasks import Scenario, Task
 
 ROWS = 1000
@@ -113,7 +114,7 @@ class Clock(Listener):
     def __init__(self) -> None:
         self.times: list[float] = []
 
-    def stepped(self, task: int, step: int, values: Values, images: int) -> None:
+    def stepped(self, task: int, step: int, values: Values, samples: Samples) -> None:
         self.times.append(time.perf_counter())
 
 

@@ -55,7 +55,7 @@ class Losses(Listener):
     def __init__(self) -> None:
         self.values: list[Values] = []
 
-    def stepped(self, task: int, step: int, values: Values, images: int) -> None:
+    def stepped(self, task: int, step: int, values: Values, samples: Samples) -> None:
         self.values.append(values)
 
 

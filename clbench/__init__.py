@@ -43,11 +43,12 @@ _HOMES = {
     "Values": "clbench.learning.batch",
     "load_runs": "clbench.report.frame",
     "option": "clbench.options",
-    "run": "clbench.running.execute",
+    "run": "clbench.launch.run",
 }
 
 if TYPE_CHECKING:
     from clbench.errors import ClbenchError
+    from clbench.launch.run import run
     from clbench.learning.batch import Batch, Replay, Values
     from clbench.learning.stage import Stage
     from clbench.learning.strategy import Setup, Strategy
@@ -55,7 +56,6 @@ if TYPE_CHECKING:
     from clbench.models.head import Head
     from clbench.options import option
     from clbench.report.frame import load_runs
-    from clbench.running.execute import run
     from clbench.scenario.builder import ScenarioBuilder
     from clbench.scenario.tasks import Scenario, Task
 

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import pytest
 
-from clbench.cli import common, main
+from clbench.cli import main
+from clbench.running.stops import Requests, Stopped
 
 DEFAULT = Path(__file__).parents[2] / "shared" / "data"
 
@@ -27,7 +28,6 @@ def clbench(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 
     def run(*arguments: str) -> Result:
         monkeypatch.setattr(sys, "argv", ["clbench", *arguments])
-        monkeypatch.setattr(common, "_debug", False)
         code = 0
         try:
             main()
@@ -37,6 +37,22 @@ def clbench(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
         return Result(code, captured.out, captured.err)
 
     return run
+
+
+@pytest.fixture
+def stop_after() -> Callable[[int], Requests]:
+    """Requests that let a run go on so many times, and then ask it to stop; they are asked after steps and tasks."""
+
+    class Counting(Requests):
+        def __init__(self, times: int) -> None:
+            super().__init__()
+            self._left = times
+
+        def stop(self) -> Stopped | None:
+            self._left -= 1
+            return Stopped("stopped") if self._left < 0 else None
+
+    return Counting
 
 
 @pytest.fixture(scope="session")

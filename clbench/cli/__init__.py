@@ -7,6 +7,7 @@ import typer
 
 from clbench.cli import common, compare, data, export, inspect, report, resume, run, runs
 from clbench.errors import ClbenchError
+from clbench.terminal import say
 
 app = typer.Typer(
     name="clbench",
@@ -36,11 +37,12 @@ def clbench(version: bool = typer.Option(False, "--version", callback=common.pri
 
 def main() -> None:
     """Run the command line; an error that clbench raises on purpose becomes one sentence and its exit code."""
+    flags = common.Flags()
     try:
-        app()
+        app(obj=flags)
     except ClbenchError as error:
-        if common.debugging():
+        if flags.debug:
             traceback.print_exc()
         else:
-            print(f"clbench: {error}", file=sys.stderr)
+            say(f"clbench: {error}")
         sys.exit(error.exit_code)

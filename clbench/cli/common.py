@@ -1,5 +1,6 @@
 """What several verbs share: their options, and how values are parsed."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -7,17 +8,16 @@ import typer
 
 from clbench.errors import UsageError
 
-_debug = False
+
+@dataclass
+class Flags:
+    """What `main` has to know of a command line once it has ended; the object of typer's context."""
+
+    debug: bool = False
 
 
-def debugging() -> bool:
-    """Whether --debug was given."""
-    return _debug
-
-
-def _set_debug(value: bool) -> bool:
-    global _debug
-    _debug = value
+def _note_debug(context: typer.Context, value: bool) -> bool:
+    context.ensure_object(Flags).debug = value
     return value
 
 
@@ -30,7 +30,7 @@ def print_version(value: bool) -> None:
         raise typer.Exit
 
 
-Debug = Annotated[bool, typer.Option("--debug", callback=_set_debug, help="Show the traceback of an error.")]
+Debug = Annotated[bool, typer.Option("--debug", callback=_note_debug, help="Show the traceback of an error.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Out = Annotated[Path, typer.Option("--out", envvar="CLBENCH_OUT", help="Folder of run folders.")]
 Runs = Annotated[Path, typer.Option("--runs", envvar="CLBENCH_OUT", help="Folder of run folders.")]
@@ -60,6 +60,17 @@ Workers = Annotated[
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="An option of `clbench show NAME`; repeatable.")
 ]
+
+
+@dataclass(frozen=True)
+class Keeping:
+    """How runs are kept going, whatever they are."""
+
+    checkpoint_minutes: CheckpointMinutes = 5.0
+    checkpoint_steps: CheckpointSteps = None
+    max_time: MaxTime = None
+    workers: Workers = 2
+    debug: Debug = False
 
 
 def parse_settings(pairs: list[str] | None) -> dict[str, str]:

@@ -1,6 +1,5 @@
 """`clbench export`: run folders into TensorBoard, Weights & Biases or MLflow."""
 
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +9,7 @@ import typer
 from clbench.cli.common import Debug, Runs
 from clbench.errors import StoreError
 from clbench.files import DEFAULT_OUT
+from clbench.terminal import say
 
 
 class Kind(StrEnum):
@@ -45,4 +45,4 @@ def export(
     for run in found:
         export_run(run, kind, folder)
         print(run_name(run))
-    print(f"{len(found)} run(s) in {folder}", file=sys.stderr)
+    say(f"{len(found)} run(s) in {folder}")

@@ -1,6 +1,5 @@
 """Progress on standard error: a live line on a terminal, one plain line every 30 s elsewhere."""
 
-import sys
 import time
 from types import TracebackType
 from typing import Self
@@ -10,6 +9,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from clbench.learning.batch import Values
 from clbench.learning.listener import Evaluation, Listener
+from clbench.scenario.samples import Samples
+from clbench.terminal import say
 
 LOSS_EVERY = 50
 """Steps between two readings of the loss: each waits for the device."""
@@ -54,7 +55,7 @@ class RunProgress(Listener):
             self._bar.update(self._row, completed=done)
         elif done in (1, total) or now >= self._plain_at:
             self._plain_at = now + PLAIN_EVERY
-            print(f"{self._title}: features, block {done}/{total}", file=sys.stderr, flush=True)
+            say(f"{self._title}: features, block {done}/{total}")
 
     def task_started(self, task: int, tasks: int, steps: int) -> None:
         self._tasks, self._steps, self._images, self._started = tasks, steps, 0, time.monotonic()
@@ -64,8 +65,8 @@ class RunProgress(Listener):
                 self._bar.remove_task(known)
             self._row = self._bar.add_task(self._heading(task), total=steps, rate="")
 
-    def stepped(self, task: int, step: int, values: Values, images: int) -> None:
-        self._images += images
+    def stepped(self, task: int, step: int, values: Values, samples: Samples) -> None:
+        self._images += len(samples.indices)
         if step % LOSS_EVERY == LOSS_EVERY - 1:
             self._loss = float(values["loss"])
         now = time.monotonic()
@@ -75,13 +76,12 @@ class RunProgress(Listener):
         elif now >= self._plain_at:
             self._plain_at = now + PLAIN_EVERY
             left = (now - self._started) / (step + 1) * (self._steps - step - 1)
-            message = f"{self._heading(task)}: step {step + 1}/{self._steps}, {rate}, {left:.0f} s left"
-            print(message, file=sys.stderr, flush=True)
+            say(f"{self._heading(task)}: step {step + 1}/{self._steps}, {rate}, {left:.0f} s left")
 
     def evaluated(self, task: int, evaluation: Evaluation) -> None:
         if not self._bar:
             seconds = f"trained {evaluation.train_seconds:.1f} s, evaluated {evaluation.eval_seconds:.1f} s"
-            print(f"{self._heading(task)}: {seconds}", file=sys.stderr, flush=True)
+            say(f"{self._heading(task)}: {seconds}")
 
     def _heading(self, task: int) -> str:
         return f"{self._title}: task {task + 1}/{self._tasks}"

@@ -1,6 +1,5 @@
 """`clbench report`: tables from run folders."""
 
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +9,7 @@ import typer
 from clbench.cli.common import Debug, Json, Runs
 from clbench.errors import StoreError, UsageError
 from clbench.files import DEFAULT_OUT
+from clbench.terminal import say
 
 
 class Format(StrEnum):
@@ -62,7 +62,7 @@ def report(
         if json or matrix or format is not Format.table:
             raise UsageError("Expected --out alone, as it writes every format; leave out --format, --json or --matrix.")
         written = write_folder(found, out, names, published_tables(found) if published else [])
-        print(f"{len(written)} files in {out}; open {written[0]}", file=sys.stderr)
+        say(f"{len(written)} files in {out}; open {written[0]}")
     elif json or format is Format.json:
         print(formats.as_json(found))
     elif format is Format.csv:

@@ -1,6 +1,8 @@
 """`clbench run`: train and evaluate, one run for each strategy and seed."""
 
 import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,21 +10,20 @@ import typer
 
 from clbench.cli.common import (
     AllowMissing,
-    CheckpointMinutes,
-    CheckpointSteps,
     DataRoot,
-    Debug,
     Device,
-    MaxTime,
+    Keeping,
     Out,
     Settings,
-    Workers,
     parse_seeds,
     parse_settings,
 )
 from clbench.cli.export import Kind
+from clbench.cli.groups import grouped
 from clbench.errors import UsageError, unknown
 from clbench.files import DEFAULT_OUT
+from clbench.launch.spec import Spec
+from clbench.running.config import DEFAULT
 
 SETTINGS = "clbench.settings"
 """Where the configuration file's [set] table waits in the context."""
@@ -52,76 +53,76 @@ def read_config(context: typer.Context, file: Path | None) -> Path | None:
     return file
 
 
-def run(
-    context: typer.Context,
-    scenario: Annotated[str, typer.Option(envvar="CLBENCH_SCENARIO", help="What to learn.")] = "digits-seq",
+@dataclass(frozen=True)
+class What:
+    """What is run: one scenario, strategies, and how they are set up."""
+
+    scenario: Annotated[str, typer.Option(envvar="CLBENCH_SCENARIO", help="What to learn.")] = "digits-seq"
     strategy: Annotated[
         list[str] | None, typer.Option(envvar="CLBENCH_STRATEGY", help="How to learn it; repeatable.  [default: dlfl]")
-    ] = None,
+    ] = None
     memory: Annotated[
         str | None, typer.Option(envvar="CLBENCH_MEMORY", help="Replay memory, or none.  [default: the strategy's]")
-    ] = None,
+    ] = None
     head: Annotated[
         str | None, typer.Option(envvar="CLBENCH_HEAD", help="What labels are scored with.  [default: the strategy's]")
-    ] = None,
+    ] = None
     weights: Annotated[
         str | None,
         typer.Option(envvar="CLBENCH_WEIGHTS", help="Backbone's initial weights: none, imagenet or FILE.safetensors."),
-    ] = None,
-    seed: Annotated[str, typer.Option(envvar="CLBENCH_SEED", help="0, 0..4 or 0,2,5.")] = "0",
+    ] = None
+    seed: Annotated[str, typer.Option(envvar="CLBENCH_SEED", help="0, 0..4 or 0,2,5.")] = "0"
     view: Annotated[
         str, typer.Option(envvar="CLBENCH_VIEW", help="How much of the scenario: all, limited:N images, first:K tasks.")
-    ] = "all",
+    ] = "all"
     limit: Annotated[
         int | None, typer.Option(envvar="CLBENCH_LIMIT", help="Short for --view limited:N, a trial of the machinery.")
-    ] = None,
-    settings: Settings = None,
+    ] = None
+    settings: Settings = None
     config: Annotated[
         Path | None, typer.Option(callback=read_config, is_eager=True, help="TOML file with these options and [set].")
-    ] = None,
-    data_root: DataRoot = None,
-    allow_missing: AllowMissing = False,
+    ] = None
+    data_root: DataRoot = None
+    allow_missing: AllowMissing = False
+
+    def specs(self, in_file: Mapping[str, Any], out: Path) -> list[Spec]:
+        """Every strategy on every seed. in_file: the configuration file's settings. Raises UsageError."""
+        settings: dict[str, Any] = {**in_file, **parse_settings(self.settings)}
+        for name, value in {"model.weights": self.weights, "allow_missing": self.allow_missing or None}.items():
+            if value is not None:
+                settings[name] = value
+        memory = DEFAULT if self.memory is None else None if self.memory == "none" else self.memory
+        head = DEFAULT if self.head is None else self.head
+        view = self.view if self.limit is None else f"{self.view}+limited:{self.limit}"
+        return [
+            Spec(self.scenario, strategy, memory, head, view, settings, seed, self.data_root, out)
+            for strategies in self.strategy or ["dlfl"]
+            for strategy in strategies.split(",")
+            for seed in parse_seeds(self.seed)
+        ]
+
+
+@grouped
+def run(
+    context: typer.Context,
+    what: What,
     device: Device = "auto",
     out: Out = DEFAULT_OUT,
     track: Annotated[Kind | None, typer.Option(help="Show the numbers in a tracker as they come.")] = None,
     rerun: Annotated[bool, typer.Option("--rerun", help="Start afresh what is done or interrupted.")] = False,
-    checkpoint_minutes: CheckpointMinutes = 5.0,
-    checkpoint_steps: CheckpointSteps = None,
-    max_time: MaxTime = None,
-    workers: Workers = 2,
-    debug: Debug = False,
+    *,
+    keeping: Keeping,
 ) -> None:
     """Train and evaluate: one run for each strategy and seed; goes on with what was interrupted.
 
     Example: clbench run --scenario digits-seq --strategy er --strategy dlfl --seed 0..2
     """
-    wanted: dict[str, Any] = {**context.meta.get(SETTINGS, {}), **parse_settings(settings)}
-    for name, value in {"model.weights": weights, "allow_missing": allow_missing or None}.items():
-        if value is not None:
-            wanted[name] = value
-    names = [name for given in strategy or ["dlfl"] for name in given.split(",")]
-    seeds = parse_seeds(seed)
+    specs = what.specs(context.meta.get(SETTINGS, {}), out)
     if track:
         from clbench.trackers.export import require
 
         require(track)
 
-    from clbench.cli.cells import Cell, Launch, announce, run_cells, say
-    from clbench.learning.engine import choose_device
-    from clbench.running.build import Prepared, build_scenario
-    from clbench.running.config import DEFAULT, resolve
-    from clbench.running.resume import Schedule
+    from clbench.cli.launching import launch
 
-    chosen_memory = DEFAULT if memory is None else None if memory == "none" else memory
-    shown = view if limit is None else f"{view}+limited:{limit}"
-    configs = [
-        resolve(scenario, name, memory=chosen_memory, head=head or DEFAULT, view=shown, settings=wanted)
-        for name in names
-    ]
-    chosen_device = choose_device(device)
-    say(f"building {scenario} …")
-    built = build_scenario(configs[0], data_root)
-    cells = [Cell(item, number, out) for item in (Prepared(config, built) for config in configs) for number in seeds]
-    announce(cells, chosen_device)
-    schedule = Schedule(checkpoint_minutes, checkpoint_steps)
-    run_cells(cells, Launch(chosen_device, schedule, workers, rerun, track), max_time)
+    launch(specs, device, keeping, rerun=rerun, track=track)

@@ -1,7 +1,6 @@
 """`clbench list runs`, `clbench show RUN` and `clbench merge`: what is in a store, and several stores made one."""
 
 import json as json_
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,6 +8,7 @@ import typer
 
 from clbench.cli.common import Debug, Json, Out
 from clbench.files import DEFAULT_OUT
+from clbench.terminal import say
 
 
 def list_runs(out: Path, json: bool) -> None:
@@ -92,6 +92,6 @@ def merge(
         for name, reason in merged.damaged.items():
             print(f"damaged  {name}: {reason}")
     counts = {name: len(found) for name, found in asdict(merged).items()}
-    print(", ".join(f"{count} {name}" for name, count in counts.items()), file=sys.stderr)
+    say(", ".join(f"{count} {name}" for name, count in counts.items()))
     if not merged.whole:
         raise typer.Exit(5)

@@ -15,9 +15,6 @@ from clbench.data.collection import DataPart
 from clbench.errors import DataError
 from clbench.files import OWN, sha256, write_bytes
 
-Progress = Callable[[int, int], None]
-"""(files done, files to do)"""
-
 THREADS = 2
 LINE = re.compile(r"([0-9a-f]{64})  (.+)", re.ASCII)
 
@@ -42,9 +39,11 @@ def files_of(root: Path, parts: Iterable[DataPart], paths: Iterable[str]) -> lis
 
 
 def write(
-    root: Path, scenario: str, files: Sequence[str], progress: Progress = lambda done, total: None
+    root: Path, scenario: str, files: Sequence[str], progress: Callable[[int, int], None] = lambda done, total: None
 ) -> dict[str, str]:
     """Write the checksums of `files`, relative to the root, and give them: path -> SHA-256.
+
+    progress: called with the number of files that are done, and of all.
 
     Raises:
         DataError: a file that cannot be read, or a data root that cannot be written.
@@ -63,8 +62,12 @@ def write(
     return sums
 
 
-def damaged(root: Path, scenario: str, progress: Progress = lambda done, total: None) -> dict[str, str]:
+def damaged(
+    root: Path, scenario: str, progress: Callable[[int, int], None] = lambda done, total: None
+) -> dict[str, str]:
     """Path -> what is wrong: every file of the checksums that is not as it was.
+
+    progress: called with the number of files that are done, and of all.
 
     Raises:
         DataError: there are no checksums, or they cannot be read.
@@ -81,7 +84,7 @@ def damaged(root: Path, scenario: str, progress: Progress = lambda done, total: 
     return wrong
 
 
-def _sums(root: Path, files: Sequence[str], progress: Progress) -> list[str | OSError]:
+def _sums(root: Path, files: Sequence[str], progress: Callable[[int, int], None]) -> list[str | OSError]:
     def one(path: str) -> str | OSError:
         try:
             return sha256(root / path)

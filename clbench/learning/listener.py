@@ -1,22 +1,26 @@
 """Hears what happens in a run: what the trainer tells, and to whom."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from clbench.arrays import ScoreArray
+from clbench.arrays import IntArray, ScoreArray
 from clbench.errors import ClbenchError
 from clbench.learning.batch import Values
+from clbench.scenario.samples import Samples
 
 
 class Diverged(ClbenchError):
     """A loss or a score that is not finite.
 
-    step: of the task, from 0; None where it was an evaluation. The trainer and the recorder know where.
+    step: of the task, from 0; None where it was an evaluation. batch: dataset indices of the step's new images, int64.
+    The trainer and the recorder know where.
     """
 
-    def __init__(self, message: str, task: int | None = None, step: int | None = None) -> None:
+    def __init__(
+        self, message: str, task: int | None = None, step: int | None = None, batch: IntArray | None = None
+    ) -> None:
         super().__init__(message)
-        self.task = task
-        self.step = step
+        self.task, self.step, self.batch = task, step, batch
 
 
 @dataclass(frozen=True)
@@ -39,14 +43,30 @@ class Evaluation:
 class Listener:
     """Hears what happens in a run; every method may be left as it is."""
 
+    def said(self, message: str) -> None:
+        """What a person should know, in one sentence: a damaged checkpoint, where a run goes on, what could not be."""
+
     def features(self, done: int, total: int) -> None:
         """So many of the missing blocks of a frozen backbone's maps are computed."""
+
+    def features_ready(self, seconds: float) -> None:
+        """The maps of a frozen backbone are there; checking and computing them took so long."""
 
     def task_started(self, task: int, tasks: int, steps: int) -> None:
         """One of so many tasks begins, with that many steps to come."""
 
-    def stepped(self, task: int, step: int, values: Values, images: int) -> None:
-        """A step is done; `images` counts the new images of its batch. Called at every step: must not block."""
+    def stepped(self, task: int, step: int, values: Values, samples: Samples) -> None:
+        """A step is done; `samples` are the new ones of its batch. Called at every step: must not block."""
 
     def evaluated(self, task: int, evaluation: Evaluation) -> None:
         """A task's evaluation is done."""
+
+
+def voice(listeners: Sequence[Listener]) -> Callable[[str], None]:
+    """Says a message to every one of the listeners."""
+
+    def say(message: str) -> None:
+        for listener in listeners:
+            listener.said(message)
+
+    return say

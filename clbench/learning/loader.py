@@ -49,11 +49,6 @@ class Loader:
         """Bytes of one image as it is stored: uint8 (3, S, S)."""
         return 3 * self._images.size**2
 
-    @property
-    def feature_seconds(self) -> float:
-        """What the maps of a frozen backbone took so far; 0 where pixels are read."""
-        return float(getattr(self._images, "seconds", 0.0))
-
     def inputs(self, indices: IntArray) -> Tensor:
         """What the model takes of these images (B,): uint8 (B, 3, S, S), or float16 (B, D, H, W), on the device."""
         return self.on_device(self._read(indices))

@@ -33,12 +33,14 @@ class Progress:
     """How far a run is: with the strategy's state, all that is needed to go on.
 
     task, step: tasks, and steps of the present task, that are done. train_seconds: spent on the present task.
+    feature_seconds: on the maps of a frozen backbone, in all processes that have worked on the run.
     """
 
     task: int = 0
     step: int = 0
     train_seconds: float = 0.0
     evaluations: list[Evaluation] = field(default_factory=list)
+    feature_seconds: float = 0.0
 
 
 def build_criterion(options: TrainOptions) -> Criterion:
@@ -122,7 +124,7 @@ def learn(
         now = time.perf_counter()
         progress.train_seconds, mark = progress.train_seconds + now - mark, now
         for listener in listeners:
-            listener.stepped(stage.number, step, values, len(samples))
+            listener.stepped(stage.number, step, values, samples)
     strategy.after_task(stage)
     if strategy.device.type == "cuda":
         torch.cuda.synchronize(strategy.device)  # or the seconds below would miss queued work

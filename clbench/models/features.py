@@ -36,9 +36,6 @@ from clbench.errors import DataError, UsageError
 from clbench.files import digest, write_bytes, write_json
 from clbench.models.network import Network
 
-Progress = Callable[[int, int], None]
-"""(blocks done, blocks to do)"""
-
 FOLDER = Path(".cache/features")
 """Where the sets of maps stand, below a results folder."""
 BLOCK = 32
@@ -100,8 +97,11 @@ class FeatureSource:
             self.prepare(indices)
         return torch.index_select(torch.from_numpy(self._maps), 0, torch.tensor(indices))
 
-    def prepare(self, indices: IntArray, progress: Progress = lambda done, total: None) -> None:
-        """See to it that the maps of these images are there; a block that is damaged is computed again."""
+    def prepare(self, indices: IntArray, progress: Callable[[int, int], None] = lambda done, total: None) -> None:
+        """See to it that the maps of these images are there; a block that is damaged is computed again.
+
+        progress: called with the number of blocks that are done, and of all that were missing.
+        """
         started = saved = time.perf_counter()
         wanted = np.unique(indices // BLOCK)
         missing = [int(block) for block in wanted if self._checks[block] != self._check(block)]

@@ -116,4 +116,6 @@ def prepared_maps(scenario: Scenario, source: FeatureSource, listeners: Sequence
             listener.features(done, total)
 
     source.prepare(np.concatenate([scenario.test_indices(), *(task.train for task in scenario)]), progress)
+    for listener in listeners:
+        listener.features_ready(source.seconds)
     return source

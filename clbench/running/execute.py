@@ -1,238 +1,135 @@
-"""From a configuration to a run folder: builds the scenario, the model and the strategy, trains, records."""
+"""One run, from the lock on its folder to its end: begun or taken up again, trained, recorded."""
 
 import shutil
-import sys
-import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from clbench import plugins
-from clbench.files import DEFAULT_OUT
 from clbench.learning.engine import choose_device, deterministic
-from clbench.learning.listener import Diverged, Listener
+from clbench.learning.listener import Listener, voice
 from clbench.learning.loader import WORKERS
-from clbench.learning.trainer import Progress, stream, train
+from clbench.learning.strategy import Strategy
+from clbench.learning.trainer import Progress, train
 from clbench.models.features import FOLDER as FEATURES
-from clbench.running import environment, resume
+from clbench.running import resume
 from clbench.running.attention import attention_maps
-from clbench.running.build import Prepared, build_scenario, build_strategy
-from clbench.running.config import DEFAULT, resolve
-from clbench.running.recording import Recorder, costs, score
-from clbench.running.resume import Checkpointer, Schedule, WhilePreparing
-from clbench.running.stops import Requests, Stopped, passing, reason
-from clbench.scenario.views import ALL
+from clbench.running.build import Prepared, build_strategy
+from clbench.running.recording import Recorder, begin, costs, ending, score
+from clbench.running.resume import Checkpointer, Saver, Schedule, WhilePreparing
+from clbench.running.stops import Requests
 from clbench.store.checkpoint import Checkpoint
-from clbench.store.folder import (
-    CHECKPOINTS,
-    DIVERGED,
-    DONE,
-    FAILED,
-    INTERRUPTED,
-    RUNNING,
-    SUMS,
-    Run,
-    RunWriter,
-)
+from clbench.store.folder import CHECKPOINTS, DONE, Run, RunWriter, finished
 from clbench.store.lock import held
 
 
-def run(
-    scenario: str = "digits-seq",
-    strategy: str = "dlfl",
-    *,
-    seeds: Sequence[int] = (0,),
-    memory: str | None = DEFAULT,
-    head: str = DEFAULT,
-    view: str = ALL,
-    settings: Mapping[str, Any] | None = None,
-    data_root: Path | None = None,
-    out: Path = DEFAULT_OUT,
-    device: str = "auto",
-    rerun: bool = False,
-    listeners: Sequence[Listener] = (),
-    workers: int = WORKERS,
-) -> list[Run]:
-    """Run a strategy on a scenario, once for each seed; a run that is done already is not run again.
+@dataclass(frozen=True)
+class How:
+    """How runs are carried out. Of all this only the kind of device is part of a run's numbers.
 
-    view: how much of the scenario, e.g. `limited:40`. settings: option -> value, as `--set` takes them, e.g.
-    ``{"lr": 1e-3}``.
-    workers: threads that decode images ahead; results do not depend on them.
-
-    Raises:
-        UsageError, PluginError, DataError: nothing has run. Whatever a run raises is recorded in its folder first.
+    device: auto, cpu or cuda. schedule: when checkpoints are written. workers: threads that decode images ahead.
+    rerun: start afresh what is done or interrupted.
     """
-    config = resolve(scenario, strategy, memory=memory, head=head, view=view, settings=settings)
-    chosen, prepared = choose_device(device), Prepared(config, build_scenario(config, data_root))
-    return [
-        execute(prepared, seed, out=out, device=chosen, listeners=listeners, rerun=rerun, workers=workers)
-        for seed in seeds
-    ]
 
-
-def finished(folder: Path) -> Run | None:
-    """The run in a folder, if it is done."""
-    run = Run(folder)
-    return run if (folder / SUMS).exists() and run.state == DONE else None
+    device: str = "auto"
+    schedule: Schedule = Schedule()
+    workers: int = WORKERS
+    rerun: bool = False
 
 
 def execute(
     prepared: Prepared,
     seed: int,
-    *,
     out: Path,
-    device: torch.device,
+    how: How,
+    *,
     listeners: Sequence[Listener] = (),
-    rerun: bool = False,
-    schedule: Schedule | None = None,
     requests: Requests | None = None,
-    workers: int = WORKERS,
 ) -> Run:
     """Run one seed, from its last checkpoint if it has one; nothing where it is done already.
 
     What stops a run is recorded in the run folder before it is raised. Where it may pass (a signal, a full disk, no
     memory, missing data) the checkpoints stay, and the same call goes on.
 
-    rerun: start afresh. schedule: when to write checkpoints. requests: what may ask the run to stop. workers: threads
-    that decode images ahead.
+    out: the results folder. requests: what may ask the run to stop.
 
     Raises:
+        UsageError: there is no such device.
         Busy: another process has this run.
+        StoreError: the folder cannot be written, or its checkpoint is of another run.
         Stopped: `requests` asked for it.
     """
-    folder = prepared.folder(out, seed)
+    attempt = _Attempt(prepared, seed, out, how, listeners, requests or Requests())
+    folder, device, say = attempt.folder, attempt.device, voice(listeners)
     with held(folder):
-        done = None if rerun else finished(folder)
+        done = None if how.rerun else finished(folder)
         if done:
             shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)  # of a process that was killed before it did
             return done
-        found = None if rerun else resume.latest(folder, prepared.identity(seed, device), device)
+        found = None if how.rerun else resume.latest(folder, attempt.identity, device, say)
         if found:
-            print(f"{folder}: going on after step {found.step}", file=sys.stderr, flush=True)
+            say(f"{folder}: going on after step {found.step}")
         deterministic(seed, prepared.config.options["train"].threads)
         writer = RunWriter(folder, found.state["record"]["events"] if found else None)
-        _begin(prepared, seed, device, writer, found)
-        attempt = Attempt(
-            prepared, seed, device, writer, found, schedule or Schedule(), requests or Requests(), workers
-        )
-        return _recorded(attempt, listeners)
+        begin(writer, prepared, seed, device, found.step if found else None)
+        with ending(writer, prepared, say):
+            writer.json("metrics.json", attempt.train(writer, found))
+            writer.close(DONE)
+        shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+        return Run(folder)
 
 
 @dataclass(frozen=True)
-class Attempt:
-    """One process's work on a run: from its start, or from a checkpoint."""
+class _Attempt:
+    """One process's work on a run: what `execute` was given, and what follows from it."""
 
     prepared: Prepared
     seed: int
-    device: torch.device
-    writer: RunWriter
-    found: Checkpoint | None
-    schedule: Schedule
+    out: Path
+    how: How
+    listeners: Sequence[Listener]
     requests: Requests
-    workers: int
 
+    @cached_property
+    def device(self) -> torch.device:
+        return choose_device(self.how.device)
 
-def _begin(prepared: Prepared, seed: int, device: torch.device, writer: RunWriter, found: Checkpoint | None) -> None:
-    """config.json, env.json and what is known before the first step."""
-    writer.json(
-        "config.json", {**prepared.config.resolved(), "seed": seed, "protocol": dict(prepared.scenario.protocol)}
-    )
-    env = environment.record(device)
-    env |= {
-        "manifest": prepared.manifest,
-        "weights": prepared.weights,
-        "freeze": prepared.config.options["model"].freeze,
-        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
-        "resumed_after_step": found.step if found else None,
-    }
-    writer.json("env.json", env)
-    if prepared.scenario.absent:
-        writer.text("absent.txt", "".join(f"{path}\n" for path in prepared.scenario.absent))
-    writer.array("labels", prepared.scenario.labels[prepared.scenario.test_indices()])
-    writer.status(RUNNING)
+    @cached_property
+    def folder(self) -> Path:
+        return self.prepared.folder(self.out, self.seed)
 
+    @cached_property
+    def identity(self) -> Mapping[str, Any]:
+        return self.prepared.identity(self.seed, self.device)
 
-def _recorded(attempt: Attempt, listeners: Sequence[Listener]) -> Run:
-    """Train, and write down how it ended."""
-    writer = attempt.writer
-    try:
-        writer.json("metrics.json", _train(attempt, listeners))
-        writer.close(DONE)
-    except Diverged as error:
-        _close(writer, DIVERGED, str(error), **_place(attempt, error))
-        raise
-    except Stopped as error:
-        _close(writer, INTERRUPTED, str(error))
-        raise
-    except Exception as error:
-        _close(writer, FAILED, reason(error), trace=traceback.format_exc(), keep=passing(error))
-        raise
-    except BaseException as error:
-        _close(writer, INTERRUPTED, type(error).__name__)
-        raise
-    shutil.rmtree(writer.folder / CHECKPOINTS, ignore_errors=True)
-    return Run(writer.folder)
+    def train(self, writer: RunWriter, found: Checkpoint | None) -> dict[str, Any]:
+        """Train from the start, or from a checkpoint, to the end; returns what metrics.json holds."""
+        strategy, progress = self._taken_up(found)
+        recorder = Recorder(writer)
+        saver = Saver(recorder, strategy, progress, self.identity)
+        step = found.step if found else 0
+        checkpointer = Checkpointer(saver.save, self.how.schedule, self.requests, step)
+        scenario, options = self.prepared.scenario, self.prepared.config.options["train"]
+        listeners = [recorder, *self.listeners, checkpointer]
+        train(strategy, scenario, options, seed=self.seed, listeners=listeners, progress=progress)
+        if maps := attention_maps(scenario, strategy):
+            writer.arrays("attention", maps)
+        return score(scenario, progress.evaluations, joint=strategy.joint) | costs(scenario, strategy, progress)
 
-
-def _close(
-    writer: RunWriter, state: str, why: str, *, trace: str | None = None, keep: bool = True, **details: Any
-) -> None:
-    """Write down why a run ended early; the first error is not to be lost where this, too, cannot be written."""
-    try:
-        if finished(writer.folder):
-            return  # the record is whole: only its last flush has failed
-        if not keep or state == DIVERGED:
-            shutil.rmtree(writer.folder / CHECKPOINTS, ignore_errors=True)
-        if trace:
-            writer.text("traceback.txt", trace)
-        writer.close(state, why, **details)
-    except OSError as error:
-        print(f"{writer.folder}: {state}, {why}; this could not be written: {error}", file=sys.stderr, flush=True)
-
-
-def _place(attempt: Attempt, error: Diverged) -> dict[str, Any]:
-    """Where a run diverged: for status.json."""
-    scenario, options = attempt.prepared.scenario, attempt.prepared.config.options["train"]
-    joint = plugins.load("strategy", attempt.prepared.config.strategy).joint
-    batch = None
-    if error.task is not None and error.step is not None:
-        task = (scenario.joined() if joint else scenario)[error.task]
-        samples = next(islice(stream(task, error.task, options, attempt.seed), error.step, None))
-        batch = [scenario.ids[index] for index in samples.indices]
-    return {"at": {"task": error.task, "step": error.step, "lr": options.lr, "batch": batch}}
-
-
-def _train(attempt: Attempt, listeners: Sequence[Listener]) -> dict[str, Any]:
-    """Train to the end, and return what metrics.json holds."""
-    prepared, seed, writer, found = attempt.prepared, attempt.seed, attempt.writer, attempt.found
-    cache = writer.folder.parents[3] / FEATURES  # below `out`
-    before = [*listeners, WhilePreparing(attempt.requests)]
-    scenario = prepared.scenario
-    strategy = build_strategy(prepared, seed, attempt.device, cache=cache, listeners=before, workers=attempt.workers)
-    progress = resume.restore(found, strategy, writer.folder) if found else Progress()
-    recorder = Recorder(writer)
-    checkpointer = Checkpointer(
-        writer,
-        strategy,
-        progress,
-        prepared.identity(seed, attempt.device),
-        flush=recorder.flush,
-        schedule=attempt.schedule,
-        requests=attempt.requests,
-        step=found.step if found else 0,
-    )
-    evaluations = train(
-        strategy,
-        scenario,
-        prepared.config.options["train"],
-        seed=seed,
-        listeners=[recorder, *listeners, checkpointer],
-        progress=progress,
-    )
-    if maps := attention_maps(scenario, strategy):
-        writer.arrays("attention", maps)
-    return score(scenario, evaluations, joint=strategy.joint) | costs(scenario, strategy, evaluations)
+    def _taken_up(self, found: Checkpoint | None) -> tuple[Strategy, Progress]:
+        """The strategy, and how far the run is: at its start, or as the checkpoint has them."""
+        preparing = WhilePreparing(self.requests)
+        strategy = build_strategy(
+            self.prepared,
+            self.seed,
+            self.device,
+            cache=self.out / FEATURES,
+            listeners=[*self.listeners, preparing],
+            workers=self.how.workers,
+        )
+        progress = resume.restore(found, strategy, self.folder) if found else Progress()
+        progress.feature_seconds += preparing.seconds
+        return strategy, progress

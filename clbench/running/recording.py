@@ -1,32 +1,122 @@
-"""A run's numbers: every step's, in bulk, and from the saved logits the metrics."""
+"""A run's record: how it began, every step's numbers, the metrics from the saved logits, and how it ended."""
 
 import math
+import shutil
+import sys
+import traceback
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from clbench import metrics
+from clbench.arrays import IntArray
 from clbench.learning.batch import Values
 from clbench.learning.listener import Diverged, Evaluation, Listener
 from clbench.learning.strategy import Strategy
+from clbench.learning.trainer import Progress
 from clbench.running import environment
+from clbench.running.build import Prepared
+from clbench.running.stops import Stopped, passing, reason
+from clbench.scenario.samples import Samples
 from clbench.scenario.tasks import Scenario
-from clbench.store.folder import RunWriter
+from clbench.store.folder import CHECKPOINTS, DIVERGED, FAILED, INTERRUPTED, RUNNING, RunWriter, finished
 
 FLUSH_EVERY = 50
 """Steps between two readings of the losses: each reading waits for the device."""
+
+
+def begin(writer: RunWriter, prepared: Prepared, seed: int, device: torch.device, resumed_after: int | None) -> None:
+    """config.json, env.json and what is known before the first step. resumed_after: the checkpoint's step."""
+    config, scenario = prepared.config, prepared.scenario
+    writer.json("config.json", {**config.resolved(), "seed": seed, "protocol": dict(scenario.protocol)})
+    env = environment.record(device)
+    env |= {
+        "manifest": prepared.manifest,
+        "weights": prepared.weights,
+        "freeze": config.options["model"].freeze,
+        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "resumed_after_step": resumed_after,
+    }
+    writer.json("env.json", env)
+    if scenario.absent:
+        writer.text("absent.txt", "".join(f"{path}\n" for path in scenario.absent))
+    writer.array("labels", scenario.labels[scenario.test_indices()])
+    writer.status(RUNNING)
+
+
+@contextmanager
+def ending(writer: RunWriter, prepared: Prepared, say: Callable[[str], None]) -> Iterator[None]:
+    """Writes down what ends a run before its time, and lets it pass on. say: is told what could not be written."""
+    try:
+        yield
+    except Diverged as error:
+        _close(writer, say, DIVERGED, str(error), keep=False, at=_place(prepared, error))
+        raise
+    except Stopped as error:
+        _close(writer, say, INTERRUPTED, str(error))
+        raise
+    except Exception as error:
+        _close(writer, say, FAILED, reason(error), trace=traceback.format_exc(), keep=passing(error))
+        raise
+    except BaseException as error:
+        _close(writer, say, INTERRUPTED, type(error).__name__)
+        raise
+
+
+def _close(
+    writer: RunWriter,
+    say: Callable[[str], None],
+    state: str,
+    why: str,
+    *,
+    trace: str | None = None,
+    keep: bool = True,
+    **details: Any,
+) -> None:
+    """The first error is not to be lost where this, too, cannot be written. keep: the checkpoints are of use."""
+    try:
+        if finished(writer.folder):
+            return  # the record is whole: only its last flush has failed
+        if not keep:
+            shutil.rmtree(writer.folder / CHECKPOINTS, ignore_errors=True)
+        if trace:
+            writer.text("traceback.txt", trace)
+        writer.close(state, why, **details)
+    except OSError as error:
+        say(f"{writer.folder}: {state}, {why}; this could not be written: {error}")
+
+
+def _place(prepared: Prepared, error: Diverged) -> dict[str, Any]:
+    """Where a run diverged."""
+    scenario, options = prepared.scenario, prepared.config.options["train"]
+    batch = None if error.batch is None else [scenario.ids[index] for index in error.batch]
+    return {"task": error.task, "step": error.step, "lr": options.lr, "batch": batch}
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """What a step gave. number: of the task, from 0. batch: dataset indices of its new images, int64."""
+
+    task: int
+    number: int
+    values: Values
+    batch: IntArray
 
 
 class InBulk(Listener):
     """Hands on every step's numbers, many steps at once, and what waits after each task."""
 
     def __init__(self) -> None:
-        self._waiting: list[tuple[int, int, Values]] = []
+        self._waiting: list[Step] = []
 
-    def stepped(self, task: int, step: int, values: Values, images: int) -> None:
-        self._waiting.append((task, step, values))
+    def stepped(self, task: int, step: int, values: Values, samples: Samples) -> None:
+        self._waiting.append(Step(task, step, values, samples.indices))
         if len(self._waiting) >= FLUSH_EVERY:
             self.flush()
 
@@ -39,8 +129,8 @@ class InBulk(Listener):
         self.write(waiting)
 
     @abstractmethod
-    def write(self, steps: Sequence[tuple[int, int, Values]]) -> None:
-        """Take (task, step, values) of some steps in order; reading the values waits for the device."""
+    def write(self, steps: Sequence[Step]) -> None:
+        """Take some steps in order; reading their values waits for the device."""
 
 
 class Recorder(InBulk):
@@ -49,33 +139,33 @@ class Recorder(InBulk):
     Seconds stand in metrics.json alone, so that events.jsonl is the same for the same run.
 
     Raises:
-        Diverged: a recorded number is not finite; says at which step.
+        Diverged: a recorded number is not finite; says at which step, and of which batch.
     """
 
     def __init__(self, writer: RunWriter) -> None:
         super().__init__()
-        self._writer = writer
+        self.writer = writer
 
     def evaluated(self, task: int, evaluation: Evaluation) -> None:
         super().evaluated(task, evaluation)
-        self._writer.array(f"task{task}", evaluation.logits)
-        self._writer.events([{"event": "evaluated", "task": task}])
+        self.writer.array(f"task{task}", evaluation.logits)
+        self.writer.events([{"event": "evaluated", "task": task}])
 
-    def write(self, steps: Sequence[tuple[int, int, Values]]) -> None:
-        events: list[dict[str, Any]] = [
-            {"event": "step", "task": task, "step": step} | {name: float(value) for name, value in values.items()}
-            for task, step, values in steps
-        ]
-        for event in events:
-            bad = [name for name, value in event.items() if isinstance(value, float) and not math.isfinite(value)]
+    def write(self, steps: Sequence[Step]) -> None:
+        events: list[dict[str, Any]] = []
+        for step in steps:
+            numbers = {name: float(value) for name, value in step.values.items()}
+            bad = [name for name, number in numbers.items() if not math.isfinite(number)]
             if bad:
                 raise Diverged(
-                    f"Expected finite numbers but {bad[0]} was {event[bad[0]]} at task {event['task']}, step "
-                    f"{event['step']}; try a smaller learning rate (--set lr=…).",
-                    event["task"],
-                    event["step"],
+                    f"Expected finite numbers but {bad[0]} was {numbers[bad[0]]} at task {step.task}, step "
+                    f"{step.number}; try a smaller learning rate (--set lr=…).",
+                    step.task,
+                    step.number,
+                    step.batch,
                 )
-        self._writer.events(events)
+            events.append({"event": "step", "task": step.task, "step": step.number, **numbers})
+        self.writer.events(events)
 
 
 def score(scenario: Scenario, evaluations: Sequence[Evaluation], *, joint: bool) -> dict[str, Any]:
@@ -93,16 +183,17 @@ def score(scenario: Scenario, evaluations: Sequence[Evaluation], *, joint: bool)
     return metrics.evaluate(scores, scenario.groups)
 
 
-def costs(scenario: Scenario, strategy: Strategy, evaluations: Sequence[Evaluation]) -> dict[str, Any]:
+def costs(scenario: Scenario, strategy: Strategy, progress: Progress) -> dict[str, Any]:
     """What a run took, and what it had. Memory bytes: see `Strategy.memory_bytes`.
 
     memory_counts: after each task, for each class the samples in the memory that are stored with it.
     """
+    evaluations = progress.evaluations
     return {
         "positive_angle": [evaluation.positive_angle for evaluation in evaluations],
         "memory_counts": [evaluation.memory_counts for evaluation in evaluations],
         "cost": {
-            "feature_seconds": strategy.loader.feature_seconds,
+            "feature_seconds": progress.feature_seconds,
             "train_seconds": [evaluation.train_seconds for evaluation in evaluations],
             "eval_seconds": [evaluation.eval_seconds for evaluation in evaluations],
             "peak_memory_bytes": environment.peak_memory_bytes(strategy.device),

@@ -21,7 +21,9 @@ from clbench.learning.batch import Values
 from clbench.learning.listener import Evaluation, Listener
 from clbench.learning.strategy import Strategy
 from clbench.learning.trainer import Progress
+from clbench.running.recording import Recorder
 from clbench.running.stops import Requests
+from clbench.scenario.samples import Samples
 from clbench.store import checkpoint
 from clbench.store.checkpoint import Checkpoint, Damaged
 from clbench.store.folder import CHECKPOINTS, RunWriter
@@ -44,49 +46,69 @@ class Schedule:
 class WhilePreparing(Listener):
     """Stops the run on request while the maps of a frozen backbone are computed: they are kept as they come.
 
+    seconds: what they took.
+
     Raises:
         Stopped: nothing had to be written.
     """
 
     def __init__(self, requests: Requests) -> None:
         self._requests = requests
+        self.seconds = 0.0
 
     def features(self, done: int, total: int) -> None:
         if stop := self._requests.stop():
             raise stop
 
+    def features_ready(self, seconds: float) -> None:
+        self.seconds += seconds
+
+
+@dataclass(frozen=True)
+class Saver:
+    """Writes a run's state as a checkpoint, with the record that belongs to it. identity: see `latest`."""
+
+    recorder: Recorder
+    strategy: Strategy
+    progress: Progress
+    identity: Mapping[str, Any]
+
+    def save(self, step: int) -> None:
+        """step: of all tasks together.
+
+        Raises:
+            Diverged: a number is not finite, so a run that has diverged is never checkpointed.
+        """
+        self.recorder.flush()
+        writer = self.recorder.writer
+        state = {
+            "identity": dict(self.identity),
+            "progress": _progress(self.progress),
+            "record": _record(writer, len(self.progress.evaluations)),
+            "random": _random_state(self.strategy.device),
+            "strategy": self.strategy.state(),
+        }
+        checkpoint.write(writer.folder / CHECKPOINTS, step, state)
+
 
 class Checkpointer(Listener):
-    """Writes checkpoints on schedule and on request, and stops the run on request.
+    """Has checkpoints written on schedule and on request, and stops the run on request.
 
-    flush: brings the record in the run folder up to date. It raises where a number is not finite, so a run that has
-    diverged is never checkpointed.
+    save: writes one of a step. step: those of all tasks that are done.
 
     Raises:
         Stopped: after a checkpoint.
     """
 
-    def __init__(
-        self,
-        writer: RunWriter,
-        strategy: Strategy,
-        progress: Progress,
-        identity: Mapping[str, Any],
-        *,
-        flush: Callable[[], None],
-        schedule: Schedule,
-        requests: Requests,
-        step: int = 0,
-    ) -> None:
-        self._writer, self._strategy, self._progress, self._identity = writer, strategy, progress, identity
-        self._flush, self._schedule, self._requests = flush, schedule, requests
+    def __init__(self, save: Callable[[int], None], schedule: Schedule, requests: Requests, step: int = 0) -> None:
+        self._save, self._schedule, self._requests = save, schedule, requests
         self._step = self._written = step
         self._written_at = time.monotonic()
 
     def task_started(self, task: int, tasks: int, steps: int) -> None:
         self._tasks = tasks
 
-    def stepped(self, task: int, step: int, values: Values, images: int) -> None:
+    def stepped(self, task: int, step: int, values: Values, samples: Samples) -> None:
         self._step += 1
         stop = self._requests.stop()
         if stop or self._requests.take_checkpoint() or self._due():
@@ -108,25 +130,19 @@ class Checkpointer(Listener):
         return time.monotonic() - self._written_at >= 60 * self._schedule.minutes
 
     def _write(self) -> None:
-        self._flush()
-        state = {
-            "identity": dict(self._identity),
-            "progress": _progress(self._progress),
-            "record": _record(self._writer, len(self._progress.evaluations)),
-            "random": _random_state(self._strategy.device),
-            "strategy": self._strategy.state(),
-        }
-        checkpoint.write(self._writer.folder / CHECKPOINTS, self._step, state)
+        self._save(self._step)
         self._written, self._written_at = self._step, time.monotonic()
 
 
-def latest(folder: Path, identity: Mapping[str, Any], device: torch.device) -> Checkpoint | None:
-    """The last whole checkpoint of a run folder, if there is one.
+def latest(
+    folder: Path, identity: Mapping[str, Any], device: torch.device, say: Callable[[str], None]
+) -> Checkpoint | None:
+    """The last whole checkpoint of a run folder, if there is one. say: is told of damaged ones.
 
     Raises:
         StoreError: it is one of another configuration, other data, another seed or kind of device.
     """
-    found = checkpoint.latest(folder / CHECKPOINTS, device, partial(_check_record, folder))
+    found = checkpoint.latest(folder / CHECKPOINTS, device, partial(_check_record, folder), say)
     for name, expected in identity.items() if found else ():
         got = found.state["identity"].get(name) if found else None
         if got != expected:
@@ -149,7 +165,8 @@ def restore(found: Checkpoint, strategy: Strategy, folder: Path) -> Progress:
         Evaluation(np.load(_logits(folder, number), allow_pickle=False), **values)
         for number, values in enumerate(progress["evaluations"])
     ]
-    return Progress(progress["task"], progress["step"], progress["train_seconds"], evaluations)
+    done = {name: progress[name] for name in ("task", "step", "train_seconds", "feature_seconds")}
+    return Progress(evaluations=evaluations, **done)
 
 
 def _progress(progress: Progress) -> dict[str, Any]:
@@ -160,6 +177,7 @@ def _progress(progress: Progress) -> dict[str, Any]:
         "task": progress.task,
         "step": progress.step,
         "train_seconds": progress.train_seconds,
+        "feature_seconds": progress.feature_seconds,
         "evaluations": evaluations,
     }
 

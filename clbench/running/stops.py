@@ -20,7 +20,7 @@ OUT_OF_TIME = 75
 class Stopped(ClbenchError):
     """A run that was asked to stop and did so after a checkpoint."""
 
-    def __init__(self, message: str, exit_code: int) -> None:
+    def __init__(self, message: str, exit_code: int = OUT_OF_TIME) -> None:  # a default, or it could not be unpickled
         super().__init__(message)
         self.exit_code = exit_code
 

@@ -12,7 +12,6 @@ kept. Reading one checks every sum. A damaged one is left aside, said aloud, and
 import hashlib
 import json
 import shutil
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -75,24 +74,26 @@ def write(folder: Path, step: int, state: Mapping[str, Any]) -> None:
         shutil.rmtree(old)
 
 
-def latest(folder: Path, device: torch.device, fits: Callable[[Mapping[str, Any]], None]) -> Checkpoint | None:
-    """The last checkpoint that is whole; None where there is none. Says on standard error which ones are damaged.
+def latest(
+    folder: Path, device: torch.device, fits: Callable[[Mapping[str, Any]], None], say: Callable[[str], None]
+) -> Checkpoint | None:
+    """The last checkpoint that is whole; None where there is none.
 
     device: where tensors that were not on the CPU go. fits: raises `Damaged` where the rest of the run folder is not
-    as the checkpoint needs it.
+    as the checkpoint needs it. say: is told which ones are damaged.
     """
     for step, found in _found(folder):
         try:
-            state = read(found, device)
+            state = read(found, device, say)
             fits(state)
             return Checkpoint(step, state)
         except Damaged as error:
-            print(f"{error} Going back to the checkpoint before it, or to the start.", file=sys.stderr, flush=True)
+            say(f"{error} Going back to the checkpoint before it, or to the start.")
     return None
 
 
-def read(folder: Path, device: torch.device) -> dict[str, Any]:
-    """The state in a checkpoint.
+def read(folder: Path, device: torch.device, say: Callable[[str], None]) -> dict[str, Any]:
+    """The state in a checkpoint. say: is told where other versions wrote it.
 
     Raises:
         Damaged: a file that is missing, cut, or changed by a single bit.
@@ -109,7 +110,7 @@ def read(folder: Path, device: torch.device) -> dict[str, Any]:
     except (OSError, ValueError, KeyError, TypeError, RecursionError, SafetensorError) as error:
         raise Damaged(f"Expected a whole checkpoint in {folder} but found: {error}.") from error
     if manifest["versions"] != versions():
-        print(f"note: {folder} was written by {manifest['versions']}; bits may differ", file=sys.stderr, flush=True)
+        say(f"note: {folder} was written by {manifest['versions']}; bits may differ")
     assert isinstance(state, dict)
     return state
 

@@ -46,6 +46,8 @@ AGAIN = "run it again with --rerun, or remove the folder"
 SUMS = "SHA256SUMS"
 CHECKPOINTS = "checkpoint"
 """The folder of checkpoints in a run folder; no checksums here, they have their own."""
+DEPTH = 4
+"""Folders from a results folder down to a run's."""
 PREFIX = 4
 """Digits of a configuration's hash that name a run."""
 
@@ -53,6 +55,11 @@ PREFIX = 4
 def run_folder(out: Path, scenario: str, strategy: str, config_hash: str, seed: int) -> Path:
     """Where a run's folder is."""
     return out / scenario / strategy / config_hash / f"seed{seed}"
+
+
+def store_of(folder: Path) -> Path:
+    """The results folder that a run's folder stands in: the inverse of `run_folder`."""
+    return folder.parents[DEPTH - 1]
 
 
 class RunWriter:
@@ -134,6 +141,11 @@ class Run:
     """A run folder, read; files are opened when asked for."""
 
     folder: Path
+
+    @property
+    def out(self) -> Path:
+        """The results folder that it stands in."""
+        return store_of(self.folder)
 
     @property
     def seed(self) -> int:
@@ -224,6 +236,12 @@ class Run:
         return value
 
 
+def finished(folder: Path) -> Run | None:
+    """The run in a folder, if it is done."""
+    run = Run(folder)
+    return run if (folder / SUMS).exists() and run.state == DONE else None
+
+
 def find_runs(out: Path) -> Iterator[Run]:
     """Every run below a results folder, in a fixed order.
 
@@ -242,12 +260,12 @@ def find_runs(out: Path) -> Iterator[Run]:
 
 def _order(folder: Path) -> tuple[tuple[str, ...], int, str]:
     number = folder.name.removeprefix("seed")
-    return folder.parts[-4:-1], int(number) if number.isdigit() else -1, folder.name
+    return folder.parts[-DEPTH:-1], int(number) if number.isdigit() else -1, folder.name
 
 
 def run_name(run: Run) -> str:
     """`scenario/strategy/hash/seed0`."""
-    return "/".join(run.folder.parts[-4:])
+    return "/".join(run.folder.parts[-DEPTH:])
 
 
 def find_run(out: Path, name: str) -> Run | None:

@@ -1,24 +1,23 @@
 """`clbench run --track`: a run's numbers in a tracker while it runs. A tracker that fails never stops the run."""
 
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from clbench.learning.batch import Values
 from clbench.learning.listener import Listener
 from clbench.running.build import Prepared
-from clbench.running.recording import InBulk
+from clbench.running.recording import InBulk, Step
 from clbench.store.folder import FAILED, Run, run_name
 from clbench.trackers.export import STEP, Tracker, export, log_evaluations, params, require
 
 
 class LiveTracking(InBulk):
-    """Sends every training step's numbers to a tracker."""
+    """Sends every training step's numbers to a tracker. say: is told where that fails."""
 
-    def __init__(self, tracker: Tracker) -> None:
+    def __init__(self, tracker: Tracker, say: Callable[[str], None]) -> None:
         super().__init__()
         self._tracker: Tracker | None = tracker
+        self._say = say
         self._step = 0
 
     def finish(self, run: Run) -> None:
@@ -39,11 +38,11 @@ class LiveTracking(InBulk):
         except Exception as error:
             self._give_up(error)
 
-    def write(self, steps: Sequence[tuple[int, int, Values]]) -> None:
+    def write(self, steps: Sequence[Step]) -> None:
         try:
-            for _, _, values in steps:
+            for step in steps:
                 if self._tracker:
-                    numbers = {f"train/{name}": float(value) for name, value in sorted(values.items())}
+                    numbers = {f"train/{name}": float(value) for name, value in sorted(step.values.items())}
                     self._tracker.log(STEP, self._step, numbers)
                 self._step += 1
         except Exception as error:
@@ -51,15 +50,17 @@ class LiveTracking(InBulk):
 
     def _give_up(self, error: Exception) -> None:
         self._tracker = None
-        print(f"tracking stopped ({type(error).__name__}: {error}); the run goes on", file=sys.stderr)
+        self._say(f"tracking stopped ({type(error).__name__}: {error}); the run goes on")
 
 
 @contextmanager
-def tracked(kind: str | None, prepared: Prepared, seed: int, out: Path) -> Iterator[list[Listener]]:
+def tracked(
+    kind: str | None, prepared: Prepared, seed: int, out: Path, say: Callable[[str], None]
+) -> Iterator[list[Listener]]:
     """The listeners of a run that is to be tracked; none without a tracker. Its files stand beside `out`.
 
     A run that goes on from a checkpoint is sent again from its start once it has ended: trackers do not take back what
-    came after the checkpoint.
+    came after the checkpoint. say: is told where tracking fails.
 
     Raises:
         UsageError: the tracker is not installed.
@@ -68,7 +69,7 @@ def tracked(kind: str | None, prepared: Prepared, seed: int, out: Path) -> Itera
         yield []
         return
     run = Run(prepared.folder(out, seed))
-    live = LiveTracking(require(kind)(out.parent / kind, run_name(run), params(prepared.config.resolved())))
+    live = LiveTracking(require(kind)(out.parent / kind, run_name(run), params(prepared.config.resolved())), say)
     try:
         yield [live]
     finally:

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,14 @@ from safetensors.torch import save
 
 from clbench.learning.batch import Values
 from clbench.learning.listener import Listener
+from clbench.learning.loader import WORKERS
 from clbench.learning.strategy import Strategy
 from clbench.running import execute as runner
 from clbench.running.build import Prepared, build_scenario, build_strategy
 from clbench.running.config import resolve
-from clbench.running.execute import execute
+from clbench.running.execute import How, execute
 from clbench.running.resume import Schedule
+from clbench.scenario.samples import Samples
 from clbench.store import checkpoint
 
 CPU = torch.device("cpu")
@@ -58,7 +61,7 @@ def in_child(work: Callable[[], None]) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def go(prepared: Prepared, out: Path, *listeners: Listener, steps: int = 2) -> None:
+def go(prepared: Prepared, out: Path, *listeners: Listener, steps: int = 2, workers: int = WORKERS) -> None:
     """Run, or go on; leaves a hash of the strategy's last state beside the results."""
     built: list[Strategy] = []
 
@@ -67,7 +70,7 @@ def go(prepared: Prepared, out: Path, *listeners: Listener, steps: int = 2) -> N
         return built[0]
 
     with patch.object(runner, "build_strategy", kept):
-        execute(prepared, 0, out=out, device=CPU, listeners=listeners, schedule=Schedule(steps=steps))
+        execute(prepared, 0, out, How("cpu", Schedule(steps=steps), workers), listeners=[Aloud(), *listeners])
     if built:
         (out / "final").write_text(state_hash(built[0].state()))
 
@@ -97,13 +100,20 @@ def reference(prepared: Prepared, out: Path) -> tuple[dict[str, str], str]:
     return outcome(prepared, out), (out / "final").read_text()
 
 
+class Aloud(Listener):
+    """Says on standard error what is said."""
+
+    def said(self, message: str) -> None:
+        print(message, file=sys.stderr, flush=True)
+
+
 class KilledAt(Listener):
     """SIGKILL after so many steps of this process."""
 
     def __init__(self, steps: int) -> None:
         self._left = steps
 
-    def stepped(self, task: int, step: int, values: Values, images: int) -> None:
+    def stepped(self, task: int, step: int, values: Values, samples: Samples) -> None:
         self._left -= 1
         if self._left < 0:
             os.kill(os.getpid(), signal.SIGKILL)

@@ -187,7 +187,7 @@ def test_twenty_hostile_files_in_every_place(tmp_path: Path) -> None:
             good = place.read_bytes()
             place.write_bytes(data)
             with pytest.raises(ClbenchError) if place.parent == last else nullcontext():
-                checkpoint.read(last, CPU)
+                checkpoint.read(last, CPU, pytest.fail)
             try:
                 summary([Run(done)])
             except StoreError as error:

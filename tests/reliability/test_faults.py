@@ -15,9 +15,9 @@ import torch
 from forked import CPU, KINDS, go, in_child, outcome, prepare, reference, watch_files
 
 from clbench.running.build import Prepared
-from clbench.running.execute import finished
 from clbench.store import checkpoint
 from clbench.store.checkpoint import Damaged
+from clbench.store.folder import finished
 
 FAULTS = ("EIO", "ENOSPC", "short")
 write = os.write
@@ -96,7 +96,7 @@ def _fits(state: object) -> None:
     return None
 
 
-def test_five_hundred_damaged_files_are_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_five_hundred_damaged_files_are_found(tmp_path: Path) -> None:
     rng = random.Random(0)
     state = {"weights": torch.arange(300.0), "generator": {"state": 2**100}, "betas": (0.9, 0.999), "by id": {0: [1]}}
     checkpoint.write(tmp_path, 1, state)
@@ -113,12 +113,13 @@ def test_five_hundred_damaged_files_are_found(tmp_path: Path, capsys: pytest.Cap
             bad[rng.randrange(len(bad))] ^= 1 << rng.randrange(8)
         file.write_bytes(bad)
         with pytest.raises(Damaged, match="Expected a whole checkpoint in"):
-            checkpoint.read(tmp_path / "2", CPU)
-        found = checkpoint.latest(tmp_path, CPU, _fits)
+            checkpoint.read(tmp_path / "2", CPU, pytest.fail)
+        said: list[str] = []
+        found = checkpoint.latest(tmp_path, CPU, _fits, said.append)
         assert found and found.step == 1
-        assert "Going back to the checkpoint before it" in capsys.readouterr().err
+        assert len(said) == 1 and "Going back to the checkpoint before it" in said[0]
         file.write_bytes(good)
-    found = checkpoint.latest(tmp_path, CPU, _fits)
+    found = checkpoint.latest(tmp_path, CPU, _fits, pytest.fail)
     assert found and found.step == 2
 
 

@@ -27,7 +27,7 @@ def test_every_step_after_a_checkpoint_is_the_same(kind: tuple[str, str, str | N
         for samples in batches[:2]:
             going.observe(going.load(samples))
         checkpoint.write(tmp_path, number, {"strategy": going.state(), "random": torch.get_rng_state()})
-        saved = checkpoint.read(tmp_path / str(number), CPU)
+        saved = checkpoint.read(tmp_path / str(number), CPU, pytest.fail)
         fresh = build_strategy(prepared, 0, CPU)
         fresh.load_state(saved["strategy"])
         fresh.enter(stage, fresh=False)

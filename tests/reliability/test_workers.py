@@ -10,14 +10,11 @@ from PIL import Image
 
 from clbench.data.images import FileImages
 from clbench.randomness import generator
-from clbench.running import execute as runner
 from clbench.running.build import Prepared
 
 
 @pytest.mark.parametrize("kind", [KINDS[1], KINDS[7]], ids=lambda kind: "-".join(map(str, kind)))
-def test_worker_counts_give_one_hash(
-    kind: tuple[str, str, str | None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_worker_counts_give_one_hash(kind: tuple[str, str, str | None], tmp_path: Path) -> None:
     prepared = prepare(kind)
     names = [f"{number}.jpg" for number in range(len(prepared.scenario.ids))]
     for number, name in enumerate(names):
@@ -25,13 +22,11 @@ def test_worker_counts_give_one_hash(
         Image.fromarray(noise).save(tmp_path / name)
     images = FileImages(tmp_path, names, prepared.scenario.images.size)
     prepared = Prepared(prepared.config, replace(prepared.scenario, images=images))
-    execute = runner.execute
     outcomes = []
     for workers in (0, 1, 2, 4):
         out = tmp_path / str(workers)
-        monkeypatch.setattr("forked.execute", lambda *a, w=workers, **o: execute(*a, **o, workers=w))
         if workers == 2:
-            assert in_child(lambda out=out: go(prepared, out, KilledAt(7))) < 0  # type: ignore[misc]
-        assert in_child(lambda out=out: go(prepared, out)) == 0  # type: ignore[misc]
+            assert in_child(lambda out=out, n=workers: go(prepared, out, KilledAt(7), workers=n)) < 0  # type: ignore[misc]
+        assert in_child(lambda out=out, n=workers: go(prepared, out, workers=n)) == 0  # type: ignore[misc]
         outcomes.append((outcome(prepared, out), (out / "final").read_text()))
     assert outcomes[1:] == outcomes[:1] * 3

@@ -7,7 +7,7 @@ import pytest
 
 from clbench.errors import StoreError
 from clbench.files import sha256
-from clbench.store.folder import DONE, FAILED, Run, RunWriter, find_runs, run_folder
+from clbench.store.folder import DONE, FAILED, Run, RunWriter, find_runs, finished, run_folder
 
 
 @pytest.fixture
@@ -27,11 +27,22 @@ def write(folder: Path, state: str = DONE) -> RunWriter:
 def test_a_run_is_read_back(folder: Path) -> None:
     write(folder)
     run = Run(folder)
+    assert run_folder(run.out, run.scenario, run.strategy, run.config_hash, run.seed) == folder
     assert (run.scenario, run.strategy, run.config_hash, run.seed) == ("debug", "er", "0123456789ab", 3)
     assert run.state == DONE and run.status["reason"] is None
     assert run.config == {"strategy": "er"}
     assert np.load(folder / "logits" / "task0.npy", allow_pickle=False).shape == (2, 3)
     assert json.loads((folder / "events.jsonl").read_text()) == {"event": "step", "loss": 1.5}
+
+
+def test_a_run_is_finished_once_its_checksums_are_written(folder: Path) -> None:
+    assert finished(folder) is None
+    write(folder, FAILED)
+    assert finished(folder) is None
+    write(folder)
+    assert finished(folder) == Run(folder)
+    (folder / "SHA256SUMS").unlink()
+    assert finished(folder) is None
 
 
 def test_a_run_that_goes_on_keeps_its_events_and_loses_what_is_left_over(folder: Path) -> None:

@@ -2,7 +2,6 @@
 
 import importlib
 import importlib.util
-import itertools
 import json
 import sys
 from collections.abc import Callable, Iterator
@@ -10,48 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from readback import Scalars, check, event_files, expected, needs
 
 from clbench.errors import StoreError, UsageError
-from clbench.running.stops import Requests, Stopped
 from clbench.store.folder import Run, find_runs
-from clbench.trackers import live
-from clbench.trackers.export import STEP, TRACKERS, Tracker, require, training_values
+from clbench.trackers.export import STEP, TRACKERS, require, training_values
 
 CommandLine = Callable[..., tuple[int, str, str]]
-Scalars = dict[str, list[tuple[int, float]]]
 DEBUG = ("run", "--scenario", "debug", "--strategy", "er")
-
-
-def needs(package: str) -> pytest.MarkDecorator:
-    return pytest.mark.skipif(importlib.util.find_spec(package) is None, reason=f"needs {package}, an extra")
-
-
-def event_files(folder: Path) -> Scalars:
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    accumulator = EventAccumulator(str(folder), size_guidance={"tensors": 0})  # all of them
-    accumulator.Reload()
-    return {
-        tag: [(event.step, event.tensor_proto.float_val[0]) for event in accumulator.Tensors(tag)]
-        for tag in accumulator.Tags()["tensors"]
-    }
-
-
-def expected(run: Run) -> Scalars:
-    """From the run folder, without the code under test."""
-    events = [json.loads(line) for line in (run.folder / "events.jsonl").read_text().splitlines()]
-    losses = [event["loss"] for event in events if event["event"] == "step"]
-    metrics = json.loads((run.folder / "metrics.json").read_text())
-    found = {"train/loss": list(enumerate(losses))}
-    found["eval/mAP"] = [(task, values["mAP"]) for task, values in enumerate(metrics["overall"])]
-    found["final/forgetting_mAP"] = [(len(metrics["overall"]) - 1, metrics["final"]["forgetting_mAP"])]
-    return found
-
-
-def check(found: Scalars, run: Run) -> None:
-    for tag, points in expected(run).items():
-        assert [step for step, _ in found[tag]] == [step for step, _ in points]
-        assert [value for _, value in found[tag]] == pytest.approx([value for _, value in points], rel=1e-6)
 
 
 @needs("tensorboard")
@@ -62,33 +27,6 @@ def test_tensorboard_reads_back_what_was_exported(clbench: CommandLine, tmp_path
         assert code == 0 and "2 run(s) in results/tensorboard" in err and len(out.splitlines()) == 2
     for run, name in zip(find_runs(tmp_path / "results/runs"), out.splitlines(), strict=True):
         check(event_files(tmp_path / "results/tensorboard" / name), run)
-
-
-@needs("tensorboard")
-def test_live_tracking_gives_what_an_export_gives(clbench: CommandLine, tmp_path: Path) -> None:
-    code, _, err = clbench(*DEBUG, "--track", "tensorboard", "--set", "epochs=40")  # more steps than are kept back
-    assert code == 0, err
-    clbench("export", "tensorboard", "--out", "again")
-    [run] = find_runs(tmp_path / "results/runs")
-    name = run.folder.relative_to(tmp_path / "results/runs")
-    live = event_files(tmp_path / "results/tensorboard" / name)
-    check(live, run)
-    assert live == event_files(tmp_path / "again" / name)
-    assert not list(run.folder.rglob("*tfevents*"))  # the run folder is the run's own
-
-
-@needs("tensorboard")
-def test_a_tracked_run_that_goes_on_is_sent_whole(
-    clbench: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with monkeypatch.context() as patch:
-        asked = itertools.count()
-        patch.setattr(Requests, "stop", lambda self: Stopped("stopped", 75) if next(asked) == 3 else None)
-        assert clbench(*DEBUG, "--track", "tensorboard")[0] == 75
-    code, _, err = clbench(*DEBUG, "--track", "tensorboard")
-    assert code == 0 and "going on after step" in err
-    [run] = find_runs(tmp_path / "results/runs")
-    check(event_files(tmp_path / "results/tensorboard" / run.folder.relative_to(tmp_path / "results/runs")), run)
 
 
 @needs("mlflow")
@@ -169,28 +107,6 @@ def test_a_tracker_that_is_not_installed_is_a_sentence_with_the_command(
         code, out, err = clbench(*arguments)
         assert code == 2 and sentence in err and not out
     assert [run.seed for run in find_runs(tmp_path / "results/runs")] == [0]
-
-
-class Broken(Tracker):
-    def __init__(self, folder: Path, name: str, params: object) -> None:
-        self.closed = False
-
-    def log(self, axis: str, number: int, values: object) -> None:
-        raise ConnectionError("the server went away")
-
-    def close(self, state: str) -> None:
-        raise ConnectionError("still away")
-
-
-def test_a_tracker_that_fails_does_not_stop_the_run(
-    clbench: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(live, "require", lambda kind: Broken)
-    monkeypatch.setattr("clbench.trackers.export.require", lambda kind: Broken)
-    code, out, err = clbench(*DEBUG, "--track", "wandb")
-    assert code == 0 and err.count("tracking stopped (ConnectionError: the server went away); the run goes on") == 1
-    [run] = find_runs(tmp_path / "results/runs")
-    assert run.state == "done"
 
 
 def test_nothing_heavy_is_imported_before_it_is_asked_for() -> None:

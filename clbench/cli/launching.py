@@ -1,0 +1,155 @@
+"""A list of runs on the terminal: announced, watched, its outcome made an exit code. Imports torch: import it late."""
+
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import typer
+
+from clbench.cli.common import Keeping
+from clbench.cli.progress import RunProgress
+from clbench.errors import ClbenchError
+from clbench.files import DEFAULT_OUT
+from clbench.launch.cells import Cell, LaunchListener, run_all
+from clbench.launch.outcome import Failure, Outcome
+from clbench.launch.spec import Spec
+from clbench.learning.engine import choose_device
+from clbench.learning.listener import Listener
+from clbench.report.formats import summary
+from clbench.running.execute import How
+from clbench.running.resume import Schedule
+from clbench.running.stops import Requests, parse_duration
+from clbench.store.folder import Run
+from clbench.store.lock import Busy
+from clbench.terminal import say
+from clbench.trackers.live import tracked
+
+
+def launch(
+    specs: Sequence[Spec], device: str, keeping: Keeping, *, rerun: bool = False, track: str | None = None
+) -> None:
+    """Run a list, all of it into one results folder; ends with the numbers on standard output.
+
+    rerun: start afresh what is done or interrupted. track: a tracker's name.
+
+    Raises:
+        typer.Exit: the code of what became of the list, where that is not 0.
+        ClbenchError: why nothing of it could begin.
+    """
+    how = How(device, Schedule(keeping.checkpoint_minutes, keeping.checkpoint_steps), keeping.workers, rerun)
+    requests = Requests(None if keeping.max_time is None else parse_duration(keeping.max_time))
+    announcer = Announcer(how, keeping.debug)
+    outcome = run_all(specs, how, listener=announcer, listeners=watching(track), requests=requests)
+    conclude(outcome, specs[0].out)
+    if code := exit_code(outcome):
+        raise typer.Exit(code)
+
+
+def watching(track: str | None) -> Callable[[Cell], AbstractContextManager[Sequence[Listener]]]:
+    """Who watches one run: the terminal, and a tracker if there is one."""
+
+    @contextmanager
+    def listeners(cell: Cell) -> Iterator[Sequence[Listener]]:
+        tracking = tracked(track, cell.prepared, cell.spec.seed, cell.spec.out, say)
+        with RunProgress(str(cell)) as progress, tracking as others:
+            yield [progress, *others]
+
+    return listeners
+
+
+class Announcer(LaunchListener):
+    """Says on standard error what a list of runs is, and what becomes of it. debug: with the tracebacks of errors."""
+
+    def __init__(self, how: How, debug: bool) -> None:
+        self._how, self._debug = how, debug
+
+    def said(self, message: str) -> None:
+        say(message)
+
+    def building(self, scenario: str) -> None:
+        say(f"building {scenario} …")
+
+    def planned(self, cells: Sequence[Cell], failures: Sequence[Failure]) -> None:
+        for scenario in dict.fromkeys(cell.prepared.scenario for cell in cells):
+            _announce([cell for cell in cells if cell.prepared.scenario is scenario], self._how)
+        for failure in failures if cells else ():  # or it is all that there is to conclude
+            self.failed(failure)
+
+    def done(self, cell: Cell, run: Run, seconds: float) -> None:
+        say(f"{cell}: done in {seconds:.0f} s, {run.folder}")
+
+    def done_already(self, cell: Cell, run: Run) -> None:
+        say(f"{cell}: done already in {run.folder}; --rerun runs it again")
+
+    def left(self, cell: Cell, error: Busy) -> None:
+        say(f"{cell}: {error}")
+
+    def failed(self, failure: Failure) -> None:
+        if self._debug:
+            traceback.print_exception(failure.error)
+        say(str(failure))
+
+
+def _announce(cells: Sequence[Cell], how: How) -> None:
+    """What will run on one scenario, on what device, and where results go."""
+    scenario = cells[0].prepared.scenario
+    sizes = f"{len(scenario.train_indices())} training and {len(scenario.test_indices())} test images"
+    say(f"{scenario.name}: {len(scenario)} tasks, {scenario.num_classes} classes, {sizes}")
+    if scenario.images.paths:
+        say(f"  images: {scenario.images.fingerprint}")
+    for note in scenario.notes:
+        say(f"  note: {note}")
+    for prepared in dict.fromkeys(cell.prepared for cell in cells):
+        config, seeds = prepared.config, [str(cell.spec.seed) for cell in cells if cell.prepared is prepared]
+        model, training = config.options["model"], config.options["train"]
+        frozen = "" if model.freeze == "none" else ", frozen"
+        memory = f"memory {config.memory} of {config.options['memory'].size}" if config.memory else "no memory"
+        begins = f"{model.backbone} ({prepared.weights['source']} weights{frozen}), {config.head} head"
+        say(
+            f"  {config.strategy}: {begins}, {memory}, {training.optimizer} {training.lr:g}, batch "
+            f"{training.batch_size}, {training.epochs} epoch(s), seed {','.join(seeds)}"
+        )
+        for warning in ("leak", "note"):
+            if prepared.weights[warning]:
+                say(f"    {warning}: {prepared.weights[warning]}")
+    say(f"{len(cells)} run(s) on {choose_device(how.device)}; results go to {cells[0].spec.out}")
+
+
+def conclude(outcome: Outcome, out: Path) -> None:
+    """The numbers on standard output, what to type next, and what went wrong once more.
+
+    Raises:
+        ClbenchError: why nothing could begin, where that is one thing.
+    """
+    if never := _never_begun(outcome):
+        raise never
+    if outcome.stop:
+        say(f"{outcome.stop}; the run is recorded as interrupted, and the same command goes on")
+    if outcome.runs:
+        print(summary(outcome.runs))
+        say(f"next: clbench report{'' if out == DEFAULT_OUT else f' --runs {out}'}")
+    for failures, what in ((outcome.failures, "failed"), (outcome.busy, "left to other processes")):
+        if failures:
+            say(f"{len(failures)} run(s) {what}:")
+            for failure in failures:
+                say(f"  {failure}")
+
+
+def exit_code(outcome: Outcome) -> int:
+    """Of what stopped the list, else of the first error, else of the first run that is another process's; 0 is good."""
+    if outcome.stop:
+        return outcome.stop.exit_code
+    for failure in (*outcome.failures, *outcome.busy):
+        return failure.error.exit_code if isinstance(failure.error, ClbenchError) else ClbenchError.exit_code
+    return 0
+
+
+def _never_begun(outcome: Outcome) -> Exception | None:
+    """The one reason why not a single run could begin."""
+    if outcome.runs or outcome.busy or outcome.stop:
+        return None
+    if any(failure.folder for failure in outcome.failures):
+        return None
+    reasons = {str(failure.error): failure.error for failure in outcome.failures}
+    return next(iter(reasons.values())) if len(reasons) == 1 else None

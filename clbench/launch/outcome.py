@@ -1,0 +1,35 @@
+"""What became of a list of runs, as data: whoever started it makes words, exit codes or the next attempt of it."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from clbench.launch.spec import Spec
+from clbench.running.stops import Stopped, reason
+from clbench.store.folder import Run
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A run that did not come to its end, and why. folder: the run's; None where not even that could be known."""
+
+    spec: Spec
+    error: Exception
+    folder: Path | None = None
+
+    def __str__(self) -> str:
+        scenario = self.spec.scenario if self.folder is None else Run(self.folder).scenario
+        return f"{scenario}/{self.spec.strategy} seed {self.spec.seed}: {reason(self.error)}"
+
+
+@dataclass
+class Outcome:
+    """What became of a list of runs.
+
+    runs: done, now or before. busy: still another process's when they were looked at once more. stop: what made the
+    list end early; the specs that are in none of the lists were not come to.
+    """
+
+    runs: list[Run] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    busy: list[Failure] = field(default_factory=list)
+    stop: Stopped | None = None

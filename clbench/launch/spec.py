@@ -1,0 +1,106 @@
+"""One run as plain values: what a launcher ships to another process, which builds it there. Needs no torch.
+
+A scenario itself is never shipped: the digits alone pickle to 74 MB, and images that are read from files not at all.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Self
+
+from clbench.errors import StoreError, UsageError, unknown
+from clbench.files import DEFAULT_OUT
+from clbench.running.config import DEFAULT, Config, resolve
+from clbench.scenario.views import ALL
+from clbench.store.folder import Run
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One run, before anything of it is built.
+
+    memory: a name, `DEFAULT`, or None for no memory. head: a name, or `DEFAULT`. view: see `clbench.scenario.views`.
+    settings: option -> value, text or typed, as `--set` takes them. data_root: folder of the dataset's own files. out:
+    the results folder.
+    config_hash: what the configuration and its data must come to, of a run that is to go on; None for a new one.
+    """
+
+    scenario: str
+    strategy: str
+    memory: str | None = DEFAULT
+    head: str = DEFAULT
+    view: str = ALL
+    settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    seed: int = 0
+    data_root: Path | None = None
+    out: Path = DEFAULT_OUT
+    config_hash: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.scenario}/{self.strategy} seed {self.seed}"
+
+    def config(self) -> Config:
+        """The configuration, every option resolved. Raises UsageError and PluginError."""
+        return resolve(
+            self.scenario,
+            self.strategy,
+            memory=self.memory,
+            head=self.head,
+            view=self.view,
+            settings=self.settings,
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """Text, numbers and None alone."""
+        plain = {f.name: getattr(self, f.name) for f in fields(self)}
+        root = None if self.data_root is None else str(self.data_root)
+        return plain | {"settings": dict(self.settings), "data_root": root, "out": str(self.out)}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """The inverse of `as_json`; what is left out is as in a new Spec.
+
+        Raises:
+            UsageError: a key that there is not, or no scenario or strategy.
+        """
+        known = [f.name for f in fields(cls)]
+        for key in value:
+            if key not in known:
+                raise UsageError(unknown("key of a run's specification:", key, known))
+        if missing := {"scenario", "strategy"} - set(value):
+            raise UsageError(f"Expected a run's specification to name its {sorted(missing)[0]} but got {dict(value)}.")
+        paths = {name: Path(value[name]) for name in ("data_root", "out") if value.get(name) is not None}
+        return cls(**{**value, **paths})
+
+    @classmethod
+    def of_run(cls, run: Run, data_root: Path | None = None) -> Self:
+        """What gives the run in a folder again, from its config.json, in the same results folder.
+
+        Raises:
+            StoreError: config.json is not the configuration of a run.
+        """
+        try:
+            saved = run.config
+            settings = {f"{section}.{key}": value for section, key, value in _options(saved)}
+            return cls(
+                saved["scenario"],
+                saved["strategy"],
+                saved["memory"],
+                saved["head"],
+                saved["view"],
+                settings,
+                run.seed,
+                data_root,
+                run.out,
+                run.config_hash,
+            )
+        except (KeyError, AttributeError, TypeError) as error:
+            raise StoreError(
+                f"Expected {run.folder / 'config.json'} to be the configuration of a run but {error!r} is wrong in it; "
+                "start afresh with `clbench run --rerun`."
+            ) from error
+
+
+def _options(saved: Mapping[str, Any]) -> list[tuple[str, str, Any]]:
+    """(section, option, value) of a saved configuration."""
+    return [(section, key, value) for section, options in saved["options"].items() for key, value in options.items()]

@@ -1,0 +1,113 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from clbench.errors import UsageError
+from clbench.learning.listener import Listener
+from clbench.models.features import FOLDER
+from clbench.running.build import Prepared, build_scenario
+from clbench.running.config import resolve
+from clbench.running.execute import How, execute
+from clbench.running.resume import Schedule
+from clbench.running.stops import Requests, Stopped
+from clbench.store.lock import Busy, held
+
+CPU = How("cpu")
+StopAfter = Callable[[int], Requests]
+
+
+@pytest.fixture
+def prepared() -> Prepared:
+    return prepare()
+
+
+def prepare(**settings: Any) -> Prepared:
+    config = resolve("debug", "er", settings=settings)
+    return Prepared(config, build_scenario(config))
+
+
+class Ear(Listener):
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+        self.tasks: list[int] = []
+
+    def said(self, message: str) -> None:
+        self.messages.append(message)
+
+    def task_started(self, task: int, tasks: int, steps: int) -> None:
+        self.tasks.append(task)
+
+
+def test_a_run_that_is_done_is_left_as_it_is(prepared: Prepared, tmp_path: Path) -> None:
+    first, second, third = Ear(), Ear(), Ear()
+    run = execute(prepared, 0, tmp_path, CPU, listeners=[first])
+    left_over = run.folder / "checkpoint"
+    left_over.mkdir()
+    assert execute(prepared, 0, tmp_path, CPU, listeners=[second]) == run and not left_over.exists()
+    execute(prepared, 0, tmp_path, How("cpu", rerun=True), listeners=[third])
+    assert (first.tasks, second.tasks, third.tasks) == ([0, 1, 2], [], [0, 1, 2])
+
+
+def test_a_run_that_was_stopped_goes_on_and_says_so(prepared: Prepared, tmp_path: Path, stop_after: StopAfter) -> None:
+    whole = execute(prepared, 0, tmp_path / "whole", CPU)
+    ear = Ear()
+    with pytest.raises(Stopped):
+        execute(prepared, 0, tmp_path, CPU, requests=stop_after(3))
+    folder = prepared.folder(tmp_path, 0)
+    run = execute(prepared, 0, tmp_path, CPU, listeners=[ear])
+    assert ear.messages == [f"{folder}: going on after step 3"] and ear.tasks == [1, 2]  # a task takes two steps
+    assert run.env["resumed_after_step"] == 3 and whole.env["resumed_after_step"] is None
+    for name in ("events.jsonl", "logits/task2.npy"):
+        assert (run.folder / name).read_bytes() == (whole.folder / name).read_bytes()
+    assert not (run.folder / "checkpoint").exists()
+
+
+def test_a_run_afresh_forgets_the_checkpoint(prepared: Prepared, tmp_path: Path, stop_after: StopAfter) -> None:
+    with pytest.raises(Stopped):
+        execute(prepared, 0, tmp_path, CPU, requests=stop_after(3))
+    ear = Ear()
+    run = execute(prepared, 0, tmp_path, How("cpu", rerun=True), listeners=[ear])
+    assert not ear.messages and ear.tasks == [0, 1, 2] and run.env["resumed_after_step"] is None
+
+
+def test_a_device_that_cannot_be_had_leaves_nothing(prepared: Prepared, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="Expected --device to be auto, cpu or cuda"):
+        execute(prepared, 0, tmp_path, How("tpu"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_run_of_another_process_is_busy(prepared: Prepared, tmp_path: Path) -> None:
+    with held(prepared.folder(tmp_path, 0)), pytest.raises(Busy):
+        execute(prepared, 0, tmp_path, CPU)
+    assert not prepared.folder(tmp_path, 0).exists()
+
+
+def test_maps_of_a_frozen_backbone_stand_below_the_results(tmp_path: Path) -> None:
+    execute(prepare(freeze="backbone"), 0, tmp_path, CPU)
+    assert list((tmp_path / FOLDER).glob("*/maps.f16"))
+
+
+def test_how_a_run_is_carried_out_does_not_change_it(prepared: Prepared, tmp_path: Path) -> None:
+    plain = execute(prepared, 0, tmp_path / "plain", CPU)
+    other = execute(prepared, 0, tmp_path / "other", How("cpu", Schedule(0.0, 1), workers=0))
+    for name in ("events.jsonl", "config.json", "logits/task0.npy", "logits/task2.npy"):
+        assert (plain.folder / name).read_bytes() == (other.folder / name).read_bytes()
+
+
+def test_what_fails_is_in_the_folder_before_it_is_raised(
+    prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("out of paper")
+
+    monkeypatch.setattr("clbench.running.execute.train", broken)
+    with pytest.raises(RuntimeError, match="out of paper"):
+        execute(prepared, 0, tmp_path, CPU)
+    folder = prepared.folder(tmp_path, 0)
+    assert '"failed"' in (folder / "status.json").read_text() and not (folder / "metrics.json").exists()
+    with held(folder):  # the lock was given back
+        pass
+    assert torch.get_num_threads() == prepared.config.options["train"].threads
