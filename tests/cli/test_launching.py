@@ -123,7 +123,7 @@ def test_a_store_is_resumed_but_for_a_run_whose_data_have_changed(
 
 
 def stopped_after_a_step(specs: list[Spec], how: How, **others: object) -> Outcome:
-    from clbench.launch.cells import run_all
+    from clbench.launch.cells import LaunchListener, run_all
     from clbench.running.stops import Requests
 
     class Soon(Requests):
@@ -133,7 +133,7 @@ def stopped_after_a_step(specs: list[Spec], how: How, **others: object) -> Outco
             self.asked += 1
             return Stopped("stopped", 75) if self.asked == 3 else None
 
-    return run_all(specs, how, requests=Soon())
+    return run_all(specs, how, listener=LaunchListener(), requests=Soon())
 
 
 def test_a_tracker_is_asked_for_by_name(tmp_path: Path) -> None:
