@@ -31,6 +31,9 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 """Folder -> the folders below it that it may import, besides the hall. Nothing else may be imported, not even late."""
 
+MIRRORED = ("cli", "launch", "running", "store", "trackers")
+"""Folders of which every module has its tests at the same place below tests/."""
+
 LOBBY = {"__init__", "__main__"}
 """Files of clbench/ that look up into the house: its public names, its command line."""
 
@@ -105,3 +108,10 @@ def test_no_module_imports_itself_by_a_detour() -> None:
 def test_a_climb_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(MAY_IMPORT, "models", set())
     assert any(line.startswith("clbench/models/features.py imports clbench.data") for line in climbs())
+
+
+@pytest.mark.parametrize("folder", MIRRORED)
+def test_every_module_has_its_mirror(folder: str) -> None:
+    modules = {path.stem for path in (ROOT / "clbench" / folder).glob("*.py")} - {"__init__"}
+    tests = {path.stem.removeprefix("test_") for path in (ROOT / "tests" / folder).glob("test_*.py")}
+    assert not modules - tests

@@ -151,5 +151,5 @@ def _never_begun(outcome: Outcome) -> Exception | None:
         return None
     if any(failure.folder for failure in outcome.failures):
         return None
-    reasons = {str(failure.error): failure.error for failure in outcome.failures}
-    return next(iter(reasons.values())) if len(reasons) == 1 else None
+    reasons = {str(failure.error) for failure in outcome.failures}
+    return outcome.failures[0].error if len(reasons) == 1 else None

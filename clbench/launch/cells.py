@@ -75,7 +75,7 @@ def run_all(
     specs: Sequence[Spec],
     how: How,
     *,
-    listener: LaunchListener | None = None,
+    listener: LaunchListener,
     listeners: Callable[[Cell], AbstractContextManager[Sequence[Listener]]] = no_others,
     requests: Requests | None = None,
 ) -> Outcome:
@@ -84,13 +84,13 @@ def run_all(
     Each distinct scenario is built once, before the first run. One that cannot be built, and a run that fails, do not
     keep the others from running.
 
-    listener: hears of the list, and all that its runs tell. listeners: those of one run alone, entered while it goes
-    on. requests: what may ask the list to stop; with them signals are heard as well, which takes the main thread.
+    listener: hears of the list, and all that its runs tell; nobody else says that a checkpoint is damaged. listeners:
+    those of one run alone, entered while it goes on. requests: what may ask the list to stop; with them signals are
+    heard as well, which takes the main thread.
 
     Raises:
         UsageError, PluginError: a mistake in the list or in `how`; nothing was built.
     """
-    listener = listener or LaunchListener()
     choose_device(how.device)  # or the data would be read in vain
     cells, failures = _built(specs, [spec.config() for spec in specs], listener)
     listener.planned(cells, failures)

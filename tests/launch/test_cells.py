@@ -25,6 +25,7 @@ from clbench.store.lock import Busy, held
 from strategies.er import ExperienceReplay
 
 CPU = How("cpu")
+MUTE = LaunchListener()
 
 
 class Diary(LaunchListener):
@@ -94,9 +95,9 @@ def test_a_list_with_a_run_that_fails_one_that_is_done_and_one_of_another_proces
     tmp_path: Path, broken: list[Any], capfd: pytest.CaptureFixture[str]
 ) -> None:
     done, failing, busy, last = (spec(name, tmp_path) for name in ("finetune", "er", "lwf", "ewc"))
-    [first] = run_all([done], CPU).runs
+    [first] = run_all([done], CPU, listener=MUTE).runs
     written = (first.folder / "status.json").stat().st_mtime_ns
-    [folder] = [run.folder for run in run_all([busy], CPU).runs]
+    [folder] = [run.folder for run in run_all([busy], CPU, listener=MUTE).runs]
     diary = Diary()
     with held(folder):
         outcome = run_all([done, failing, busy, last], CPU, listener=diary)
@@ -129,7 +130,7 @@ def test_a_list_with_a_run_that_fails_one_that_is_done_and_one_of_another_proces
 def test_what_another_process_has_done_meanwhile_is_a_run_like_any_other(tmp_path: Path) -> None:
     """The lock is given back while the rest of the list goes on."""
     first, second = spec("finetune", tmp_path), spec("er", tmp_path)
-    [folder] = [run.folder for run in run_all([first], CPU).runs]
+    [folder] = [run.folder for run in run_all([first], CPU, listener=MUTE).runs]
     sums = (folder / "SHA256SUMS").read_bytes()
     (folder / "SHA256SUMS").unlink()
     lock = held(folder)
@@ -142,7 +143,7 @@ def test_what_another_process_has_done_meanwhile_is_a_run_like_any_other(tmp_pat
             (folder / "SHA256SUMS").write_bytes(sums)
             lock.__exit__(None, None, None)
 
-    outcome = run_all([first, second], CPU, listeners=others)
+    outcome = run_all([first, second], CPU, listener=MUTE, listeners=others)
     assert [run.strategy for run in outcome.runs] == ["er", "finetune"] and not outcome.busy
 
 
@@ -150,7 +151,9 @@ def test_a_scenario_is_built_once_for_all_runs_on_it(tmp_path: Path, built: list
     specs = [spec(name, tmp_path, seed=seed, settings={"lr": lr}) for name in ("er", "finetune") for seed in (0, 1)
              for lr in (0.1, "0.1")]  # fmt: skip
     outcome = run_all(
-        [*specs, spec("er", tmp_path, view="first:2"), Spec("debug-incremental", "er", out=tmp_path)], CPU
+        [*specs, spec("er", tmp_path, view="first:2"), Spec("debug-incremental", "er", out=tmp_path)],
+        CPU,
+        listener=MUTE,
     )
     assert built == [("debug", "all"), ("debug", "first:2"), ("debug-incremental", "all")]
     assert len(outcome.runs) == 10 and not outcome.failures
@@ -159,7 +162,7 @@ def test_a_scenario_is_built_once_for_all_runs_on_it(tmp_path: Path, built: list
 
 def test_other_options_or_another_data_root_are_another_scenario(tmp_path: Path, built: list[tuple[str, str]]) -> None:
     (tmp_path / "data").mkdir()
-    run_all([spec("er", tmp_path), spec("er", tmp_path, data_root=tmp_path / "data")], CPU)
+    run_all([spec("er", tmp_path), spec("er", tmp_path, data_root=tmp_path / "data")], CPU, listener=MUTE)
     assert len(built) == 2
 
 
@@ -191,17 +194,17 @@ def test_a_mistake_in_the_list_is_raised_before_anything_is_built(
     wrong: Spec, tmp_path: Path, built: list[Any]
 ) -> None:
     with pytest.raises(UsageError):
-        run_all([spec("er", tmp_path), replace(wrong, out=tmp_path)], CPU)
+        run_all([spec("er", tmp_path), replace(wrong, out=tmp_path)], CPU, listener=MUTE)
     with pytest.raises(UsageError, match="Expected --device"):
-        run_all([spec("er", tmp_path)], How("tpu"))
+        run_all([spec("er", tmp_path)], How("tpu"), listener=MUTE)
     assert not built and not list(tmp_path.iterdir())
 
 
 def test_a_run_that_is_to_go_on_must_come_to_the_same_configuration(tmp_path: Path) -> None:
-    [run] = run_all([spec("er", tmp_path)], CPU).runs
+    [run] = run_all([spec("er", tmp_path)], CPU, listener=MUTE).runs
     same = Spec.of_run(run)
     other = replace(same, settings={**same.settings, "train.lr": 0.5})
-    outcome = run_all([other, same], CPU)
+    outcome = run_all([other, same], CPU, listener=MUTE)
     assert [each.folder for each in outcome.runs] == [run.folder]
     [failure] = outcome.failures
     assert isinstance(failure.error, StoreError) and f"Expected {run.folder} to go on with configuration" in str(
@@ -211,7 +214,7 @@ def test_a_run_that_is_to_go_on_must_come_to_the_same_configuration(tmp_path: Pa
 
 
 def test_a_failed_run_gives_its_model_back(tmp_path: Path, broken: list[Any]) -> None:
-    outcome = run_all([spec("er", tmp_path), spec("er", tmp_path, seed=1)], CPU)
+    outcome = run_all([spec("er", tmp_path), spec("er", tmp_path, seed=1)], CPU, listener=MUTE)
     gc.collect()
     assert len(outcome.failures) == len(broken) == 2
     assert [model() for model in broken] == [None, None]
@@ -237,7 +240,7 @@ def test_a_stop_ends_the_list_and_the_same_list_goes_on(tmp_path: Path) -> None:
     def others(cell: Cell) -> Iterator[Sequence[Listener]]:
         yield [stop]
 
-    outcome = run_all(specs, CPU, listeners=others, requests=Requests())
+    outcome = run_all(specs, CPU, listener=MUTE, listeners=others, requests=Requests())
     assert signal.getsignal(signal.SIGTERM) is before
     assert [run.strategy for run in outcome.runs] == ["finetune"] and not outcome.failures
     assert outcome.stop is not None and outcome.stop.exit_code == 143
@@ -248,7 +251,7 @@ def test_a_stop_ends_the_list_and_the_same_list_goes_on(tmp_path: Path) -> None:
 
 
 def test_a_list_whose_time_is_up_does_not_begin(tmp_path: Path) -> None:
-    outcome = run_all([spec("er", tmp_path)], CPU, requests=Requests(0.0))
+    outcome = run_all([spec("er", tmp_path)], CPU, listener=MUTE, requests=Requests(0.0))
     assert outcome.stop is not None and outcome.stop.exit_code == 75 and not list(tmp_path.iterdir())
 
 
@@ -271,5 +274,5 @@ def test_the_list_and_those_of_one_run_hear_what_it_tells(tmp_path: Path) -> Non
 
 
 def test_no_runs_are_an_empty_outcome() -> None:
-    outcome = run_all([], CPU)
+    outcome = run_all([], CPU, listener=MUTE)
     assert not outcome.runs and not outcome.failures and not outcome.busy and outcome.stop is None

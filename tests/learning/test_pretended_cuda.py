@@ -21,8 +21,9 @@ from clbench.learning.trainer import Progress, train
 from clbench.memory import COLUMNS
 from clbench.running.build import Prepared, build_scenario, build_strategy
 from clbench.running.config import resolve
-from clbench.running.execute import execute
+from clbench.running.execute import How, execute
 from clbench.running.stops import Requests, Stopped
+from clbench.scenario.samples import Samples
 from clbench.scenario.views import first
 from clbench.testing.states import copied, same
 
@@ -50,7 +51,7 @@ class Broken(Exception):
 class Breaks(Listener):
     """Stops a run within each task, and between tasks."""
 
-    def stepped(self, task: int, step: int, values: Values, images: int) -> None:
+    def stepped(self, task: int, step: int, values: Values, samples: Samples) -> None:
         assert all(isinstance(value, torch.Tensor) and value.is_cuda for value in values.values())
         if step == 0:
             raise Broken
@@ -166,7 +167,7 @@ class StopsOnce(Requests, Listener):
         self._wanted = True
         self._now = False
 
-    def stepped(self, task: int, step: int, values: Values, images: int) -> None:
+    def stepped(self, task: int, step: int, values: Values, samples: Samples) -> None:
         self._now = self._wanted and task == 1
 
     def stop(self) -> Stopped | None:
@@ -180,13 +181,13 @@ class StopsOnce(Requests, Listener):
 def test_a_run_on_disk_stopped_and_resumed_has_the_files_of_the_cpu(tmp_path: Path, freeze: str) -> None:
     prepared = prepare("debug-incremental", "lwf", "reservoir", "dlfl", freeze=freeze)
     stops = StopsOnce()
-    expected = execute(prepared, 0, out=tmp_path / "cpu", device=CPU)
+    expected = execute(prepared, 0, tmp_path / "cpu", How("cpu"))
     with PretendedCuda() as cuda:
         with pytest.raises(Stopped):
-            execute(prepared, 0, out=tmp_path / "cuda", device=CUDA, requests=stops, listeners=[stops])
-        got = execute(prepared, 0, out=tmp_path / "cuda", device=CUDA)
+            execute(prepared, 0, tmp_path / "cuda", How("cuda"), requests=stops, listeners=[stops])
+        got = execute(prepared, 0, tmp_path / "cuda", How("cuda"))
     assert not [wait for wait in cuda.waits if MUST_NOT_WAIT.intersection(wait.within)]
-    assert got.env["device"] == "cuda:0" and got.env["resumed_after_step"] == 3
+    assert got.env["device"] == "cuda" and got.env["resumed_after_step"] == 3
     for name in ("events.jsonl", *(f"logits/task{task}.npy" for task in range(3)), "attention.npz"):
         assert (got.folder / name).read_bytes() == (expected.folder / name).read_bytes(), name
 
@@ -283,7 +284,7 @@ def test_a_batch_that_is_not_pinned_and_a_listener_that_reads_are_found(
     monkeypatch: pytest.MonkeyPatch, one_task: Prepared
 ) -> None:
     class Reads(Listener):
-        def stepped(self, task: int, step: int, values: Values, images: int) -> None:
+        def stepped(self, task: int, step: int, values: Values, samples: Samples) -> None:
             float(values["loss"])
 
     with PretendedCuda() as cuda:

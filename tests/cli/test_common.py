@@ -1,0 +1,48 @@
+from collections.abc import Callable
+
+import pytest
+
+from clbench.cli.common import parse_seeds, parse_settings
+from clbench.errors import UsageError
+
+CommandLine = Callable[..., tuple[int, str, str]]
+
+
+def test_seeds() -> None:
+    assert parse_seeds("3") == [3] and parse_seeds("0..2") == [0, 1, 2] and parse_seeds("4,0,4") == [4, 0]
+    assert parse_seeds("1..2,7") == [1, 2, 7]
+
+
+@pytest.mark.parametrize("text", ["", "a", "-1", "2..1", "1,", "1..", "0.5"])
+def test_what_are_no_seeds(text: str) -> None:
+    with pytest.raises(UsageError, match="Expected --seed like 0, 0..4 or 0,2,5 but got"):
+        parse_seeds(text)
+
+
+def test_settings() -> None:
+    assert parse_settings(None) == {}
+    assert parse_settings(["lr=1e-3", " memory.size = 4", "splits=a=b"]) == {
+        "lr": "1e-3",
+        "memory.size": "4",
+        "splits": "a=b",
+    }
+    for wrong in ("lr", "=3"):
+        with pytest.raises(UsageError, match="Expected --set KEY=VALUE but got"):
+            parse_settings([wrong])
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("run", "--strategy", "dlf"), ("report",), ("show", "nothing"), ("data", "info", "coco"), ("resume", "x")],
+)
+def test_debug_is_of_one_command_line_alone(clbench: CommandLine, command: tuple[str, ...]) -> None:
+    plain, debug, again = clbench(*command), clbench(*command, "--debug"), clbench(*command)
+    assert plain == again and plain[0] == debug[0] > 1
+    assert len(plain[2].splitlines()) == 1 and plain[2].startswith("clbench: ")
+    assert debug[2].startswith("Traceback") and plain[2].removeprefix("clbench: ").strip() in debug[2]
+
+
+def test_version(clbench: CommandLine) -> None:
+    import clbench as package
+
+    assert clbench("--version")[:2] == (0, f"{package.__version__}\n")

@@ -1,0 +1,64 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from clbench import plugins
+
+CommandLine = Callable[..., tuple[int, str, str]]
+
+
+def test_every_plugin_is_listed_with_its_first_sentence(clbench: CommandLine) -> None:
+    code, out, _ = clbench("list")
+    listed = json.loads(clbench("list", "--json")[1])
+    assert code == 0 and [line for line in out.splitlines() if line.isupper()] == [
+        "SCENARIOS",
+        "STRATEGIES",
+        "MEMORIES",
+    ]
+    for kind, plural in (("scenario", "scenarios"), ("strategy", "strategies"), ("memory", "memories")):
+        known = plugins.available(kind)  # type: ignore[arg-type]
+        assert [entry["name"] for entry in listed[plural]] == list(known)
+        for entry in listed[plural]:
+            assert entry["summary"] == known[entry["name"]].summary() and f"\n  {entry['name']}  " in f"\n{out}"
+    assert "debug" not in out and max(map(len, out.splitlines())) <= 80
+
+
+def test_one_kind_alone(clbench: CommandLine) -> None:
+    assert list(json.loads(clbench("list", "memories", "--json")[1])) == ["memories"]
+    code, _, err = clbench("list", "memory")
+    assert code == 2 and "Unknown kind 'memory'; did you mean 'memories'?" in err
+
+
+def test_a_strategys_card(clbench: CommandLine) -> None:
+    code, out, _ = clbench("show", "dlfl")
+    card = json.loads(clbench("show", "dlfl", "--json")[1])
+    assert code == 0 and out.startswith("dlfl (strategy, strategies.dlfl)")
+    assert (card["kind"], card["head"], card["memory"]) == ("strategy", "dlfl", "prs")
+    assert "Head dlfl, memory prs by default." in out
+
+
+def test_a_scenarios_card_without_and_with_its_data(clbench: CommandLine, tmp_path: Path) -> None:
+    plain = json.loads(clbench("show", "debug", "--json")[1])
+    assert plain["kind"] == "scenario" and len(plain["tasks"]) == 3 and "data" not in plain
+    code, out, _ = clbench("show", "debug", "--data-root", str(tmp_path))
+    assert code == 0 and "7 training and 3 test images" in out and "Protocol" in out
+
+
+def test_a_memorys_card_has_its_options(clbench: CommandLine) -> None:
+    code, out, _ = clbench("show", "prs")
+    assert code == 0 and "Options (--set KEY=VALUE)" in out and "rho=" in out and "on coco-seq" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("show", "er", "--set", "lr=1"), "Expected --set with a scenario but er is a strategy; leave it out."),
+        (("show", "debug", "--set", "no=1"), "Unknown option 'no'"),
+        (("show", "digit-seq"), "Unknown plugin 'digit-seq'; did you mean 'digits-seq'?"),
+    ],
+)
+def test_what_cannot_be_shown(clbench: CommandLine, arguments: tuple[str, ...], sentence: str) -> None:
+    code, out, err = clbench(*arguments)
+    assert code == 2 and sentence in err and not out

@@ -1,0 +1,67 @@
+import io
+import time
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from clbench.cli import progress
+from clbench.cli.progress import LOSS_EVERY, PLAIN_EVERY, RunProgress
+from clbench.learning.listener import Evaluation
+from clbench.scenario.samples import Samples
+
+SAMPLES = Samples(np.arange(4), np.zeros((4, 2), np.uint8), np.ones((4, 2), np.bool_))
+EVALUATION = Evaluation(np.zeros((1, 2), np.float32), None, 12.34, 5.67)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Its last number is the time."""
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[-1])
+    return now
+
+
+def test_plain_lines_come_now_and_then(clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:
+    with RunProgress("debug/er seed 0") as shown:
+        shown.task_started(1, 3, 100)
+        for step in range(LOSS_EVERY + 10):
+            clock.append(clock[-1] + 1.0)
+            shown.stepped(1, step, {"loss": 0.25 if step == LOSS_EVERY - 1 else 9.0}, SAMPLES)
+        shown.evaluated(1, EVALUATION)
+    out, err = capsys.readouterr()
+    assert (
+        not out
+        and PLAIN_EVERY == 30.0
+        and err.splitlines()
+        == [
+            "debug/er seed 0: task 2/3: step 30/100, 4 img/s, loss nan, 70 s left",
+            "debug/er seed 0: task 2/3: step 60/100, 4 img/s, loss 0.250, 40 s left",
+            "debug/er seed 0: task 2/3: trained 12.3 s, evaluated 5.7 s",
+        ]
+    )
+
+
+def test_maps_are_shown_at_their_first_and_last_block(clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:
+    with RunProgress("x") as shown:
+        for done in range(1, 5):
+            clock.append(clock[-1] + (31.0 if done == 3 else 1.0))
+            shown.features(done, 4)
+    assert capsys.readouterr().err.splitlines() == [f"x: features, block {done}/4" for done in (1, 3, 4)]
+
+
+def test_a_terminal_has_one_line_that_goes_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = io.StringIO()
+    monkeypatch.setattr(
+        progress, "Console", lambda stderr: Console(file=screen, force_terminal=True, width=100, color_system=None)
+    )
+    with RunProgress("debug/er seed 0") as shown:
+        shown.features(1, 2)
+        shown.task_started(0, 3, 10)
+        shown.stepped(0, 0, {"loss": 1.0}, SAMPLES)
+        shown.evaluated(0, EVALUATION)
+        assert shown._bar is not None
+        shown._bar.refresh()
+    assert "debug/er seed 0: task 1/3" in screen.getvalue() and "1/10" in screen.getvalue()
+    assert "evaluated" not in screen.getvalue()
+    assert shown._bar.live.is_started is False

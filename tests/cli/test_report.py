@@ -1,0 +1,51 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+CommandLine = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def clbench(clbench: CommandLine) -> CommandLine:
+    """With one strategy on two seeds."""
+    assert clbench("run", "--scenario", "debug", "--strategy", "er", "--seed", "0..1")[0] == 0
+    return clbench
+
+
+def test_a_format_for_each_reader(clbench: CommandLine) -> None:
+    texts = {name: clbench("report", "--format", name)[1] for name in ("table", "markdown", "latex", "csv", "json")}
+    assert clbench("report")[1] == texts["table"] and clbench("report", "--json")[1] == texts["json"]
+    assert json.loads(texts["json"])["schema"] == 1
+    assert texts["csv"].startswith("scenario,strategy,") and r"\toprule" in texts["latex"]
+    assert "| er " in texts["markdown"] and "| er " not in texts["table"]
+    assert clbench("report", "--format", "html")[1].startswith("<!doctype html>")
+    assert len(set(texts.values())) == len(texts)
+
+
+def test_columns_and_the_matrix(clbench: CommandLine) -> None:
+    heading = clbench("report", "--columns", "mAP, positive_angle")[1].splitlines()[1]
+    assert heading.split() == ["strategy", "n", "mAP", "angle", "°"]
+    assert clbench("report", "--matrix")[1] != clbench("report")[1]
+
+
+def test_a_folder_has_every_format_and_the_figures(clbench: CommandLine, tmp_path: Path) -> None:
+    code, out, err = clbench("report", "--out", "page")
+    files = [path for path in (tmp_path / "page").rglob("*") if path.is_file()]
+    assert (code, out) == (0, "") and f"{len(files)} files in page; open page/" in err
+    assert {".html", ".md", ".tex", ".csv", ".json", ".svg", ".png"} <= {path.suffix for path in files}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "sentence"),
+    [
+        (("--scenario", "other"), 5, "Expected runs of other below results/runs but found none"),
+        (("--runs", "nowhere"), 5, "Expected a results folder at nowhere but there is none"),
+        (("--published", "--json"), 2, "Expected --published with --format table or markdown alone"),
+        (("--out", "page", "--json"), 2, "Expected --out alone, as it writes every format"),
+    ],
+)
+def test_what_cannot_be_reported(clbench: CommandLine, arguments: tuple[str, ...], code: int, sentence: str) -> None:
+    got, out, err = clbench("report", *arguments)
+    assert got == code and sentence in err and not out
