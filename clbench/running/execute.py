@@ -110,8 +110,10 @@ class _Attempt:
         strategy, progress = self._taken_up(found)
         recorder = Recorder(writer)
         saver = Saver(recorder, strategy, progress, self.identity)
-        step = found.step if found else 0
-        checkpointer = Checkpointer(saver.save, self.how.schedule, self.requests, step)
+        if not strategy.resumable:
+            name = self.prepared.config.strategy
+            voice(self.listeners)(f"{name} cannot be resumed: no checkpoints; a run that is stopped begins again")
+        checkpointer = Checkpointer(saver.save, self.how.schedule, self.requests, found.step if found else 0)
         scenario, options = self.prepared.scenario, self.prepared.config.options["train"]
         listeners = [recorder, *self.listeners, checkpointer]
         train(strategy, scenario, options, seed=self.seed, listeners=listeners, progress=progress)

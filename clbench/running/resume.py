@@ -74,12 +74,14 @@ class Saver:
     identity: Mapping[str, Any]
 
     def save(self, step: int) -> None:
-        """step: of all tasks together.
+        """step: of all tasks together. Of a strategy that cannot be resumed only the record is brought up to date.
 
         Raises:
             Diverged: a number is not finite, so a run that has diverged is never checkpointed.
         """
         self.recorder.flush()
+        if not self.strategy.resumable:
+            return
         writer = self.recorder.writer
         state = {
             "identity": dict(self.identity),

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import torch
 
+from clbench import plugins
 from clbench.errors import UsageError
 from clbench.learning.listener import Listener
 from clbench.models.features import FOLDER
@@ -63,6 +64,21 @@ def test_a_run_that_was_stopped_goes_on_and_says_so(prepared: Prepared, tmp_path
     for name in ("events.jsonl", "logits/task2.npy"):
         assert (run.folder / name).read_bytes() == (whole.folder / name).read_bytes()
     assert not (run.folder / "checkpoint").exists()
+
+
+def test_a_run_that_cannot_be_resumed_says_so_and_begins_again(
+    tmp_path: Path, stop_after: StopAfter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared = prepare()
+    monkeypatch.setattr(plugins.load("strategy", "er"), "resumable", False)
+    ear = Ear()
+    with pytest.raises(Stopped):
+        execute(prepared, 0, tmp_path, CPU, requests=stop_after(3), listeners=[ear])
+    assert ear.messages == ["er cannot be resumed: no checkpoints; a run that is stopped begins again"]
+    assert not (prepared.folder(tmp_path, 0) / "checkpoint").exists()
+    again = Ear()
+    run = execute(prepared, 0, tmp_path, CPU, listeners=[again])
+    assert again.tasks == [0, 1, 2] and run.env["resumed_after_step"] is None
 
 
 def test_a_run_afresh_forgets_the_checkpoint(prepared: Prepared, tmp_path: Path, stop_after: StopAfter) -> None:
