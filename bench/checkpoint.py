@@ -30,7 +30,7 @@ WRITES = 4
 
 def measure(backbone: str, steps: int, minutes: float, folder: Path) -> None:
     """Prints one backbone's figures."""
-    settings = {"backbone": backbone, "size": 2000, "batch_size": 10, "replay_batch": 10}
+    settings = {"backbone": backbone, "size": 2000, "batch_size": 10}
     prepared = Prepared(resolve("debug", "er", memory="reservoir", settings=settings), scenario(steps))
     strategy = build_strategy(prepared, 0, torch.device("cpu"))
     recorder, progress = Recorder(RunWriter(folder / backbone)), Progress()

@@ -134,7 +134,7 @@ def training(root: Path, names: Sequence[str], folder: Path, repeats: int, steps
     labels = (np.random.default_rng(0).random((rows, 20)) < 0.1).astype(np.uint8)
     everything = np.arange(rows)
     task = Task("0", tuple(range(20)), everything, labels, np.ones_like(labels, np.bool_), np.array([0]))
-    settings = {"backbone": "resnet18", "size": 200, "batch_size": 10, "replay_batch": 10}
+    settings = {"backbone": "resnet18", "size": 200, "batch_size": 10}
     config = resolve("debug", "er", memory="reservoir", settings=settings)
     seconds: dict[str, list[float]] = {name: [] for name in sources}
     for repeat in range(repeats):

@@ -121,7 +121,7 @@ class Turns:
 
 def compare(backbone: str, steps: int, repeats: int, folder: Path) -> None:
     """Prints engine against bare loop."""
-    settings = {"backbone": backbone, "size": MEMORY, "batch_size": BATCH, "replay_batch": BATCH, "lr": 1e-3}
+    settings = {"backbone": backbone, "size": MEMORY, "batch_size": BATCH, "lr": 1e-3}
     prepared = Prepared(resolve("debug", "er", memory="reservoir", settings=settings), scenario(steps))
     ratios, ours, theirs = [], [], []
     for repeat in range(repeats):

@@ -113,7 +113,7 @@ class Strategy:
 
     def observe(self, batch: Batch) -> Values:
         """Learn from one batch of the stream: recall, losses, step, remember. Returns scalars, among them `loss`."""
-        losses = self.losses(batch, self.recall())
+        losses = self.losses(batch, self.recall(len(batch)))
         self.step(reduce(torch.add, losses.values()))
         self.remember(batch)
         return {name: loss.detach() for name, loss in losses.items()}
@@ -202,14 +202,14 @@ class Strategy:
             nn.utils.clip_grad_value_(self.parameters(), self.train_options.grad_clip)
         self.optimizer.step()
 
-    def recall(self, n: int | None = None) -> Replay | None:
-        """Up to n samples drawn from the memory without replacement; None where there are none, or no memory.
+    def recall(self, new: int) -> Replay | None:
+        """Samples drawn from the memory without replacement; None where there are none, or no memory.
 
-        n: by default the memory's `replay_batch`.
+        new: how many new images there are; so many are drawn, unless the option `replay_batch` says another number.
         """
         if self.memory is None or not len(self.memory):
             return None
-        slots = self.memory.sample(n or self.memory.options.replay_batch, self._replay)
+        slots = self.memory.sample(self.memory.options.replay_batch or new, self._replay)
         stored = self.memory.stored(slots)
         batch = self.load(self.stage.replay(stored) if self.stage.replay else stored)
         return Replay(batch.inputs, batch.labels, batch.known, batch.samples, slots, self.memory.kept(slots))

@@ -55,7 +55,9 @@ class MemoryOptions:
         "capacity: N images, or N/class for each class introduced so far; PRS (Kim et al.): 2,000 on COCOseq and "
         "NUS-WIDEseq",
     )
-    replay_batch: int = option(10, "images drawn from the memory at each step; PRS draws 10", at_least=1)
+    replay_batch: int = option(
+        0, "images drawn from the memory at each step; 0: as many as are new, as in PRS (10 and 10)", at_least=0
+    )
 
 
 class Cues(ABC):

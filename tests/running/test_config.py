@@ -24,7 +24,7 @@ def test_layers_of_defaults() -> None:
 
 def test_changed_options_are_named() -> None:
     assert resolve("debug", "er").changed == {}
-    config = resolve("debug", "er", memory="prs", head="dlfl", settings={"train.lr": "0.5", "replay_batch": 10})
+    config = resolve("debug", "er", memory="prs", head="dlfl", settings={"train.lr": "0.5", "replay_batch": 0})
     assert config.changed == {"memory": "prs", "head": "dlfl", "lr": 0.5}
     assert resolve("debug", "ewc", memory="reservoir").changed == {"memory": "reservoir"}
     assert resolve("debug", "er", settings={"weights": "some/folder/a.safetensors"}).changed == {

@@ -76,6 +76,14 @@ def test_er_steps_on_new_and_replayed_samples_under_one_mean(monkeypatch: pytest
     assert sorted(shown[1][3:].tolist()) == sorted(first.samples.indices.tolist())
 
 
+@pytest.mark.parametrize(("replay_batch", "drawn"), [(0, 3), (2, 2)])
+def test_as_many_are_replayed_as_are_new_unless_a_number_is_given(replay_batch: int, drawn: int) -> None:
+    strategy, prepared = make("er", replay_batch=replay_batch)
+    learn(strategy, prepared, 0)
+    replay = strategy.recall(3)
+    assert replay is not None and len(replay) == len(set(replay.slots.tolist())) == drawn
+
+
 def test_replayed_labels_are_those_that_were_stored() -> None:
     strategy, prepared = make("er")
     enter(strategy, prepared, 0)

@@ -31,7 +31,7 @@ class StoredLogits(Strategy):
         return (there * (logits - stored) ** 2).sum() / there.sum().clamp(min=1)
 
     def observe(self, batch: Batch) -> Values:
-        replay = self.recall()
+        replay = self.recall(len(batch))
         both = batch.join(replay)
         logits = self.model(both.inputs)
         losses = {"loss": self.criterion(logits, both.labels, both.known)}
