@@ -1,7 +1,11 @@
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
 import pytest
 
 from clbench.errors import UsageError
-from clbench.options import NoOptions
+from clbench.learning.options import TrainOptions
+from clbench.options import NoOptions, option
 from clbench.running.config import resolve
 
 WEIGHTS = {"source": "none", "sha256": None}
@@ -91,3 +95,37 @@ def test_the_hash_holds_what_changes_numbers_and_nothing_else() -> None:
 def test_a_path_is_no_part_of_the_identity() -> None:
     one, other = (hashed(weights=f"{folder}/w.safetensors") for folder in ("here", "there"))
     assert one == other
+
+
+PINNED = {
+    ("finetune", None, "linear", "all"): "5aad63a5bed7",
+    ("er", "reservoir", "linear", "all"): "45bdae4c7bff",
+    ("er", "prs", "dlfl", "all"): "b9713a098ac8",
+    ("er", "prs", "dlfl", "limited:40"): "9da2d1dafc61",
+}
+"""Strategy, memory, head and view -> the hash on the debug scenario. One that changes makes finished runs foreign."""
+
+
+def pinned(strategy: str, memory: str | None, head: str, view: str, **later: Any) -> str:
+    config = resolve("debug", strategy, memory=memory, head=head, view=view)
+    config = replace(config, options={**config.options, **later})
+    return config.hash(scenario_name="debug", data="d", weights=WEIGHTS)
+
+
+def test_hashes_are_pinned() -> None:
+    assert {key: pinned(*key) for key in PINNED} == PINNED
+
+
+@dataclass(frozen=True)
+class TrainOptionsLater(TrainOptions):
+    """As if a release had added one."""
+
+    smoothing: float = option(0.0, "a new option, of which 0 is how it was before", neutral=0.0)
+
+
+def test_a_new_option_at_its_neutral_value_keeps_every_hash() -> None:
+    plain = resolve("debug", "er").options["train"]
+    values = {f.name: getattr(plain, f.name) for f in fields(plain)}
+    key = ("er", "reservoir", "linear", "all")
+    assert pinned(*key, train=TrainOptionsLater(**values)) == PINNED[key]
+    assert pinned(*key, train=TrainOptionsLater(**values, smoothing=0.1)) != PINNED[key]
