@@ -57,11 +57,6 @@ def run_folder(out: Path, scenario: str, strategy: str, config_hash: str, seed: 
     return out / scenario / strategy / config_hash / f"seed{seed}"
 
 
-def store_of(folder: Path) -> Path:
-    """The results folder that a run's folder stands in: the inverse of `run_folder`."""
-    return folder.parents[DEPTH - 1]
-
-
 class RunWriter:
     """Writes one run folder from its start to its end.
 
@@ -144,8 +139,8 @@ class Run:
 
     @property
     def out(self) -> Path:
-        """The results folder that it stands in."""
-        return store_of(self.folder)
+        """The results folder that it stands in; see `run_folder`."""
+        return self.folder.parents[DEPTH - 1]
 
     @property
     def seed(self) -> int:

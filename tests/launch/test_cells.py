@@ -1,4 +1,5 @@
 import gc
+import itertools
 import signal
 import weakref
 from collections.abc import Iterator, Sequence
@@ -148,13 +149,10 @@ def test_what_another_process_has_done_meanwhile_is_a_run_like_any_other(tmp_pat
 
 
 def test_a_scenario_is_built_once_for_all_runs_on_it(tmp_path: Path, built: list[tuple[str, str]]) -> None:
-    specs = [spec(name, tmp_path, seed=seed, settings={"lr": lr}) for name in ("er", "finetune") for seed in (0, 1)
-             for lr in (0.1, "0.1")]  # fmt: skip
-    outcome = run_all(
-        [*specs, spec("er", tmp_path, view="first:2"), Spec("debug-incremental", "er", out=tmp_path)],
-        CPU,
-        listener=MUTE,
-    )
+    ways = itertools.product(("er", "finetune"), (0, 1), (0.1, "0.1"))
+    specs = [spec(name, tmp_path, seed=seed, settings={"lr": lr}) for name, seed, lr in ways]
+    specs += [spec("er", tmp_path, view="first:2"), Spec("debug-incremental", "er", out=tmp_path)]
+    outcome = run_all(specs, CPU, listener=MUTE)
     assert built == [("debug", "all"), ("debug", "first:2"), ("debug-incremental", "all")]
     assert len(outcome.runs) == 10 and not outcome.failures
     assert len({run.folder for run in outcome.runs}) == 4 + 2  # text or number, a learning rate is the same
