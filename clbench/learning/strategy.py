@@ -12,7 +12,7 @@
 A strategy never logs, prints, evaluates or touches a file: `losses` returns what is to become small.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import reduce
@@ -22,8 +22,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from clbench.arrays import ScoreArray
 from clbench.learning.batch import Batch, Replay, Values
+from clbench.learning.cues import ModelCues
 from clbench.learning.loader import Loader
 from clbench.learning.optim import replace_parameter
 from clbench.learning.options import TrainOptions
@@ -305,34 +305,16 @@ class Strategy:
 
     def _cues(self) -> Cues | None:
         """What the memory may ask of the model; None for one that needs nothing."""
-        return ModelCues(self) if self.memory is not None and self.memory.needs else None
-
-
-class ModelCues(Cues):
-    """A strategy's answers to what its memory asks. Raises TypeError for a cue that the memory's `needs` leaves out."""
-
-    def __init__(self, strategy: Strategy) -> None:
-        self._strategy = strategy
+        if self.memory is None or not self.memory.needs:
+            return None
+        return ModelCues(self.memory, features=self._features, gradients=self._gradients)
 
     @torch.no_grad()
-    def features(self, samples: Samples) -> ScoreArray:
-        self._check("features")
-        strategy = self._strategy
-        with strategy.evaluating():
-            parts = [strategy.model.map_of(batch.inputs).mean((2, 3)) for batch in strategy.over(samples)]
-        return _on_host(parts)
+    def _features(self, samples: Samples) -> Iterator[Tensor]:
+        with self.evaluating():
+            for batch in self.over(samples):
+                yield self.model.map_of(batch.inputs).mean((2, 3))
 
-    def gradients(self, samples: Samples) -> ScoreArray:
-        self._check("gradients")
-        found = self._strategy.gradients(samples, self._strategy.loss)
-        return _on_host([torch.cat([g.flatten() for g in each])[None] for each in found])
-
-    def _check(self, cue: str) -> None:
-        memory = type(self._strategy.memory)
-        if cue not in memory.needs:  # type: ignore[union-attr]
-            raise TypeError(f"{memory.__name__} asks for {cue}, so its `needs` must name them")
-
-
-def _on_host(parts: Sequence[Tensor]) -> ScoreArray:
-    rows: ScoreArray = torch.cat(list(parts)).float().cpu().numpy()
-    return rows
+    def _gradients(self, samples: Samples) -> Iterator[Tensor]:
+        for gradients in self.gradients(samples, self.loss):
+            yield torch.cat([gradient.flatten() for gradient in gradients])[None]

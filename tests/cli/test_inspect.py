@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from clbench import plugins
+from clbench.cli.inspect import PLURALS
 
 CommandLine = Callable[..., tuple[int, str, str]]
 
@@ -16,9 +17,10 @@ def test_every_plugin_is_listed_with_its_first_sentence(clbench: CommandLine) ->
         "SCENARIOS",
         "STRATEGIES",
         "MEMORIES",
+        "HEADS",
     ]
-    for kind, plural in (("scenario", "scenarios"), ("strategy", "strategies"), ("memory", "memories")):
-        known = plugins.available(kind)  # type: ignore[arg-type]
+    for kind, plural in PLURALS.items():
+        known = plugins.available(kind)
         assert [entry["name"] for entry in listed[plural]] == list(known)
         for entry in listed[plural]:
             assert entry["summary"] == known[entry["name"]].summary() and f"\n  {entry['name']}  " in f"\n{out}"
@@ -33,7 +35,9 @@ def test_one_kind_alone(clbench: CommandLine) -> None:
 
 def test_a_strategys_card(clbench: CommandLine) -> None:
     code, out, _ = clbench("show", "dlfl")
-    card = json.loads(clbench("show", "dlfl", "--json")[1])
+    card, head = json.loads(clbench("show", "dlfl", "--json")[1])  # two plugins have the name
+    assert (head["kind"], head["module"]) == ("head", "clbench.models.heads.dlfl")
+    assert "dlfl (head, clbench.models.heads.dlfl)" in out and "width=0:" in out
     assert code == 0 and out.startswith("dlfl (strategy, strategies.dlfl)")
     assert (card["kind"], card["head"], card["memory"]) == ("strategy", "dlfl", "prs")
     assert "Head dlfl, memory prs by default." in out

@@ -49,17 +49,15 @@ def test_a_value_that_is_no_spec(value: dict[str, str], sentence: str) -> None:
 
 def test_a_configuration_has_the_head_and_the_settings() -> None:
     config = FULL.config()
-    assert config.options["model"].head == "dlfl" and config.options["train"].lr == 0.5
-    assert (config.memory, config.options["memory"].size, config.view) == ("prs", 7, "first:2")
-    assert Spec("debug", "dlfl").config().options["model"].head == "dlfl"  # the strategy's own
-    chosen = Spec("debug", "er", head="linear", settings={"head": "dlfl"}).config()
-    assert chosen.options["model"].head == "linear"  # a head that is named, over the settings
+    assert config.head == "dlfl" and config.options["train"].lr == 0.5
+    assert (config.memory, config.options["memory"].size, config.view) == ("prs", "7", "first:2")
+    assert Spec("debug", "dlfl").config().head == "dlfl"  # the strategy's own
 
 
 @pytest.mark.parametrize(
     "given",
     [
-        Spec("debug", "er", "prs", settings={"lr": "0.25", "head": "dlfl", "size": 4}),
+        Spec("debug", "er", "prs", "dlfl", settings={"lr": "0.25", "size": 4}),
         Spec("debug", "finetune", view="first:2+limited:3", seed=5),
         Spec("debug-incremental", "lwf", None),
     ],
@@ -70,6 +68,7 @@ def test_a_spec_comes_back_from_a_run_folder(given: Spec, tmp_path: Path) -> Non
         given.strategy,
         seeds=[given.seed],
         memory=given.memory,
+        head=given.head,
         view=given.view,
         settings=given.settings,
         out=tmp_path,

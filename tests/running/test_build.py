@@ -54,7 +54,7 @@ def test_the_seed_decides_the_model_and_the_draws() -> None:
 def test_without_a_memory_there_is_none() -> None:
     assert build_strategy(prepare(strategy="finetune"), 0, CPU).memory is None
     memory = build_strategy(prepare(size=4), 0, CPU).memory
-    assert memory is not None and len(memory) == 0 and memory.options.size == 4
+    assert memory is not None and len(memory) == 0 and memory.size == 4
 
 
 class Maps(Listener):
