@@ -101,6 +101,11 @@ class Strategy:
         """Why this strategy cannot be run so, in one sentence; None where it can."""
         return None
 
+    @property
+    def passes(self) -> int:
+        """Of joint training: passes over the stream of all tasks for each of its epochs."""
+        return 1
+
     # What a subclass says
 
     def losses(self, batch: Batch, replay: Replay | None) -> dict[str, Tensor]:

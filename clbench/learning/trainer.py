@@ -6,7 +6,7 @@ Sample order is a permutation from a generator of (seed, task, epoch); nothing h
 import math
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 
@@ -82,7 +82,9 @@ def train(
     """
     test = scenario.test_indices()
     progress = progress or Progress()
-    tasks = scenario.joined() if strategy.joint else scenario
+    tasks = scenario
+    if strategy.joint:
+        tasks, options = scenario.joined(), joint_options(scenario, options, strategy.passes)
     for stage in islice(stages_of(tasks, options), progress.task, None):
         for listener in listeners:
             listener.task_started(stage.number, len(tasks), stage.steps)
@@ -100,6 +102,13 @@ def train(
         for listener in listeners:
             listener.evaluated(stage.number, evaluation)
     return progress.evaluations
+
+
+def joint_options(scenario: Scenario, options: TrainOptions, passes: int) -> TrainOptions:
+    """How all tasks are learned at once: as many epochs as make at least `passes` times the steps of the stream."""
+    stream_steps = options.epochs * sum(steps_per_epoch(len(task.train), options) for task in scenario)
+    steps = steps_per_epoch(len(scenario.train_indices()), options)
+    return replace(options, epochs=math.ceil(passes * stream_steps / steps))
 
 
 def stages_of(scenario: Scenario, options: TrainOptions) -> Iterator[Stage]:

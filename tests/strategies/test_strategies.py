@@ -228,9 +228,9 @@ def test_joint_sees_every_task_at_once() -> None:
         def task_started(self, task: int, tasks: int, steps: int) -> None:
             self.steps.append((task, tasks, steps))
 
-    strategy, prepared = make("joint", epochs=2)
+    strategy, prepared = make("joint", passes=2)
     listener = Tasks()
     options = prepared.config.options["train"]
     evaluations = train(strategy, prepared.scenario, options, seed=0, listeners=[listener])
-    assert listener.steps == [(0, 1, 2 * 7)] and len(evaluations) == 1  # 21 images in batches of 3, twice
+    assert listener.steps == [(0, 1, 2 * 7)] and len(evaluations) == 1  # 3 tasks of 2 steps, twice: 12; 7 an epoch
     assert evaluations[0].logits.shape == (9, 6)
