@@ -9,7 +9,7 @@ The same declaration gives the default, the check, ``clbench show`` and ``--set 
 
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, ClassVar, TypeVar, get_type_hints
 
 from clbench.errors import UsageError, unknown
 
@@ -19,6 +19,14 @@ NEVER = object()
 """What an option is never equal to: it is always part of a run's identity."""
 
 _TRUE, _FALSE = {"true", "yes", "on", "1"}, {"false", "no", "off", "0"}
+
+
+class Text(str):
+    """The type of an option that is text of a certain form. `Text(value)` raises ValueError for any other."""
+
+    __slots__ = ()
+    expected: ClassVar[str] = "text"
+    """What is said to be expected where the text is of another form."""
 
 
 def option(
@@ -114,11 +122,12 @@ def _coerce(name: str, value: Any, kind: type) -> Any:
             return kind(value)
         if kind is str and isinstance(value, str):
             return value
-        if issubclass(kind, str) and kind is not str and isinstance(value, str | int):
-            return kind(value)  # checks its text; says what it expected
+        if issubclass(kind, Text) and isinstance(value, str | int):
+            return kind(str(value))
         raise ValueError(value)
     except (TypeError, ValueError) as error:
-        raise UsageError(f"Expected option {name} to be of type {kind.__name__} but got {value!r}.") from error
+        expected = kind.expected if issubclass(kind, Text) else f"of type {kind.__name__}"
+        raise UsageError(f"Expected option {name} to be {expected} but got {value!r}.") from error
 
 
 def _to_bool(value: Any) -> bool:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from clbench.arrays import BoolArray, IntArray, LabelArray, ScoreArray
-from clbench.options import option
+from clbench.options import Text, option
 from clbench.scenario.samples import Samples
 
 if TYPE_CHECKING:
@@ -29,15 +29,16 @@ COLUMNS = -1
 """Stands in the shape of a payload for the columns of the head, which may grow."""
 
 
-class Size(str):
+class Size(Text):
     """A memory's size: `N` images, or `N/class`, N for each class introduced so far. N is at least 1."""
 
     __slots__ = ()
+    expected = "N images or N/class, with N at least 1,"
 
     def __new__(cls, text: str | int) -> "Size":
         match = re.fullmatch(r"(\d{1,9})(/class)?", str(text), re.ASCII)
         if not match or int(match[1]) < 1:
-            raise ValueError(f"expected a size of N images or N/class, N at least 1, but got {text!r}")
+            raise ValueError(f"expected a size of {cls.expected} but got {text!r}")
         return super().__new__(cls, f"{int(match[1])}{match[2] or ''}")
 
     def images(self, classes: int) -> int:

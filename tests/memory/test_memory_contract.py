@@ -11,7 +11,9 @@ from streams import samples
 
 from clbench import Memory, plugins
 from clbench.arrays import LabelArray
+from clbench.errors import UsageError
 from clbench.memory import NOT_STORED, Size, StreamMemory
+from clbench.options import build
 from clbench.randomness import generator
 
 MEMORIES = pytest.mark.parametrize("name", sorted(plugins.available("memory")))
@@ -126,3 +128,18 @@ def test_a_policy_that_leaves_a_gap_is_found_out() -> None:
     memory = Gap(StreamMemory.Options(size=Size(5)), CLASSES, generator(0))
     with pytest.raises(ValueError, match="expected a slot from 0 to 0 but got 3"):
         memory.update(samples(np.array([0]), np.zeros((1, CLASSES), np.uint8)))
+
+
+def test_a_size_is_a_number_of_images_or_so_many_for_each_class() -> None:
+    assert [Size("20").images(classes) for classes in (0, 3)] == [20, 20]
+    assert [Size("20/class").images(classes) for classes in (0, 3)] == [0, 60]
+    assert (Size(7), Size("007"), Size("03/class")) == ("7", "7", "3/class")
+    for text in ("0", "0/class", "-1", "1.5", "3/klass", "٣", "1e3", ""):
+        with pytest.raises(ValueError, match="expected a size of N images or N/class"):
+            Size(text)
+
+
+def test_another_size_is_one_sentence() -> None:
+    with pytest.raises(UsageError) as error:
+        build(StreamMemory.Options, {"size": "3/klass"})
+    assert str(error.value) == "Expected option size to be N images or N/class, with N at least 1, but got '3/klass'."
