@@ -31,7 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 """Folder -> the folders below it that it may import, besides the hall. Nothing else may be imported, not even late."""
 
-MIRRORED = ("cli", "launch", "running", "store", "trackers")
+MIRRORED = ("cli", "data", "launch", "running", "scenario", "store", "trackers")
 """Folders of which every module has its tests at the same place below tests/."""
 
 LOBBY = {"__init__", "__main__"}
