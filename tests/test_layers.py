@@ -23,7 +23,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "learning": {"data", "memory", "models", "scenario"},
     "running": {"data", "learning", "memory", "metrics", "models", "scenario", "store"},
     "launch": {"learning", "running", "scenario", "store"},
-    "testing": {"learning", "memory", "running", "scenario"},
+    "testing": {"data", "learning", "memory", "running", "scenario"},
     "trackers": {"learning", "running", "store"},
     "cli": {"data", "launch", "learning", "models", "report", "running", "scenario", "store", "trackers"},
     "scenarios": {"data", "scenario"},

@@ -3,7 +3,7 @@
 import gc
 import hashlib
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from clbench.arrays import IntArray, LabelArray
+from clbench.data.collection import ImageSource
 from clbench.learning.batch import Batch
 from clbench.learning.loader import Loader
 from clbench.learning.strategy import Strategy
@@ -112,47 +113,48 @@ def _turned_round(scenario: Scenario) -> LabelArray:
 
 
 class Witness(Loader):
-    """A loader that looks through every batch, whether it shows of an image what the tasks so far may show."""
+    """A loader that remembers what it was asked for, and during which task; of the truth it knows nothing itself."""
 
-    def __init__(self, scenario: Scenario) -> None:
-        super().__init__(scenario.images, CPU)
-        self._showable = _Showable(scenario)
+    def __init__(self, images: ImageSource) -> None:
+        super().__init__(images, CPU)
         self.number = 0
+        self.loaded: list[tuple[int, Samples]] = []
 
     def __call__(self, samples: Samples) -> Batch:
-        for row, index in enumerate(samples.indices.tolist()):
-            shown = set(np.flatnonzero(samples.labels[row]).tolist())
-            assert any(shown <= allowed for allowed in self._showable(index, self.number)), (
-                f"task {self.number}: image {index} was shown with the columns {sorted(shown)}"
-            )
+        self.loaded.append((self.number, samples))
         return super().__call__(samples)
 
 
-class _Showable:
-    """For each task so far that an image is in: the positive columns that it may be shown with in a task."""
+def _check_shown(scenario: Scenario, loaded: Sequence[tuple[int, Samples]]) -> None:
+    """Of every image only what the tasks up to then may show of it."""
+    for number, samples in loaded:
+        for row, index in enumerate(samples.indices.tolist()):
+            shown = set(np.flatnonzero(samples.labels[row]).tolist())
+            assert any(shown <= allowed for allowed in _showable(scenario, index, number)), (
+                f"task {number}: image {index} was shown with the columns {sorted(shown)}"
+            )
 
-    def __init__(self, scenario: Scenario) -> None:
-        self._scenario = scenario
 
-    def __call__(self, index: int, number: int) -> list[set[int]]:
-        scenario, ways = self._scenario, []
-        policy = scenario.replay.policy if scenario.replay else "frozen"
-        for home, task in enumerate(scenario[: number + 1]):
-            place = np.flatnonzero(task.train == index)
-            if not len(place):
-                continue
-            opened = range(0) if policy == "frozen" else range(home if policy == "forward" else 0, number + 1)
-            columns = {c for t in opened for c in scenario[t].classes}
-            true = set(np.flatnonzero(scenario.labels[index]).tolist())
-            ways.append(set(np.flatnonzero(task.labels[place[0]]).tolist()) | (columns & true))
-        return ways
+def _showable(scenario: Scenario, index: int, number: int) -> list[set[int]]:
+    """For each task so far that the image is in: the positive columns that it may be shown with in task `number`."""
+    ways = []
+    policy = scenario.replay.policy if scenario.replay else "frozen"
+    for home, task in enumerate(scenario[: number + 1]):
+        place = np.flatnonzero(task.train == index)
+        if not len(place):
+            continue
+        opened = range(0) if policy == "frozen" else range(home if policy == "forward" else 0, number + 1)
+        columns = {c for t in opened for c in scenario[t].classes}
+        true = set(np.flatnonzero(scenario.labels[index]).tolist())
+        ways.append(set(np.flatnonzero(task.labels[place[0]]).tolist()) | (columns & true))
+    return ways
 
 
 def _witnessed(prepared: Prepared) -> Strategy:
     """A trained strategy, after every batch that it has loaded was looked through."""
     scenario, options = prepared.scenario, prepared.config.options["train"]
     strategy = build_strategy(prepared, 0, CPU)
-    own, witness = strategy.loader, Witness(scenario)
+    own, witness = strategy.loader, Witness(scenario.images)
     strategy.loader = witness
     torch.manual_seed(0)
     for stage in stages_of(scenario, options):
@@ -161,5 +163,6 @@ def _witnessed(prepared: Prepared) -> Strategy:
         for samples in list(stream(stage.task, stage.number, options, 0))[:STEPS]:
             strategy.observe(strategy.load(samples))
         strategy.after_task(stage)
-    strategy.loader = own  # the witness knows the truth
+    _check_shown(scenario, witness.loaded)
+    strategy.loader = own
     return strategy

@@ -97,5 +97,5 @@ def _trained(prepared: Prepared) -> Strategy:
 def _check_values(values: Mapping[str, Any]) -> None:
     assert "loss" in values, "observe must return the loss"
     for name, value in values.items():
-        assert math.isfinite(float(value)), f"observe must return finite numbers, but {name} is {float(value)}"
         assert not isinstance(value, torch.Tensor) or not value.requires_grad, f"observe must return {name} detached"
+        assert math.isfinite(float(value)), f"observe must return finite numbers, but {name} is {float(value)}"

@@ -7,11 +7,9 @@ from clbench.errors import ClbenchError
 from clbench.learning.engine import choose_device
 from clbench.learning.listener import Diverged
 from clbench.learning.loader import Loader
-from clbench.learning.optim import build_optimizer
 from clbench.learning.options import TrainOptions
 from clbench.learning.trainer import build_criterion, evaluate, stages_of, steps_per_epoch, stream
 from clbench.models.losses import asymmetric, bce
-from clbench.options import build
 from clbench.running.build import Prepared, build_strategy
 from clbench.running.config import resolve
 from clbench.scenario.samples import Samples
@@ -65,14 +63,6 @@ def test_a_batch_has_the_images_as_stored(scenario: Scenario) -> None:
     joined = batch.join(batch)
     assert len(joined) == 14 and joined.samples.indices.tolist() == 2 * task.train.tolist()
     assert batch.join(None) is batch
-
-
-def test_optimisers_have_the_options() -> None:
-    model = torch.nn.Linear(2, 2)
-    adam = build_optimizer(build(TrainOptions, {"lr": 0.5, "weight_decay": 0.25}), model.parameters())
-    sgd = build_optimizer(build(TrainOptions, {"optimizer": "sgd"}), model.parameters())
-    assert isinstance(adam, torch.optim.Adam) and adam.defaults["lr"] == 0.5 and adam.defaults["weight_decay"] == 0.25
-    assert isinstance(sgd, torch.optim.SGD) and sgd.defaults["momentum"] == 0.9
 
 
 def test_criteria_are_those_asked_for() -> None:
