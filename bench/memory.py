@@ -3,7 +3,7 @@
     python bench/memory.py [--segment 40]
 
 The stream is made: 35,072 samples of 70 classes in four tasks one after another, of COCOseq's sizes and order,
-long-tailed with 1 to 4 labels a sample. The reference is the tests' (tests/memory/prs_reference.py): plain loops, as
+long-tailed with 1 to 4 labels a sample. The reference is the tests' (tests/helpers/prs_reference.py): plain loops, as
 one would write from the paper. It is too slow for the whole stream, so both run the same segments, in turn, from the
 same state, and must choose the same slots.
 """
@@ -22,7 +22,7 @@ from clbench.memory import NOT_STORED, Size
 from clbench.memory.prs import PRS, PRSOptions
 from clbench.randomness import generator
 
-sys.path.append(str(Path(__file__).parent.parent / "tests" / "memory"))
+sys.path.append(str(Path(__file__).parent.parent / "tests" / "helpers"))
 from prs_reference import SlowPRS  # noqa: E402 (found through the line above)
 from streams import samples  # noqa: E402
 

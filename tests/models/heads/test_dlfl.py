@@ -1,44 +1,10 @@
-from collections.abc import Callable
-
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from torch import Tensor, nn
+from made_heads import a_map, dlfl, rng
+from torch import nn
 
 from clbench.errors import UsageError
-from clbench.models.head import Head
-from clbench.models.heads.dlfl import CrossAttention, DLFLHead, QueryOptions
-from clbench.models.heads.linear import LinearHead
-from clbench.options import NoOptions
-
-Make = Callable[[], Head]
-
-
-def rng(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-def a_map(channels: int = 16, size: int = 5, images: int = 3) -> Tensor:
-    return torch.randn(images, channels, size, size, generator=rng(1))
-
-
-def dlfl(
-    channels: int = 16,
-    classes: int = 7,
-    *,
-    width: int = 16,
-    heads: int = 4,
-    steps: int = 1,
-    residual: bool = False,
-    norm: bool = False,
-) -> DLFLHead:
-    options = QueryOptions(width=width, heads=heads, steps=steps, residual=residual, norm=norm)
-    return DLFLHead(options, channels, classes)
-
-
-def linear(channels: int, classes: int) -> LinearHead:
-    return LinearHead(NoOptions(), channels, classes)
+from clbench.models.heads.dlfl import CrossAttention, DLFLHead
 
 
 def steps_of(head: DLFLHead) -> list[CrossAttention]:
@@ -57,15 +23,6 @@ def torchs_attention(step: CrossAttention, width: int) -> nn.MultiheadAttention:
     }
     theirs.load_state_dict(state)
     return theirs
-
-
-def test_linear_head_is_average_pooling_and_one_linear_layer() -> None:
-    head, feature_map = linear(16, 7), a_map()
-    theirs = nn.Linear(16, 7)
-    theirs.load_state_dict(head.classifier.state_dict())
-    pooled = nn.functional.adaptive_avg_pool2d(feature_map, 1).flatten(1)
-    torch.testing.assert_close(head(feature_map), theirs(pooled), rtol=1e-6, atol=1e-6)
-    assert head.features(feature_map).shape == (3, 1, 16)
 
 
 @pytest.mark.parametrize(("width", "heads"), [(16, 1), (16, 4), (24, 8)])
@@ -129,11 +86,6 @@ def test_a_label_is_scored_by_its_own_feature_and_row() -> None:
             torch.testing.assert_close(logits[b, c], features[b, c] @ weight[c] + bias[c])
 
 
-def test_logits_are_classified_features() -> None:
-    for head in (linear(16, 7), dlfl(steps=2, norm=True)):
-        assert torch.equal(head(a_map()), head.classify(head.features(a_map())))
-
-
 @pytest.mark.parametrize("steps", [1, 2])
 @pytest.mark.parametrize("width", [16, 24])
 def test_every_parameter_gets_a_gradient(steps: int, width: int) -> None:
@@ -145,44 +97,3 @@ def test_every_parameter_gets_a_gradient(steps: int, width: int) -> None:
 def test_heads_must_divide_the_width() -> None:
     with pytest.raises(UsageError, match="divides the width 16 but got 5; change --set head.heads or head.width"):
         dlfl(heads=5)
-
-
-@pytest.mark.parametrize("make", [lambda: linear(96, 4), lambda: dlfl(96, 4, width=96, steps=2, norm=True)])
-@given(added=st.integers(0, 30), seed=st.integers(0, 2**31))
-@settings(deadline=None, max_examples=25)
-def test_growing_keeps_old_rows_exactly_and_old_logits_to_rounding(make: Make, added: int, seed: int) -> None:
-    head, feature_map = make(), a_map(96, 8, 4)
-    before, old = head(feature_map), {name: p.detach().clone() for name, p in head.named_parameters()}
-    head.grow(4 + added, rng(seed))
-    after = head(feature_map)
-    assert after.shape == (4, 4 + added)
-    for name, p in head.named_parameters():
-        assert torch.equal(p[: len(old[name])], old[name]), name
-    torch.testing.assert_close(after[:, :4], before, rtol=0, atol=1e-6)
-
-
-@pytest.mark.parametrize("make", [lambda: linear(96, 4), lambda: dlfl(96, 4, width=96)])
-def test_new_rows_come_from_the_generator_alone_and_look_like_first_ones(make: Make) -> None:
-    grown = [make(), make()]
-    for head in grown:
-        head.grow(2004, rng(3))
-    new = [dict(head.named_parameters()) for head in grown]
-    for name in ("classifier.weight", "classifier.bias"):
-        assert torch.equal(new[0][name][4:], new[1][name][4:])
-        bound = 96**-0.5
-        assert new[0][name][4:].abs().max() <= bound
-        assert new[0][name][4:].std().item() == pytest.approx(bound / 3**0.5, rel=0.05)
-    if "queries" in new[0]:
-        assert torch.equal(new[0]["queries"][4:], new[1]["queries"][4:])
-        assert new[0]["queries"][4:].std().item() == pytest.approx(1, rel=0.05)
-
-
-def test_a_head_cannot_shrink() -> None:
-    with pytest.raises(ValueError, match="at least the 7 classes"):
-        dlfl().grow(6, rng())
-
-
-def test_frozen_parameters_stay_frozen_when_they_grow() -> None:
-    head = linear(16, 4).requires_grad_(False)
-    head.grow(6, rng())
-    assert not head.classifier.weight.requires_grad
