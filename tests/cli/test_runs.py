@@ -41,7 +41,7 @@ def test_a_run_has_a_card(clbench: CommandLine, tmp_path: Path) -> None:
     assert out.startswith("debug, er, seed 0\n  state: done (")
     for part in ("Configuration", "memory: reservoir, size=5", "Protocol", "Data", "Environment", "Cost: train s"):
         assert part in out
-    [numbers] = [line.split()[1:] for line in out.splitlines() if line.startswith("mAP ")]
+    numbers = next(line.split()[1:] for line in out.splitlines() if line.startswith("mAP "))
     assert numbers[0] == f"{100 * first.metrics['final']['mAP']:.1f}"
     by_folder = clbench("show", str(first.folder))[1]
     assert by_folder.partition("Configuration")[2] == out.partition("Configuration")[2]
