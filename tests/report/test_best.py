@@ -54,7 +54,10 @@ def test_two_rows_take_six_seeds_and_the_loser_is_no_second(store: Path, make: M
         make("er", seed)
         make("lwf", seed, offset=0.1)
     assert standing(rows(store), "mAP") == Standing({1: BEST}, 6, 1)  # p = 2/64
-    assert note([standing(rows(store), "mAP")]).startswith("Bold: best; underlined: second best; only where")
+    assert note([standing(rows(store), "mAP")]) == (
+        "Bold: best; underlined: second best; only where the difference to the next is significant (paired permutation "
+        "test over seeds, Holm's correction, 5 %). Upper bounds and leaked weights do not compete."
+    )
 
 
 def test_a_difference_that_is_not_significant_is_not_marked(store: Path, make: Make) -> None:
@@ -64,7 +67,10 @@ def test_a_difference_that_is_not_significant_is_not_marked(store: Path, make: M
         make("ewc", seed, offset=-0.5)
     found = standing(rows(store), "mAP")
     assert found == Standing({}, 8, 2)  # though the second is certainly better than the third
-    assert note([found, None]).startswith("Nothing is marked as best: no difference to the next row is significant (")
+    assert note([found, None]) == (
+        "Nothing is marked as best: no difference to the next row is significant (paired permutation test over seeds, "
+        "Holm's correction, 5 %)."
+    )
 
 
 def test_a_best_without_a_second(store: Path, make: Make) -> None:
@@ -85,6 +91,30 @@ def test_less_forgetting_is_better(store: Path, make: Make) -> None:
     result = standing(found, "forgetting_mAP")
     assert result is not None and result.styles == {0: "best"}
     assert standing(found, "train_seconds") is None and standing(found[:1], "mAP") is None
+
+
+@pytest.mark.parametrize(
+    "metric",
+    [
+        *("mAP", "CP", "CR", "CF1", "CF1_mean", "OP", "OR", "OF1"),
+        *("average_mAP", "average_CF1", "average_OF1"),
+    ],
+)
+def test_of_all_other_metrics_more_is_better(store: Path, make: Make, metric: str) -> None:
+    for seed in range(6):
+        make("er", seed)
+        make("lwf", seed)
+    found = rows(store)
+    set_values(found[0], metric, [0.5] * 6)
+    set_values(found[1], metric, [0.75] * 6)
+    assert standing(found, metric) == Standing({1: BEST}, 6, 1)
+
+
+def test_of_many_rows_only_the_first_three_are_tested(store: Path, make: Make) -> None:
+    for seed in range(7):
+        for name, offset in (("er", 0.0), ("ewc", 0.1), ("finetune", 0.2), ("lwf", 0.3)):
+            make(name, seed, offset=offset)
+    assert standing(rows(store), "mAP") == Standing({3: "best", 2: "second"}, 7, 2)
 
 
 def test_a_groups_column_is_judged_by_the_groups_values(store: Path, make: Make) -> None:
@@ -123,5 +153,6 @@ def test_only_seeds_that_all_have_are_counted_and_a_row_without_a_value_is_left_
 def test_a_note_where_nobody_competes_or_some_column_has_a_best() -> None:
     assert note([]) == note([None]) == "Nothing is marked as best: fewer than two rows compete."
     assert note([Standing({}, 8, 2), Standing({0: BEST}, 8, 2)]).startswith("Bold: best;")
+    assert "no difference to the next row" in note([Standing({}, 6, 1)])  # six seeds are enough for one test
     few = note([Standing({}, 3, 1), Standing({}, 4, 2)])  # the most seeds, and the fewest that any column needs
     assert few.startswith("Nothing is marked as best: 4 common seeds are too few to test it, 6 are the least (")

@@ -32,9 +32,11 @@ def section(text: str, title: str) -> list[str]:
 def test_a_whole_card(make: Make, only: Callable[[], Run]) -> None:
     make("er", 3, changed={"lr": 0.5})
     run = only()
-    run.metrics["final"] = {"mAP": 0.5, "classes": 4, "OF1": 0.125, "forgetting_mAP": None}
+    final = {"CP": 0.0, "mAP": 0.5, "CR": 1.0, "CF1": 0.25, "CF1_mean": 0.2, "OP": 0.1, "OR": 0.3, "classes": 4}
+    final |= {"OF1": 0.125, "average_mAP": 0.75, "forgetting_mAP_relative": -0.05}
+    run.metrics["final"] = final | {"forgetting_mAP": None}
     for number, group in enumerate(run.metrics["groups"].values()):
-        group |= {"mAP": 0.25 + number / 2, "OF1": 1.0, "forgetting_mAP": -0.0625}
+        group |= dict.fromkeys(final, 1.0) | {"mAP": 0.25 + number / 2, "forgetting_mAP": -0.0625}
     assert card(run) == (
         "made, er (lr=0.5), seed 3\n"
         "  state: done (2026-01-02T03:04:05+00:00)\n"
@@ -56,11 +58,18 @@ def test_a_whole_card(make: Make, only: Callable[[], Run]) -> None:
         "Environment\n"
         "\n"
         "Metrics after the last task, %\n"
-        "             all  majority  minority\n"
-        "----------  ----  --------  --------\n"
-        "mAP         50.0      25.0      75.0\n"
-        "OF1         12.5     100.0     100.0\n"
-        "forgetting     –      -6.2      -6.2\n"
+        "              all  majority  minority\n"
+        "----------  -----  --------  --------\n"
+        "mAP          50.0      25.0      75.0\n"
+        "CF1          25.0     100.0     100.0\n"
+        "OF1          12.5     100.0     100.0\n"
+        "CP            0.0     100.0     100.0\n"
+        "CR          100.0     100.0     100.0\n"
+        "OP           10.0     100.0     100.0\n"
+        "OR           30.0     100.0     100.0\n"
+        "avg mAP      75.0     100.0     100.0\n"
+        "forgetting      –      -6.2      -6.2\n"
+        "forg. rel.   -5.0     100.0     100.0\n"
         "mAP over 4 classes with a test positive.\n"
         "Cost: train s 4; eval s 0; memory MB 2.0; peak MB 3.0; parameters 7."
     )
@@ -105,9 +114,11 @@ def test_where_it_ran(make: Make, only: Callable[[], Run]) -> None:
         "python": "3.12.1",
         "packages": {"torch": "2.10.0", "timm": None},
         "device": "cuda",
-        "gpu": None,
+        "gpu": "H100",
+        "cpu": None,
         "threads": 2,
-        "weights": {"backbone": "imagenet", "leak": None},
+        "decoder": "PIL",
+        "weights": {"backbone": "imagenet", "head": "none", "leak": None},
         "command": ["clbench", "run", "--seed", "0"],
     }
     run.env.update(found)
@@ -115,8 +126,10 @@ def test_where_it_ran(make: Make, only: Callable[[], Run]) -> None:
         "commit: 0123456789ab, with uncommitted changes",
         "versions: python 3.12.1, torch 2.10.0",
         "device: cuda",
+        "gpu: H100",
         "threads: 2",
-        "weights: backbone imagenet",
+        "decoder: PIL",
+        "weights: backbone imagenet, head none",
         "command: clbench run --seed 0",
     ]
     run.env["git"]["dirty"] = False

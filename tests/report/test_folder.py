@@ -6,6 +6,7 @@ import pytest
 from clbench.errors import StoreError, UsageError
 from clbench.report import formats
 from clbench.report.folder import check_folder, write_folder
+from clbench.report.latex import latex
 from clbench.report.rows import Row, collect
 from clbench.report.tables import Table, build_tables
 from clbench.store.folder import find_runs
@@ -54,6 +55,7 @@ def test_each_file_is_its_format(store: Path, make: Make, tmp_path: Path) -> Non
     assert txt.read_text("utf-8") == formats.text(tables) + "\n" and "\nX  12.3\n" in txt.read_text("utf-8")
     assert as_csv.read_text("utf-8") == formats.as_csv(found) + "\n"
     assert as_json.read_text("utf-8") == formats.as_json(found) + "\n"
+    assert tex.read_text("utf-8") == latex(found, ["OF1", "rank"]) + "\n"
     assert tex.read_text("utf-8").count("& OF1 & rank") == html.read_text("utf-8").count(">rank<") == 2
     assert list((tmp_path / "a/b/figures").iterdir()) == []
 

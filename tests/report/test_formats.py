@@ -87,6 +87,19 @@ def test_plain_text_by_hand() -> None:
     )
 
 
+@pytest.mark.parametrize(("letters", "lines"), [(60, 1), (61, 2)])
+def test_a_label_is_wrapped_where_the_table_would_be_wider_than_80(letters: int, lines: int) -> None:
+    label = "x" * (letters - 2) + " y"
+    text = formats.text([Table("", ("strategy", "n", "mAP"), ((label, "3", "0" * 15),))]).splitlines()  # 2 + 1 + 2 + 15
+    assert [line.split()[0] for line in text[3:]] == ["x" * (letters - 2), "y"][:lines]
+    assert max(map(len, text)) == 80
+
+
+def test_a_label_keeps_16_letters_however_wide_the_rest_is() -> None:
+    text = formats.text([Table("", ("strategy", "mAP"), (("er (lr=0.5, x=10) y", "0" * 90),))]).splitlines()
+    assert text[2:] == ["-" * 16 + "  " + "-" * 90, "er (lr=0.5,       " + "0" * 90, "x=10) y"]
+
+
 def test_markdown_by_hand() -> None:
     note = "[a] er: " + "seed 0: failed: no memory " * 3 + "on it."
     assert formats.markdown([TABLE, BARE]).split("\n") == [
