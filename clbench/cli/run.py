@@ -73,7 +73,11 @@ class What:
     ] = None
     seed: Annotated[str, typer.Option(envvar="CLBENCH_SEED", help="0, 0..4 or 0,2,5.")] = "0"
     view: Annotated[
-        str, typer.Option(envvar="CLBENCH_VIEW", help="How much of the scenario: all, limited:N images, first:K tasks.")
+        str,
+        typer.Option(
+            envvar="CLBENCH_VIEW",
+            help="How much of the scenario: all, limited:N images, first:K tasks, validation:SHARE held out; A+B.",
+        ),
     ] = "all"
     limit: Annotated[
         int | None, typer.Option(envvar="CLBENCH_LIMIT", help="Short for --view limited:N, a trial of the machinery.")

@@ -165,7 +165,7 @@ def evaluate(
             logits = strategy.predict(strategy.loader.inputs(samples.indices))
             _check_shape(strategy, logits, len(samples))
             # a class still to come has no angle worth its name
-            truth = (scenario.labels[samples.indices] & learned)[:, : logits.shape[1]].astype(np.float32)
+            truth = (scenario.tested(samples.indices) & learned)[:, : logits.shape[1]].astype(np.float32)
             meter.update(strategy.loader.on_device(torch.from_numpy(truth)))
             parts.append(logits.float())
     scores = torch.cat(parts).cpu().numpy()

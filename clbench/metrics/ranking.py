@@ -14,19 +14,25 @@ BUCKETS = 1 << 15
 """Equal steps of the score that `_at_least` counts by; of this order for 10^4 to 10^6 scores a class."""
 
 
-def average_precision(labels: npt.NDArray[np.generic], scores: npt.NDArray[np.floating]) -> FloatArray:
+def average_precision(
+    labels: npt.NDArray[np.generic], scores: npt.NDArray[np.floating], scored: BoolArray | None = None
+) -> FloatArray:
     """Average precision of each class.
 
     labels: (N, C) in {0, 1}. scores: (N, C) floating; rank raw float32 logits, as probabilities saturate and bf16 ties.
     Infinite scores are ranked like any other.
+    scored: (N, C) bool, False for entries that do not count: a class is ranked over its other rows alone. None: all do.
     Returns (C,) float64; NaN for a class without a positive.
 
     Raises:
         ValueError: shapes that differ, labels other than 0 and 1, or NaN scores.
     """
-    check(labels, scores)
+    check(labels, scores, scored)
     columns = zip(np.ascontiguousarray(labels.T) != 0, np.ascontiguousarray(scores.T), strict=True)
-    return np.array([_one(positive, values) for positive, values in columns], np.float64)
+    if scored is None:
+        return np.array([_one(positive, values) for positive, values in columns], np.float64)
+    masked = zip(columns, np.ascontiguousarray(scored.T), strict=True)
+    return np.array([_one(positive[rows], values[rows]) for (positive, values), rows in masked], np.float64)
 
 
 def _one(positive: BoolArray, values: npt.NDArray[np.floating]) -> float:
@@ -67,10 +73,12 @@ def mean_over_classes(values: FloatArray) -> tuple[float, int]:
     return (float(defined.mean()), len(defined)) if len(defined) else (float("nan"), 0)
 
 
-def check(labels: npt.NDArray[np.generic], scores: npt.NDArray[np.floating]) -> None:
-    """Raises ValueError unless labels and scores are (N, C), labels in {0, 1}, and no score is NaN."""
+def check(labels: npt.NDArray[np.generic], scores: npt.NDArray[np.floating], scored: BoolArray | None = None) -> None:
+    """Raises ValueError unless all are (N, C), `scored` of bool, labels in {0, 1}, and no score is NaN."""
     if labels.ndim != 2 or labels.shape != scores.shape:
         raise ValueError(f"expected labels and scores of one shape (N, C) but got {labels.shape} and {scores.shape}")
+    if scored is not None and (scored.shape != labels.shape or scored.dtype != np.bool_):
+        raise ValueError(f"expected scored of bool {labels.shape} but got {scored.dtype} {scored.shape}")
     if not ((labels == 0) | (labels == 1)).all():
         raise ValueError("expected labels of 0 and 1 but got other values")
     bad = int(np.isnan(scores).sum())

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from clbench.arrays import FloatArray, IntArray, LabelArray, ScoreArray
+from clbench.arrays import BoolArray, FloatArray, IntArray, LabelArray, ScoreArray
 from clbench.metrics.ranking import average_precision, mean_over_classes
 from clbench.metrics.thresholded import f1_scores
 
@@ -21,9 +21,10 @@ class Scores:
     labels: (N, C) uint8 in {0, 1}. task_rows: for each task the rows of its test images, int64; tasks may share some.
     task_classes: for each task its columns. threshold: on the probability, see `f1_scores`.
     joint: whether all tasks were learned at once; then there is one evaluation, at the end.
+    scored: (N, C) bool, False for entries that count in no metric, e.g. as nobody may know their label. None: all do.
 
     Raises:
-        ValueError: another number of evaluations than that.
+        ValueError: another number of evaluations than that, or `scored` of another shape than the labels.
     """
 
     logits: Sequence[ScoreArray]
@@ -32,10 +33,13 @@ class Scores:
     task_classes: Sequence[Sequence[int]]
     threshold: float = 0.5
     joint: bool = False
+    scored: BoolArray | None = None
 
     def __post_init__(self) -> None:
         if len(self.logits) != len(self.learned):
             raise ValueError(f"expected {len(self.learned)} evaluations but got {len(self.logits)}")
+        if self.scored is not None and self.scored.shape != self.labels.shape:
+            raise ValueError(f"expected scored of shape {self.labels.shape} but got {self.scored.shape}")
 
     @property
     def learned(self) -> Sequence[int]:
@@ -63,16 +67,22 @@ class Scores:
         Raises:
             ValueError: NaN scores, or labels other than 0 and 1.
         """
-        labels, scores = self.labels[rows][:, list(columns)], self.logits[k][rows][:, list(columns)]
-        value, counted = mean_over_classes(average_precision(labels, scores))
-        return {"mAP": value, **f1_scores(labels, scores, self.threshold), "classes": counted}
+        labels, scores, scored = self._part(k, rows, columns)
+        value, counted = mean_over_classes(average_precision(labels, scores, scored))
+        return {"mAP": value, **f1_scores(labels, scores, self.threshold, scored), "classes": counted}
 
     def class_precision(self, k: int) -> FloatArray:
         """Average precision of every class (C,) over the images of `rows(k)`; NaN for those not yet learned."""
         rows, columns = self.rows(k), self.columns(k)
         values = np.full(self.labels.shape[1], np.nan)
-        values[columns] = average_precision(self.labels[rows][:, columns], self.logits[k][rows][:, columns])
+        values[columns] = average_precision(*self._part(k, rows, columns))
         return values
+
+    def positives(self) -> IntArray:
+        """How many images show each class (C,), int64, of those whose label counts."""
+        labels = self.labels if self.scored is None else self.labels * self.scored
+        counted: IntArray = labels.sum(axis=0, dtype=np.int64)
+        return counted
 
     def matrices(self) -> dict[str, FloatArray]:
         """Metric -> (evaluations, T), on each task's own images and columns.
@@ -87,3 +97,9 @@ class Scores:
                     for name in MATRIX:
                         found[name][k, t] = values[name]
         return found
+
+    def _part(self, k: int, rows: IntArray, columns: Sequence[int]) -> tuple[LabelArray, ScoreArray, BoolArray | None]:
+        """Labels, logits of evaluation k, and which count, of some images and columns."""
+        wanted = list(columns)
+        scored = None if self.scored is None else self.scored[rows][:, wanted]
+        return self.labels[rows][:, wanted], self.logits[k][rows][:, wanted], scored

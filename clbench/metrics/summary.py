@@ -26,7 +26,7 @@ def evaluate(scores: Scores, groups: Mapping[str, Sequence[int]]) -> dict[str, A
         overall: what `final` has, after each task, over the test images and the classes of the tasks so far.
         matrix: m -> (evaluations, T), on each task's own test images and classes; None above the diagonal.
         ap: (evaluations, C) average precision over the test images of the tasks so far; positives: (C,), how many
-            there are in the whole test set.
+            there are in the whole test set. Entries that `scores.scored` leaves out count nowhere.
 
     Raises:
         ValueError: arrays that do not fit, labels other than 0 and 1, NaN scores, or a threshold outside (0, 1).
@@ -42,7 +42,7 @@ def evaluate(scores: Scores, groups: Mapping[str, Sequence[int]]) -> dict[str, A
             "overall": overall,
             "matrix": matrices,
             "ap": [scores.class_precision(k) for k in evaluations],
-            "positives": scores.labels.sum(axis=0, dtype=np.int64),
+            "positives": scores.positives(),
         }
     )
     return ready

@@ -9,31 +9,37 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from clbench.arrays import FloatArray
+from clbench.arrays import BoolArray, FloatArray
 from clbench.metrics.ranking import check
 
 F1_NAMES = ("CP", "CR", "CF1", "CF1_mean", "OP", "OR", "OF1")
 
 
 def f1_scores(
-    labels: npt.NDArray[np.generic], scores: npt.NDArray[np.floating], threshold: float = 0.5
+    labels: npt.NDArray[np.generic],
+    scores: npt.NDArray[np.floating],
+    threshold: float = 0.5,
+    scored: BoolArray | None = None,
 ) -> dict[str, float]:
     """`CP`, `CR`, `CF1`, `CF1_mean`, `OP`, `OR`, `OF1` over the classes with a positive; all NaN without one.
 
     labels: (N, C) in {0, 1}. scores: (N, C) logits. threshold: on the probability; sigmoid(score) > threshold.
+    scored: (N, C) bool, False for entries that do not count. None: all do.
 
     Raises:
         ValueError: as `average_precision`, or a threshold outside (0, 1).
     """
-    check(labels, scores)
+    check(labels, scores, scored)
     if not 0 < threshold < 1:
         raise ValueError(f"expected a threshold between 0 and 1 but got {threshold}")
-    counted = labels.any(axis=0)
+    counted = (labels if scored is None else (labels != 0) & scored).any(axis=0)
     if not counted.any():
         return dict.fromkeys(F1_NAMES, math.nan)
     # sigmoid(s) > t as s > log(t / (1 - t)), which cannot overflow
     predicted = scores[:, counted].astype(np.float64) > math.log(threshold / (1 - threshold))
     true = labels[:, counted] != 0
+    if scored is not None:
+        predicted, true = predicted & scored[:, counted], true & scored[:, counted]
     hits, said, there = (a.sum(axis=0).astype(np.float64) for a in (predicted & true, predicted, true))
     precision, recall = _ratio(hits, said), _ratio(hits, there)
     overall_precision, overall_recall = (float(_ratio(hits.sum(), n.sum())) for n in (said, there))

@@ -22,7 +22,9 @@ def remarks(row: Row, seeds: Sequence[int]) -> list[str]:
     not_run = sorted(set(seeds) - {run.seed for run in row.runs})
     if not_run:
         found.append(f"fewer seeds: {', '.join(map(str, not_run))} not run")
-    if row.view != WHOLE:
+    if "validation" in row.view:
+        found.append(f"scored on training images that were held out ({row.view}): for choosing, no result")
+    elif row.view != WHOLE:
         found.append(f"only {row.view} of the scenario was seen: no result")
     if row.frozen:
         found.append("frozen backbone: only the head was trained")

@@ -22,7 +22,7 @@ def choose(scenario: Scenario) -> tuple[IntArray, IntArray]:
     Classes (k,) and dataset indices (k,), int64; k is at most `PAIRS`.
     """
     test = scenario.test_indices()
-    labels = scenario.labels[test]
+    labels = scenario.tested(test)
     shown = np.flatnonzero(labels.any(axis=0))
     classes = shown[np.unique(np.linspace(0, len(shown) - 1, PAIRS).round().astype(np.int64))]
     crowd = labels.sum(axis=1)

@@ -46,7 +46,10 @@ def begin(writer: RunWriter, prepared: Prepared, seed: int, device: torch.device
     writer.json("env.json", env)
     if scenario.absent:
         writer.text("absent.txt", "".join(f"{path}\n" for path in scenario.absent))
-    writer.array("labels", scenario.labels[scenario.test_indices()])
+    test = scenario.test_indices()
+    writer.array("labels", scenario.tested(test))
+    if scenario.scored is not None:
+        writer.array("scored", scenario.scored[test])
     writer.status(RUNNING)
 
 
@@ -174,11 +177,12 @@ def score(scenario: Scenario, evaluations: Sequence[Evaluation], *, joint: bool)
     rows = {int(index): row for row, index in enumerate(test)}
     scores = metrics.Scores(
         logits=[evaluation.logits for evaluation in evaluations],
-        labels=scenario.labels[test],
+        labels=scenario.tested(test),
         task_rows=[np.array([rows[int(i)] for i in task.test], np.int64) for task in scenario],
         task_classes=[task.classes for task in scenario],
         threshold=float(scenario.protocol.get("threshold", 0.5)),
         joint=joint,
+        scored=None if scenario.scored is None else scenario.scored[test],
     )
     return metrics.evaluate(scores, scenario.groups)
 

@@ -62,6 +62,7 @@ class Scenario(Sequence[Task]):
     growing: whether the head grows with each task, so that a strategy knows nothing of the classes to come. The tasks'
         columns then stand one after another.
     absent: paths of images that belong to the scenario but could not be had.
+    scored: (N, C) bool, False where an image that is tested on has a label that no metric may use; None: all count.
     notes: what is smaller or other than the scenario's definition says (images missing, lists incomplete …).
     """
 
@@ -77,12 +78,17 @@ class Scenario(Sequence[Task]):
     growing: bool = False
     absent: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    scored: BoolArray | None = None
 
     def __post_init__(self) -> None:
         if self.labels.shape != (len(self.ids), len(self.classes)):
             raise ValueError(
                 f"expected labels of shape {(len(self.ids), len(self.classes))} but got {self.labels.shape}"
             )
+        if self.scored is not None:
+            if self.scored.shape != self.labels.shape:
+                raise ValueError(f"expected scored of shape {self.labels.shape} but got {self.scored.shape}")
+            self.scored.flags.writeable = False
         if self.replay and not self.growing:
             raise ValueError("expected a growing head where replayed labels change")
         columns = [c for task in self.tasks for c in task.classes]
@@ -117,6 +123,11 @@ class Scenario(Sequence[Task]):
         _, first = np.unique(every, return_index=True)
         return every[np.sort(first)]
 
+    def tested(self, indices: IntArray) -> LabelArray:
+        """The true labels (n, C) uint8 of images that are tested on; 0 where a label is not scored."""
+        truth = self.labels[indices]
+        return truth if self.scored is None else truth * self.scored[indices]
+
     def joined(self) -> "Scenario":
         """The same collection as a single task with full labels: what `joint` trains on."""
         train = self.train_indices()
@@ -142,6 +153,8 @@ class Scenario(Sequence[Task]):
             digest.update(task.labels.tobytes())
             digest.update(task.known.tobytes())
             digest.update(self.labels[task.test].tobytes())
+            if self.scored is not None:
+                digest.update(self.scored[task.test].tobytes())
             if self.replay:  # then replayed samples may show more of the truth than the task did
                 digest.update(self.replay.truth[task.train].tobytes())
         return {

@@ -5,7 +5,9 @@
         env.json       versions, machine, data manifest, initial weights
         absent.txt     paths of images that belong to the scenario but could not be had; only where there are any
         events.jsonl   every step's numbers
-        logits/        task<t>.npy (N_test, C) float32 after each task; labels.npy (N_test, C) uint8
+        logits/        task<t>.npy (N_test, C) float32 after each task; labels.npy (N_test, C) uint8; scored.npy
+                       (N_test, C) bool, False where a label counts in no metric and labels.npy says 0; only where
+                       there are such, as on a validation view
         attention.npz  where a head with label queries looks, see clbench/running/attention.py; only with such a head
         metrics.json   what `clbench.metrics.evaluate` gives, and costs
         status.json    running, done, failed, diverged or interrupted, with the reason; of a run that diverged the

@@ -53,6 +53,13 @@ def test_all_that_can_be_wrong_with_a_row_in_its_order(store: Path, make: Make) 
     ]
 
 
+def test_a_validation_view_is_for_choosing(store: Path, make: Make) -> None:
+    make("er", 0, view="first:2+validation:0.1")
+    [row] = rows(store)
+    [remark] = remarks(row, [0])
+    assert remark == "scored on training images that were held out (first:2+validation:0.1): for choosing, no result"
+
+
 def test_one_remark_on_two_rows_is_one_footnote(store: Path, make: Make) -> None:
     make("er", 0, FAILED, reason="no memory")
     make("ewc", 0, freeze="backbone")

@@ -46,13 +46,26 @@ def test_views_are_taken_one_after_another(scenario: Scenario) -> None:
         ("limited:040", "limited:40"),
         (" first:2 + limited:3 ", "first:2+limited:3"),
         ("all+first:1", "first:1"),
+        ("validation", "validation:0.1"),
+        ("validation:.2500 + first:2", "validation:0.25+first:2"),
+        ("limited:9+validation:0.0001", "limited:9+validation:0.0001"),
     ],
 )
 def test_one_text_for_one_view(text: str, one: str) -> None:
-    assert canonical(text) == one
+    assert canonical(text) == one == canonical(one)
 
 
-@pytest.mark.parametrize("text", ["", "limited", "limited:0", "first:-1", "first:1.5", "first:٢", "all+", "All"])
+@pytest.mark.parametrize("text", ["validation:0.1+validation:0.2", "validation+first:2+validation"])
+def test_one_validation_set_is_enough(text: str) -> None:
+    with pytest.raises(UsageError, match="Expected one validation set in a view"):
+        canonical(text)
+
+
+NO_VIEWS = ["", "limited", "limited:0", "first:-1", "first:1.5", "first:٢", "all+", "All"]
+NO_SHARES = ["validation:", "validation:0", "validation:0.0", "validation:1", "validation:1.0", "validation:0.00001"]
+
+
+@pytest.mark.parametrize("text", [*NO_VIEWS, *NO_SHARES, "validation:-.1", "validation:1e-1", "validation:.١"])
 def test_no_such_view(text: str) -> None:
     with pytest.raises(UsageError, match="Expected a view, all, limited:N, first:K"):
         canonical(text)
