@@ -89,8 +89,9 @@ def test_the_first_task_is_finetuning(name: str) -> None:
         assert torch.equal(one, other)
 
 
-def test_lwf_losses_are_the_definition(monkeypatch: pytest.MonkeyPatch) -> None:
-    strategy, prepared = make("lwf", distill=0.7)
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_lwf_losses_are_the_definition(monkeypatch: pytest.MonkeyPatch, reduction: str) -> None:
+    strategy, prepared = make("lwf", distill=0.7, reduction=reduction)
     learn(strategy, prepared, 0)
     enter(strategy, prepared, 1)
     batch = batches(strategy, prepared, 1)[0]
@@ -100,11 +101,28 @@ def test_lwf_losses_are_the_definition(monkeypatch: pytest.MonkeyPatch) -> None:
     with torch.no_grad():
         target = torch.sigmoid(teacher(batch.inputs)[:, old])
         logits = strategy.model(batch.inputs)  # training mode, as in observe
-    expected = F.binary_cross_entropy_with_logits(logits[:, rest], batch.labels[:, rest])
-    expected = expected + 0.7 * F.binary_cross_entropy_with_logits(logits[:, old], target)
+    over_labels: dict[str, Any] = {"mean": torch.mean, "sum": torch.sum}
+
+    def reduced(entries: torch.Tensor) -> Any:
+        return over_labels[reduction](entries, 1).mean()
+
+    new = F.binary_cross_entropy_with_logits(logits[:, rest], batch.labels[:, rest], reduction="none")
+    distilled = F.binary_cross_entropy_with_logits(logits[:, old], target, reduction="none")
     losses = seen_losses(strategy, monkeypatch)
     strategy.observe(batch)
-    torch.testing.assert_close(losses[0], expected)
+    torch.testing.assert_close(losses[0], reduced(new) + 0.7 * reduced(distilled))
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_replayed_images_have_no_part_in_the_distillation(reduction: str) -> None:
+    strategy, prepared = make("lwf", memory="reservoir", reduction=reduction)
+    learn(strategy, prepared, 0)
+    enter(strategy, prepared, 1)
+    strategy.train(False)  # without batch statistics, which replayed images do have a part in
+    batch = batches(strategy, prepared, 1)[0]
+    alone, joined = (strategy.losses(batch, replay)["distilled"] for replay in (None, strategy.recall(3)))
+    assert alone > 0
+    torch.testing.assert_close(alone, joined)
 
 
 def test_lwf_supervises_replayed_samples_by_their_labels(monkeypatch: pytest.MonkeyPatch) -> None:
