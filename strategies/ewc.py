@@ -2,15 +2,26 @@
 
 Kirkpatrick et al., "Overcoming catastrophic forgetting in neural networks", PNAS 2017, arXiv 1612.00796; the online
 variant: Schwarz et al., "Progress & Compress", ICML 2018, arXiv 1805.06370.
-Differs from the papers: multi-label targets, so a sample's log-likelihood is the sum over its known labels; the Fisher
-information is the empirical one (at the given labels, not at labels drawn from the model). It is the mean of squared
-gradients of *single samples*; the square of a batch's mean gradient, as some frameworks have it, is something else.
+Differs from the papers: multi-label targets, so a sample's log-likelihood is the sum over its known labels, each an
+independent sigmoid p = sigmoid(z); with `loss=asl`, which is no likelihood, too. The Fisher information is a mean over
+*single samples*; the square of a batch's mean gradient, as some frameworks have it, is something else. By default it
+is exact: its diagonal for one sample is the sum over known labels of p (1 - p) (dz/dw)^2. van de Ven, "On the
+Computation of the Fisher Information in Continual Learning", arXiv 2502.11756, finds the empirical one worse than the
+exact one; there with one softmax.
+
+Exact costs a backward pass for each known label of an image, the others one an image. So `fisher_samples` is small by
+default: 12 images of 20 labels are 240 backward passes.
+
+The Fisher is in the unit of an image's log-likelihood, which `reduction=sum` trains on. `reduction=mean` divides the
+loss by the mean number of known labels of the batch's images, and here the penalty with it: so `strength` means one
+thing under both.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -25,12 +36,20 @@ from clbench.options import option
 class EWCOptions:
     """Options of the penalty."""
 
-    strength: float = option(100.0, "weight lambda of the penalty lambda/2 * sum F (w - w_old)^2", at_least=0.0)
+    strength: float = option(
+        100.0, "weight lambda of the penalty lambda/2 * sum F (w - w_old)^2 beside an image's loss", at_least=0.0
+    )
     variant: str = option(
         "sum", "sum: one penalty per old task; online: one for all, its Fisher decaying", choices=("sum", "online")
     )
     decay: float = option(1.0, "what the online Fisher is multiplied by at each task (gamma, 0 to 1)", at_least=0.0)
-    fisher_samples: int = option(200, "training images of a task that its Fisher is taken over", at_least=1)
+    fisher: str = option(
+        "exact",
+        "exact: expected over the model's labels, a backward pass for each known label of an image; sampled: at labels "
+        "drawn from the model; empirical: at the given ones; a backward pass an image",
+        choices=("exact", "sampled", "empirical"),
+    )
+    fisher_samples: int = option(12, "training images of a task that its Fisher is taken over", at_least=1)
 
 
 class EWC(Strategy):
@@ -43,10 +62,17 @@ class EWC(Strategy):
         self.anchors: list[tuple[list[Tensor], list[Tensor]]] = []
 
     def losses(self, batch: Batch, replay: Replay | None) -> dict[str, Tensor]:
-        return super().losses(batch, replay) | {"penalty": self.penalty()}
+        both = batch.join(replay)
+        return {"loss": self.loss(both), "penalty": self.penalty() / self._labels_an_image(both.known)}
+
+    def _labels_an_image(self, known: Tensor) -> float | Tensor:
+        """What the run's loss is a log-likelihood per image divided by."""
+        if self.train_options.reduction == "sum":
+            return 1.0
+        return known.sum().clamp(min=1) / len(known)  # clamped as in the losses
 
     def penalty(self) -> Tensor:
-        """strength / 2 * sum over anchors of F (w - w_old)^2."""
+        """strength / 2 * sum over anchors of F (w - w_old)^2, in the unit of an image's log-likelihood."""
         total, weights = torch.zeros((), device=self.device), self.parameters()
         for fisher, old in self.anchors:
             for f, w, w_old in zip(fisher, weights, old, strict=True):
@@ -64,17 +90,38 @@ class EWC(Strategy):
         self.anchors.append((fisher, [w.detach().clone() for w in self.parameters()]))
 
     def fisher(self, stage: Stage) -> list[Tensor]:
-        """Mean over single samples of the squared gradient of the log-likelihood, one tensor for each weight."""
+        """The diagonal of the task's Fisher information, a mean over single samples: one tensor for each weight."""
         samples = stage.task.samples
         rows = self.generator("fisher", stage.task.name).permutation(len(samples))[: self.options.fisher_samples]
+        kinds = {"exact": self._scores, "sampled": self._sampled, "empirical": self._empirical}
         total = [torch.zeros_like(w) for w in self.parameters()]
-        for gradients in self.gradients(samples.rows(rows), self._log_likelihood):
+        for gradients in self.gradients(samples.rows(rows), kinds[self.options.fisher]):
             for sum_, gradient in zip(total, gradients, strict=True):
                 sum_ += gradient**2
         return [sum_ / len(rows) for sum_ in total]
 
-    def _log_likelihood(self, batch: Batch) -> Tensor:
-        """Of one sample, up to its sign, which squaring takes away."""
+    def _scores(self, batch: Batch) -> Tensor:
+        """Of one sample: (K,) logits of its known labels, each times the standard deviation of its label, a constant.
+
+        Labels are independent, so what is expected of the squared gradient of their log-likelihood is the sum of these
+        entries' squared gradients.
+        """
+        known = torch.from_numpy(np.flatnonzero(batch.samples.known[0]))
+        logits = self.model(batch.inputs)[0].index_select(0, self.loader.on_device(known))
+        fixed = logits.detach()
+        scores: Tensor = logits * (fixed.sigmoid() * (-fixed).sigmoid()).sqrt()
+        return scores
+
+    def _sampled(self, batch: Batch) -> Tensor:
+        """The log-likelihood of one sample, up to its sign, at labels drawn from the model."""
+        rng = self.generator("fisher labels", self.stage.task.name, int(batch.samples.indices[0]))
+        numbers = torch.from_numpy(rng.random(batch.labels.shape, np.float32))
+        logits = self.model(batch.inputs)
+        drawn = self.loader.on_device(numbers) < logits.detach().sigmoid()
+        return bce(logits, drawn.to(logits.dtype), batch.known, reduction="sum")
+
+    def _empirical(self, batch: Batch) -> Tensor:
+        """The log-likelihood of one sample, up to its sign, which squaring takes away, at its given labels."""
         return bce(self.model(batch.inputs), batch.labels, batch.known, reduction="sum")
 
     def memory_bytes(self) -> int:

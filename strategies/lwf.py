@@ -5,6 +5,12 @@ Differs from the paper: sigmoid outputs, so the distillation loss is a binary cr
 old model's probability, without temperature, and all weights train from the first step (no warm-up of a new head). As
 in the paper, new labels supervise the columns that are not old, and the old model the old ones. With a memory, replayed
 samples are supervised by their stored labels.
+
+The distillation is reduced as the run's loss is, over the old columns of the new images. With `reduction=sum` it is a
+sum over old labels, then a mean over new images, so `distill` is the weight of one old label of an image beside one new
+label (the loss, with a memory, is a mean over replayed images too). With `reduction=mean` it is a mean over old labels
+and new images, so `distill` is the weight of all old labels together beside all others, however many there are of each.
+It is a binary cross-entropy with `loss=asl` too.
 """
 
 from collections.abc import Mapping
@@ -13,12 +19,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from clbench.learning.batch import Batch, Replay
 from clbench.learning.stage import Stage
 from clbench.learning.strategy import Setup, Strategy
+from clbench.models.losses import bce
 from clbench.models.network import Network
 from clbench.options import option
 
@@ -27,7 +33,9 @@ from clbench.options import option
 class LwFOptions:
     """Options of the distillation."""
 
-    distill: float = option(1.0, "weight of the distillation loss; the paper's lambda_o is 1", at_least=0.0)
+    distill: float = option(
+        1.0, "weight of the distillation loss, reduced as the run's loss; the paper's lambda_o is 1", at_least=0.0
+    )
 
 
 class LwF(Strategy):
@@ -47,7 +55,9 @@ class LwF(Strategy):
         logits = self.model(both.inputs)
         with torch.no_grad():
             target = self.teacher(batch.inputs).index_select(1, old).sigmoid()  # (B, old)
-        distilled = F.binary_cross_entropy_with_logits(logits[: len(batch)].index_select(1, old), target)
+        student = logits[: len(batch)].index_select(1, old)
+        all_known = torch.ones_like(target, dtype=torch.bool)
+        distilled = bce(student, target, all_known, self.train_options.reduction)
         loss = self.criterion(logits, both.labels, both.known)
         return {"loss": loss, "distilled": self.options.distill * distilled}
 

@@ -239,11 +239,17 @@ class Strategy:
         self._optimizer = None
 
     def gradients(self, samples: Samples, loss: Callable[[Batch], Tensor]) -> Iterator[tuple[Tensor, ...]]:
-        """Of each sample alone the gradient of `loss` with respect to `parameters()`, in evaluation mode."""
+        """Of each sample alone the gradient of `loss` with respect to `parameters()`, in evaluation mode.
+
+        loss: a batch of one -> scalar, or (K,), whose entries' gradients then come one after another: a backward pass
+        each. One gradient is held at a time.
+        """
         parameters = self.parameters()
         with self.evaluating():  # a batch of one has no batch statistics
             for batch in self.over(samples, 1):
-                yield torch.autograd.grad(loss(batch), parameters)
+                entries = loss(batch).reshape(-1).unbind()
+                for place, entry in enumerate(entries, start=1):
+                    yield torch.autograd.grad(entry, parameters, retain_graph=place < len(entries))
 
     def generator(self, *purpose: str | int) -> np.random.Generator:
         """A generator of this strategy's own for one purpose, e.g. ``self.generator("fisher", task)``."""

@@ -1,45 +1,15 @@
 """What each strategy computes, against the definition."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from learners import batches, enter, learn, make
 
 from clbench import Batch, Strategy
-from clbench.learning.trainer import stages_of, stream
-from clbench.running.build import Prepared, build_scenario, build_strategy
-from clbench.running.config import resolve
 from clbench.scenario.samples import Samples
-
-CPU = torch.device("cpu")
-
-
-def make(
-    name: str, *, memory: str | None = "default", head: str = "default", **settings: Any
-) -> tuple[Strategy, Prepared]:
-    config = resolve("debug", name, memory=memory, head=head, settings=settings)
-    prepared = Prepared(config, build_scenario(config))
-    return build_strategy(prepared, 0, CPU), prepared
-
-
-def batches(strategy: Strategy, prepared: Prepared, task: int) -> list[Batch]:
-    found = stream(prepared.scenario[task], task, prepared.config.options["train"], 0)
-    return [strategy.load(samples) for samples in found]
-
-
-def enter(strategy: Strategy, prepared: Prepared, task: int) -> None:
-    strategy.enter(list(stages_of(prepared.scenario, prepared.config.options["train"]))[task])
-
-
-def learn(strategy: Strategy, prepared: Prepared, *tasks: int) -> None:
-    for number in tasks:
-        enter(strategy, prepared, number)
-        for batch in batches(strategy, prepared, number):
-            strategy.observe(batch)
-        strategy.after_task(strategy.stage)
 
 
 def seen_losses(strategy: Strategy, monkeypatch: pytest.MonkeyPatch) -> list[torch.Tensor]:
@@ -119,71 +89,9 @@ def test_the_first_task_is_finetuning(name: str) -> None:
         assert torch.equal(one, other)
 
 
-def per_sample_squares(strategy: Strategy, prepared: Prepared, task: int) -> list[torch.Tensor]:
-    """The mean of squared single-sample gradients, straight from the definition."""
-    strategy.model.eval()
-    weights = list(strategy.model.parameters())
-    total = [torch.zeros_like(w) for w in weights]
-    rows = prepared.scenario[task].train
-    for row in rows:
-        images = prepared.scenario.images.read(np.array([row]))
-        labels = torch.from_numpy(prepared.scenario.labels[[row]].astype(np.float32))
-        probabilities = torch.sigmoid(strategy.model(images))
-        likelihood = torch.where(labels > 0, probabilities, 1 - probabilities).log().sum()
-        for t, g in zip(total, torch.autograd.grad(likelihood, weights), strict=True):
-            t += g**2 / len(rows)
-    strategy.model.train()
-    return total
-
-
-@pytest.mark.parametrize(("variant", "decay"), [("sum", 1.0), ("online", 0.5)])
-def test_ewc_penalty_is_the_definition(variant: str, decay: float) -> None:
-    strategy, prepared = make("ewc", variant=variant, decay=decay, strength=3.0)
-    fishers, anchors = [], []
-    for task in (0, 1):
-        learn(strategy, prepared, task)
-        fishers.append(per_sample_squares(strategy, prepared, task))
-        anchors.append([w.detach().clone() for w in strategy.model.parameters()])
-    learn_batch = batches(strategy, prepared, 2)[0]
-    strategy.observe(learn_batch)
-    weights = list(strategy.model.parameters())
-    if variant == "sum":
-        pairs = list(zip(fishers, anchors, strict=True))
-    else:
-        pairs = [([decay * a + b for a, b in zip(*fishers, strict=True)], anchors[1])]
-    expected = sum(
-        (f * (w - old) ** 2).sum() for fs, olds in pairs for f, w, old in zip(fs, weights, olds, strict=True)
-    )
-    penalty: Callable[[], torch.Tensor] = strategy.penalty  # type: ignore[attr-defined]
-    torch.testing.assert_close(penalty(), 1.5 * torch.as_tensor(expected), rtol=1e-4, atol=1e-9)
-
-
-def test_the_fisher_is_not_the_squared_batch_gradient() -> None:
-    strategy, prepared = make("ewc")
-    learn(strategy, prepared, 0)
-    [(fisher, _)] = strategy.anchors  # type: ignore[attr-defined]
-    task = prepared.scenario[0]
-    batch = strategy.load(Samples(task.train, task.labels, task.known))
-    strategy.model.eval()
-    loss = F.binary_cross_entropy_with_logits(strategy.model(batch.inputs), batch.labels, reduction="sum") / len(batch)
-    squared = torch.cat([g.flatten() ** 2 for g in torch.autograd.grad(loss, list(strategy.model.parameters()))])
-    assert F.cosine_similarity(torch.cat([f.flatten() for f in fisher]), squared, dim=0) < 0.95
-
-
-def test_ewc_holds_weights_back() -> None:
-    moved = []
-    for strength in (0.0, 1e6):
-        strategy, prepared = make("ewc", strength=strength, lr=1e-2)
-        learn(strategy, prepared, 0)
-        [(fisher, old)] = strategy.anchors  # type: ignore[attr-defined]
-        learn(strategy, prepared, 1)
-        now = strategy.model.parameters()
-        moved.append(sum((f * (w.detach() - o) ** 2).sum().item() for f, w, o in zip(fisher, now, old, strict=True)))
-    assert moved[1] < 0.5 * moved[0]
-
-
-def test_lwf_losses_are_the_definition(monkeypatch: pytest.MonkeyPatch) -> None:
-    strategy, prepared = make("lwf", distill=0.7)
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_lwf_losses_are_the_definition(monkeypatch: pytest.MonkeyPatch, reduction: str) -> None:
+    strategy, prepared = make("lwf", distill=0.7, reduction=reduction)
     learn(strategy, prepared, 0)
     enter(strategy, prepared, 1)
     batch = batches(strategy, prepared, 1)[0]
@@ -193,11 +101,28 @@ def test_lwf_losses_are_the_definition(monkeypatch: pytest.MonkeyPatch) -> None:
     with torch.no_grad():
         target = torch.sigmoid(teacher(batch.inputs)[:, old])
         logits = strategy.model(batch.inputs)  # training mode, as in observe
-    expected = F.binary_cross_entropy_with_logits(logits[:, rest], batch.labels[:, rest])
-    expected = expected + 0.7 * F.binary_cross_entropy_with_logits(logits[:, old], target)
+    over_labels: dict[str, Any] = {"mean": torch.mean, "sum": torch.sum}
+
+    def reduced(entries: torch.Tensor) -> Any:
+        return over_labels[reduction](entries, 1).mean()
+
+    new = F.binary_cross_entropy_with_logits(logits[:, rest], batch.labels[:, rest], reduction="none")
+    distilled = F.binary_cross_entropy_with_logits(logits[:, old], target, reduction="none")
     losses = seen_losses(strategy, monkeypatch)
     strategy.observe(batch)
-    torch.testing.assert_close(losses[0], expected)
+    torch.testing.assert_close(losses[0], reduced(new) + 0.7 * reduced(distilled))
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_replayed_images_have_no_part_in_the_distillation(reduction: str) -> None:
+    strategy, prepared = make("lwf", memory="reservoir", reduction=reduction)
+    learn(strategy, prepared, 0)
+    enter(strategy, prepared, 1)
+    strategy.train(False)  # without batch statistics, which replayed images do have a part in
+    batch = batches(strategy, prepared, 1)[0]
+    alone, joined = (strategy.losses(batch, replay)["distilled"] for replay in (None, strategy.recall(3)))
+    assert alone > 0
+    torch.testing.assert_close(alone, joined)
 
 
 def test_lwf_supervises_replayed_samples_by_their_labels(monkeypatch: pytest.MonkeyPatch) -> None:
