@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clbench.report.compare import ALPHA, holm, seeds_needed, sign_flip_test
+from clbench.report.compare import holm, seeds_needed, sign_flip_test
+from clbench.report.intervals import ALPHA
 from clbench.report.ranks import contenders
 from clbench.report.rows import Row
 

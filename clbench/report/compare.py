@@ -11,11 +11,10 @@ import numpy as np
 from clbench.arrays import BoolArray, FloatArray
 from clbench.errors import UsageError, unknown
 from clbench.randomness import generator
+from clbench.report.intervals import ALPHA, student_interval
 from clbench.report.rows import ANGLE, Row
 from clbench.report.tables import COSTS, EMPTY, RANK, Table, column_names, interval, scale_of
 
-ALPHA = 0.05
-"""Level of the tests, after Holm's correction; intervals hold 1 - ALPHA."""
 EXACT = 16
 """Up to so many seeds every one of the 2^n sign patterns is looked at; above, DRAWS random ones."""
 DRAWS = 99_999
@@ -114,20 +113,6 @@ def holm(p_values: Sequence[float]) -> list[float]:
         largest = max(largest, min(1.0, (len(p_values) - place) * p_values[index]))
         corrected[index] = largest
     return corrected
-
-
-def student_interval(differences: FloatArray) -> tuple[float, float] | None:
-    """Student's 95 % interval of the mean of (n,) differences; None for a single one.
-
-    No bootstrap here: resampling three or five values gives intervals that are far too narrow.
-    """
-    n = len(differences)
-    if n < 2:
-        return None
-    from scipy.stats import t  # takes a second to import
-
-    half = float(t.ppf(1 - ALPHA / 2, n - 1)) * float(differences.std(ddof=1)) / math.sqrt(n)
-    return float(differences.mean()) - half, float(differences.mean()) + half
 
 
 def seeds_needed(pairs: int) -> int:

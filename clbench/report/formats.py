@@ -88,7 +88,7 @@ def as_json(rows: Sequence[Row]) -> str:
 
 
 def _numbers(name: str, value: Mapping[str, Any]) -> dict[str, object]:
-    """A metric's columns: mean, sd, and the ends of its 95 % bootstrap interval."""
+    """A metric's columns: mean, sd, and the ends of its Student's 95 % interval."""
     low, high = value["ci95"] or (None, None)
     return {name: value["mean"], f"{name}_sd": value["sd"], f"{name}_ci95_low": low, f"{name}_ci95_high": high}
 

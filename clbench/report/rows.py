@@ -9,14 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from clbench.randomness import generator
+from clbench.report.intervals import student_interval
 from clbench.store.folder import DONE, STATES, Run
 
 WHOLE = "all"
 """The view of runs that saw the whole scenario."""
-
-RESAMPLES = 2000
-"""Bootstrap resamples behind the 95 % interval."""
 
 ANGLE = "positive_angle"
 """The one metric that is no fraction: degrees, after the last task."""
@@ -145,7 +142,7 @@ def collect(runs: Iterable[Run]) -> list[Row]:
 
 
 def spread(values: Sequence[float]) -> dict[str, Any]:
-    """Mean, sample standard deviation (ddof 1), 95 % bootstrap interval of the mean, and n.
+    """Mean, sample standard deviation (ddof 1), Student's 95 % interval of the mean, and n.
 
     Any value that is not defined makes the mean undefined: nothing is averaged over the seeds that happen to have one.
     """
@@ -154,11 +151,10 @@ def spread(values: Sequence[float]) -> dict[str, Any]:
         return {"mean": None, "sd": None, "ci95": None, "n": n}
     data = np.array(values, np.float64)
     mean = float(data.mean())
-    if n == 1:
-        return {"mean": mean, "sd": None, "ci95": None, "n": 1}
-    picks = generator(0, "bootstrap", n).integers(n, size=(RESAMPLES, n))
-    low, high = np.quantile(data[picks].mean(axis=1), [0.025, 0.975])
-    return {"mean": mean, "sd": float(data.std(ddof=1)), "ci95": [float(low), float(high)], "n": n}
+    ends = student_interval(data)
+    if ends is None:
+        return {"mean": mean, "sd": None, "ci95": None, "n": n}
+    return {"mean": mean, "sd": float(data.std(ddof=1)), "ci95": list(ends), "n": n}
 
 
 def _metrics(run: Run, group: str | None) -> Mapping[str, Any]:

@@ -31,7 +31,7 @@ HEADINGS = {
 RANK = "rank"
 """The mean rank by mAP over the complete block of rows and seeds."""
 INTERVAL = "@ci95"
-"""Behind a column's name: the 95 % bootstrap interval instead of the mean."""
+"""Behind a column's name: Student's 95 % interval instead of the mean."""
 COSTS = ("train_seconds", "eval_seconds", "memory_bytes", "peak_memory_bytes", "parameters")
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import permutation_test, ttest_rel
+from scipy.stats import permutation_test
 
 from clbench.errors import UsageError
 from clbench.report.compare import (
@@ -16,7 +16,6 @@ from clbench.report.compare import (
     holm,
     seeds_needed,
     sign_flip_test,
-    student_interval,
 )
 from clbench.report.rows import Row, collect
 from clbench.store.folder import FAILED, find_runs
@@ -87,13 +86,6 @@ def test_holm_is_between_the_raw_p_and_bonferroni_and_keeps_the_order(p_values: 
         assert p <= corrected <= min(1.0, p * len(p_values)) + 1e-12
     order = np.argsort(p_values, kind="stable")
     assert np.all(np.diff(np.array(found)[order]) >= 0)
-
-
-def test_the_interval_is_scipys() -> None:
-    a, b = np.random.default_rng(0).normal(size=(2, 7))
-    expected = ttest_rel(a, b).confidence_interval(0.95)
-    assert student_interval(a - b) == pytest.approx((expected.low, expected.high))
-    assert student_interval(a[:1]) is None
 
 
 def test_how_many_seeds_it_takes() -> None:

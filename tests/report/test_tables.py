@@ -83,9 +83,9 @@ GOLDEN = """\
 made (2 tasks, 4 classes), %
 strategy       n        mAP      mAP 95 %  forgetting  rank
 -----------  ---  ---------  ------------  ----------  ----
-dlfl           3  57.0±10.0  [45.4, 63.0]    1.7±16.0   1.0
+dlfl           3  57.0±10.0  [32.2, 81.8]    1.7±16.0   1.0
 er [a,b]     1/3       53.0             –        20.0   2.0
-ewc [c,d]      3  47.0±10.0  [35.4, 53.0]    1.7±16.0     –
+ewc [c,d]      3  47.0±10.0  [22.2, 71.8]    1.7±16.0     –
 joint [e]    1/3       46.7             –           –     –
 lwf [f,g,h]  0/3   not done      not done    not done     –
 mean±sd over n seeds
