@@ -18,8 +18,8 @@ from torchvision.models import get_model
 
 from clbench.errors import ClbenchError, UsageError
 
-SMALL = ((32, 2), (64, 2), (96, 1), (96, 2), (96, 1))
-"""(channels, stride) of each convolution of `small`: an 8x8 map from 64 px."""
+SMALL = ((16, 2), (32, 2), (64, 2), (96, 1))
+"""(channels, stride) of each convolution of `small`: a 6x6 map from 48 px."""
 
 LITE0 = "efficientnet_lite0"
 TIMM = "timm:"

@@ -11,7 +11,7 @@ class ModelOptions:
 
     backbone: str = option(
         "resnet101",
-        "network from images to a feature map; small: five convolutions; resnets: torchvision's. PRS: resnet101",
+        "network from images to a feature map; small: four convolutions; resnets: torchvision's. PRS: resnet101",
         choices=("small", "resnet18", "resnet50", "resnet101", "efficientnet_lite0", "timm:NAME"),
     )
     weights: str = option(
