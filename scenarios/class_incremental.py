@@ -14,6 +14,7 @@ from typing import Any
 from clbench.data.collection import Collection, DataPart
 from clbench.errors import UsageError, unknown
 from clbench.scenario.incremental import Incremental
+from clbench.scenario.paper import Paper
 from clbench.scenario.protocols import blocks, ordered
 from clbench.scenario.sources import DATASETS
 
@@ -30,6 +31,61 @@ NAMES = {
     "voc-b4-c2": "VOC 2007, 4 classes, then 8 tasks of 2.",
     "nuswide-b41-c5": "NUS-WIDE, 41 classes, then 8 tasks of 5.",
 }
+
+
+def krt(lr: Any, size: str) -> Paper:
+    """lr: of Adam. size: of its memory."""
+    return Paper(
+        "KRT (ICCV 2023, its released code)",
+        {
+            "scenario": {
+                "order": "alphabetical",
+                "images": "overlapping",
+                "missing": "negative",
+                "replay_labels": "forward",
+                "eval_images": "seen-positive",
+                "threshold": 0.8,
+                "image_size": 224,
+            },
+            "model": {"backbone": "TResNet-M", "weights": "ImageNet-21k, as its README calls them"},
+            "train": {
+                "epochs": 20,
+                "batch_size": ("64 on each of 2 GPUs", 128),
+                "optimizer": "adam",
+                "lr": lr,
+                "weight_decay": "1e-4, not on vectors",
+                "loss": "asl",
+                "reduction": "sum",
+            },
+            "memory": {"size": size},
+        },
+        beyond=("OneCycle learning rates", "Cutout and RandAugment", "pixels without normalisation"),
+    )
+
+
+CUTER = Paper(
+    "CUTER (ICML 2025, its released code)",
+    {
+        "scenario": {
+            "images": "overlapping",
+            "missing": "masked",
+            "eval_images": "seen-positive",
+            "threshold": 0.8,
+            "image_size": 224,
+        },
+        "model": {"backbone": "ViT-S/16"},
+        "train": {"epochs": 1, "batch_size": 20, "optimizer": "adam", "lr": 1e-5, "loss": "asl"},
+        "memory": {"size": "1600"},
+    },
+    beyond=("Cutout and RandAugment", "pixels without normalisation"),
+)
+KRT_COCO, KRT_VOC = krt("4e-5 in the first task, then 1e-4", "20/class"), krt(4e-5, "2/class")
+PAPERS = {
+    **dict.fromkeys(("coco-b0-c10", "coco-b40-c10", "coco-b20-c4", "coco-b0-c5"), KRT_COCO),
+    **dict.fromkeys(("voc-b0-c4", "voc-b10-c2"), KRT_VOC),
+    "nuswide-b41-c5": CUTER,
+}
+"""Whose code has these numbers of classes."""
 
 
 class ClassIncremental(Incremental):
@@ -51,6 +107,9 @@ class ClassIncremental(Incremental):
 
     def protocol(self) -> dict[str, str]:
         return {"dataset": self.source.title, **super().protocol(), **self.source.axes(self.options)}
+
+    def paper(self) -> Paper | None:
+        return PAPERS.get(self.name)
 
     def data_parts(self) -> tuple[DataPart, ...]:
         return self.source.parts(self.data_root)

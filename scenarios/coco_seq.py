@@ -23,7 +23,8 @@ from clbench.errors import DataError, UsageError, unknown
 from clbench.options import option
 from clbench.randomness import generator
 from clbench.scenario.builder import ScenarioBuilder
-from clbench.scenario.listed import DEFAULTS, Benchmark, ListedOptions, Lists, assemble, available
+from clbench.scenario.listed import DEFAULTS, Benchmark, ListedOptions, Lists, assemble, available, paper
+from clbench.scenario.paper import Paper
 from clbench.scenario.protocols import EXCLUSIVE, balanced_test, exclusive
 from clbench.scenario.tasks import Scenario
 
@@ -100,6 +101,9 @@ class CocoSeq(ScenarioBuilder):
             "crowd regions": "count as their class" if options.crowd == "include" else "do not count",
             "image size": f"{options.image_size} px, bicubic, no augmentation",
         }
+
+    def paper(self) -> Paper | None:
+        return None if self.by_rule else paper(rho=-0.03, crowd="include")
 
     def data_parts(self) -> tuple[DataPart, ...]:
         return data_parts(self.data_root)

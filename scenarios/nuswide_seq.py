@@ -16,7 +16,8 @@ from clbench.data.collection import DataPart, in_columns
 from clbench.data.nuswide import data_parts, read_nuswide
 from clbench.errors import UsageError
 from clbench.scenario.builder import ScenarioBuilder
-from clbench.scenario.listed import DEFAULTS, Benchmark, ListedOptions, assemble, available
+from clbench.scenario.listed import DEFAULTS, Benchmark, ListedOptions, assemble, available, paper
+from clbench.scenario.paper import Paper
 from clbench.scenario.protocols import EXCLUSIVE
 from clbench.scenario.tasks import Scenario
 
@@ -63,6 +64,9 @@ class NusWideSeq(ScenarioBuilder):
             "test images": "the official balanced lists",
             "image size": f"{self.options.image_size} px, bicubic, no augmentation",
         }
+
+    def paper(self) -> Paper:
+        return paper(rho=0.02)
 
     def data_parts(self) -> tuple[DataPart, ...]:
         return data_parts(self.data_root)

@@ -18,6 +18,7 @@ from clbench.data.collection import Collection, DataPart
 from clbench.errors import UsageError, unknown
 from clbench.options import option
 from clbench.scenario.incremental import Incremental
+from clbench.scenario.paper import Paper
 from clbench.scenario.protocols import IMAGES, blocks, ordered
 from clbench.scenario.sources import AGCN_TRAIN, COCO, NUSWIDE, CocoOptions, Dataset, FileOptions
 
@@ -59,6 +60,16 @@ class Cut(NamedTuple):
 
 CUTS = {"split-coco": Cut(COCO, SplitCocoOptions, 40, 4), "split-nuswide": Cut(NUSWIDE, SplitNusWideOptions, 21, 3)}
 
+AGCN = Paper(
+    "AGCN (ICME 2022, its released code)",
+    {
+        "scenario": {"images": "disjoint", "threshold": 0.5, "image_size": 448},
+        "model": {"backbone": "resnet101"},
+        "train": {"epochs": 1, "batch_size": 8, "optimizer": "adam", "lr": 1e-4},
+    },
+    beyond=("its own lists of classes and images", "horizontal flips"),
+)
+
 
 class Split(Incremental):
     """The most frequent classes of one dataset; see the module's docstring."""
@@ -90,6 +101,9 @@ class Split(Incremental):
             **super().protocol(),
             **self.source.axes(self.options),
         }
+
+    def paper(self) -> Paper:
+        return AGCN
 
     def data_parts(self) -> tuple[DataPart, ...]:
         return self.source.parts(self.data_root)
