@@ -1,9 +1,18 @@
 """Handwritten digits on photographs, 20 labels in 5 tasks: the embedded default, nothing to download.
 
-Built like COCOseq (Kim, Jeong, Kim, ECCV 2020, arXiv 2009.03632): a scene holds labels of one task only, the training
-stream is long-tailed with majority, moderate and minority labels in every task, and the test set is class-balanced.
-Differs from it in everything else: made scenes of 64 px, 20 labels = 10 digits x light or dark ink, 5,000 training and
-1,000 test scenes. Digits of training and test scenes are disjoint.
+Source: none; ours, built like COCOseq (Kim, Jeong, Kim, ECCV 2020, arXiv 2009.03632): a scene holds labels of one task
+only, the training stream is long-tailed with majority, moderate and minority labels in every task, and the test set is
+class-balanced. Digits and photographs are scikit-learn's.
+
+Matched: the data are the same bits everywhere (tests/scenarios/test_digits_seq.py::test_the_data_never_change). A scene
+holds labels of one task (tests/scenarios/test_digits_seq.py::test_a_scene_holds_one_to_four_labels_of_its_task_only).
+Digits of training and test scenes are disjoint
+(tests/scenarios/test_digits_seq.py::test_digits_of_train_and_test_are_disjoint).
+
+Differs: from COCOseq in everything else: made scenes of 64 px, 20 labels = 10 digits x light or dark ink, 5,000
+training and 1,000 test scenes.
+
+Never run: on a GPU. No paper has numbers on it, and what helps here need not help on photographs.
 """
 
 import numpy as np

@@ -1,11 +1,22 @@
 """The most frequent classes of a dataset in tasks of equal size, each image in one: the kind of split that AGCN has.
 
-AGCN (ICME 2022; github.com/Kaile-Du/AGCN) has lists of two: Split-COCO, 40 COCO classes in 10 tasks of 4, with 65,072
-training and 27,173 test images, and Split-WIDE, 21 NUS-WIDE classes in 7 tasks of 3, with 144,858 and 41,146. Which
-classes they are, and by what rule an image enters one task, the lists do not say. Ours: the classes with the most
-training images, in alphabetical order, and for each image one of its tasks, drawn with a fixed seed. Numbers are not
-comparable with those of `coco-b<base>-c<step>` and `nuswide-b<base>-c<step>`, where an image enters every task that it
-shows a class of.
+Which classes AGCN's lists are of, and by what rule an image enters one task, the lists do not say. Ours: the classes
+with the most training images, in alphabetical order, and for each image one of its tasks, drawn with a fixed seed.
+Numbers are not comparable with those of `coco-b<base>-c<step>` and `nuswide-b<base>-c<step>`, where an image enters
+every task that it shows a class of.
+
+Source: AGCN (ICME 2022; github.com/Kaile-Du/AGCN; released code and lists read) has two: Split-COCO, 40 COCO classes in
+10 tasks of 4, with 65,072 training and 27,173 test images, and Split-WIDE, 21 NUS-WIDE classes in 7 tasks of 3, with
+144,858 and 41,146.
+
+Matched: epochs, batch, optimiser and learning rate are AGCN's
+(tests/scenarios/test_split.py::test_training_is_as_agcn_released_it), and so are disjoint images, threshold and image
+size (tests/scenarios/test_split.py::test_options_are_the_datasets_with_three_defaults_of_agcns). An image enters one
+task (tests/scenarios/test_split.py::test_an_image_enters_one_task_unless_told_otherwise).
+
+Differs: classes and images are not AGCN's, so nor are the sizes; no flips, and random weights by default.
+
+Never run: on COCO or NUS-WIDE themselves.
 """
 
 from dataclasses import dataclass

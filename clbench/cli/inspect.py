@@ -180,7 +180,12 @@ def _defaults(card: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
 def _paragraphs(text: str) -> str:
     """A docstring at the width of a terminal; indented blocks stay as they are."""
     parts = text.split("\n\n")
-    return "\n\n".join(part if part.startswith(" ") else textwrap.fill(part, 80) for part in parts)
+    return "\n\n".join(part if part.startswith(" ") else _filled(part) for part in parts)
+
+
+def _filled(text: str) -> str:
+    """A path or the name of a test stays whole, so that it can be copied, even where it is longer than a line."""
+    return textwrap.fill(text, 80, break_long_words=False, break_on_hyphens=False)
 
 
 def _wrapped(key: str, value: str) -> str:
