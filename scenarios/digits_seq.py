@@ -1,12 +1,20 @@
 """Handwritten digits on photographs, 20 labels in 5 tasks: the embedded default, nothing to download.
 
-Built like COCOseq (Kim, Jeong, Kim, ECCV 2020, arXiv 2009.03632): a scene holds labels of one task only, the training
-stream is long-tailed with majority, moderate and minority labels in every task, and the test set is class-balanced.
-Differs from it in everything else: made scenes of 48 px, 20 labels = 10 digits x light or dark ink, 15,000 training and
-1,000 test scenes. Training and test scenes share no digit and no pixel of a photograph.
+Source: none; ours, built like COCOseq (Kim, Jeong, Kim, ECCV 2020, arXiv 2009.03632): a scene holds labels of one task
+only, the training stream is long-tailed with majority, moderate and minority labels in every task, and the test set is
+class-balanced. Digits and photographs are scikit-learn's.
 
-Second edition; the manifest's hash tells it from the first, of 64 px and 5,000 scenes. Scene and stream were chosen for
-what joint training reaches and finetuning loses, so that scores are not read while learning is still steep.
+Matched: the data are the same bits everywhere (tests/scenarios/test_digits_seq.py::test_the_data_never_change). A scene
+holds labels of one task (tests/scenarios/test_digits_seq.py::test_a_scene_holds_one_to_four_labels_of_its_task_only).
+Training and test scenes share no digit and no pixel of a photograph
+(tests/data/test_digits.py::test_the_parts_share_no_digit_and_no_pixel).
+
+Differs: from COCOseq in everything else: made scenes of 48 px, 20 labels = 10 digits x light or dark ink, 15,000
+training and 1,000 test scenes. This is the second edition; the manifest's hash tells it from the first, of 64 px and
+5,000 scenes. Scene and stream were chosen for what joint training reaches and finetuning loses, so that scores are not
+read while learning is still steep.
+
+Never run: on a GPU. No paper has numbers on it, and what helps here need not help on photographs.
 """
 
 import numpy as np

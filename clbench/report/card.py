@@ -27,6 +27,7 @@ def card(run: Run) -> str:
         _pair("folder", str(run.folder)),
         *_section("Configuration", _configuration(run)),
         *_section("Protocol", run.config["protocol"]),
+        *(_section("Not as in the paper", unlike) if (unlike := _unlike_paper(row)) else []),
         *_section("Data", _data(run)),
         *_section("Environment", _environment(run)),
     ]
@@ -60,6 +61,14 @@ def _configuration(run: Run) -> dict[str, str]:
     }
     memory = f"{config['memory']}, {sections['memory']}" if config["memory"] else "none"
     return view | sections | {"memory": memory}
+
+
+def _unlike_paper(row: Row) -> dict[str, str]:
+    paper = row.first.config.get("paper")
+    if not paper:
+        return {}
+    settings = {name: f"{value} (there: {theirs})" for name, (value, theirs) in row.unlike_paper.items()}
+    return {"paper": paper["name"], **settings} | ({"not here": ", ".join(paper["beyond"])} if paper["beyond"] else {})
 
 
 def _data(run: Run) -> dict[str, str]:

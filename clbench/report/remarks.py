@@ -1,4 +1,7 @@
-"""What is wrong or special with a row: every seed without a number, and all that makes its numbers hard to compare."""
+"""What is wrong or special with a row: every seed without a number, and all that makes its numbers hard to compare.
+
+And with a table: where its settings are not those of the paper that the scenario is from.
+"""
 
 from collections.abc import Sequence
 from string import ascii_lowercase
@@ -44,6 +47,35 @@ def marked(rows: Sequence[Row]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     order = list(labels).index
     marks = tuple(",".join(letters[r] for r in sorted(remarks(row, seeds), key=order)) for row in rows)
     return marks, tuple(f"[{letters[remark]}] {', '.join(names)}: {remark}." for remark, names in labels.items())
+
+
+def unlike_papers(rows: Sequence[Row]) -> tuple[str, ...]:
+    """A note for each paper that a table's scenario is from: the settings that are others, and in which rows.
+
+    None where every setting is the paper's and nothing of it is missing here.
+    """
+    notes = []
+    papers = {paper["name"]: paper for row in rows if (paper := row.first.config.get("paper"))}
+    for name, paper in papers.items():
+        clauses = _unlike([row for row in rows if (row.first.config.get("paper") or {}).get("name") == name])
+        if paper["beyond"]:
+            clauses.append(f"without {', '.join(paper['beyond'])}")
+        if clauses:
+            notes.append(f"Not as in {name}: {'; '.join(clauses)}.")
+    return tuple(notes)
+
+
+def _unlike(rows: Sequence[Row]) -> list[str]:
+    """`weights=none (there: imagenet)`, with the rows where others are as in the paper."""
+    labels: dict[tuple[str, str], list[str]] = {}
+    for row in rows:
+        for name, (value, theirs) in row.unlike_paper.items():
+            labels.setdefault((name, f"{name.partition('.')[2]}={value} (there: {theirs})"), []).append(row.label)
+    of_all = {name: sum(name in row.first.config["paper"]["settings"] for row in rows) for name, _ in labels}
+    return [
+        said if len(names) == of_all[name] else f"{said} in {', '.join(names)}"
+        for (name, said), names in labels.items()
+    ]
 
 
 def letter(number: int) -> str:

@@ -61,6 +61,22 @@ class Row:
         return str(found) if found else None
 
     @cached_property
+    def unlike_paper(self) -> dict[str, tuple[Any, Any]]:
+        """`section.option` -> (its value, the paper's), where the scenario's paper has another.
+
+        Empty where all is as there, no paper is known, or the run is older than this record.
+        """
+        config = self.first.config
+        found = {}
+        for name, theirs in (config.get("paper") or {"settings": {}})["settings"].items():
+            section, _, option = name.partition(".")
+            value = config["options"].get(section, {}).get(option)
+            if value not in theirs:
+                shown = config["changed"].get(option, value) if section == "model" else value  # a path's last part
+                found[name] = shown, theirs[0]
+        return found
+
+    @cached_property
     def is_bound(self) -> bool:
         """Whether all tasks were learned at once: an upper bound, which no continual strategy competes with."""
         return any(run.metrics["joint"] for run in self.done)
@@ -121,6 +137,8 @@ class Row:
             "frozen": self.frozen,
             "leak": self.leak,
             "protocol": run.config["protocol"],
+            "paper": run.config.get("paper"),
+            "unlike_paper": {name: list(values) for name, values in self.unlike_paper.items()},
             "notes": run.env["manifest"]["notes"],
             "seeds": [done.seed for done in self.done],
             "metrics": {name: self.metric(name) for name in self.metric_names},

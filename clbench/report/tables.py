@@ -9,7 +9,7 @@ from typing import Any
 
 from clbench.errors import UsageError, unknown
 from clbench.report.ranks import mean_ranks
-from clbench.report.remarks import expected_seeds, marked
+from clbench.report.remarks import expected_seeds, marked, unlike_papers
 from clbench.report.rows import ANGLE, WHOLE, Row
 
 EMPTY = "–"
@@ -158,6 +158,7 @@ def footnotes(rows: Sequence[Row]) -> tuple[str, ...]:
         "mean±sd over n seeds" if any(len(row.done) > 1 for row in rows) else "one seed: no spread",
         f"Protocol: {protocol}.",
         f"Data: manifest {manifest['hash'][:12]}" + "".join(f"; {note}" for note in manifest["notes"]) + ".",
+        *unlike_papers(rows),
         *(f"{name}: {values}." for name, values in differences(rows).items()),
         *marked(rows)[1],
     )

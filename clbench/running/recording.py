@@ -34,7 +34,8 @@ FLUSH_EVERY = 50
 def begin(writer: RunWriter, prepared: Prepared, seed: int, device: torch.device, resumed_after: int | None) -> None:
     """config.json, env.json and what is known before the first step. resumed_after: the checkpoint's step."""
     config, scenario = prepared.config, prepared.scenario
-    writer.json("config.json", {**config.resolved(), "seed": seed, "protocol": dict(scenario.protocol)})
+    known = {"seed": seed, "protocol": dict(scenario.protocol), "paper": prepared.paper}
+    writer.json("config.json", {**config.resolved(), **known})
     env = environment.record(device)
     env |= {
         "manifest": prepared.manifest,

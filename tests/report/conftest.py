@@ -52,17 +52,20 @@ def write_run(
     offset: float = 0.0,
     stored: list[list[int]] | None = None,
     grouped: bool = True,
+    paper: dict[str, Any] | None = None,
+    model: dict[str, Any] | None = None,
 ) -> None:
     """A made run of two tasks and four classes.
 
     offset: added to its final mAP. stored: what its memory holds after each task. grouped: with frequency groups.
+    paper: as `Paper.record` gives it. model: options of the model.
     """
     groups = GROUPS if grouped else {}
     writer = RunWriter(run_folder(store, scenario, strategy, f"{epochs:04}{manifest[:4]}{len(changed or {}):04}", seed))
-    model = {"head": "linear"} | ({"freeze": freeze} if freeze else {})
-    options = {"model": model, "train": {"epochs": epochs}}
+    made = {"head": "linear"} | ({"freeze": freeze} if freeze else {}) | (model or {})
+    options = {"model": made, "train": {"epochs": epochs}}
     config = {"strategy": strategy, "memory": None, "view": view, "options": options, "changed": changed or {}}
-    writer.json("config.json", config | {"protocol": protocol or {"images": "exclusive"}})
+    writer.json("config.json", config | {"protocol": protocol or {"images": "exclusive"}, "paper": paper})
     data: dict[str, Any] = {"hash": manifest, "classes": list("abcd"), "notes": ["3 images left out"]}
     data |= {"tasks": [{"classes": ["a", "b"]}, {"classes": ["c", "d"]}], "train_positives": [5, 9, 2, 4]}
     data |= {"groups": {name: ["abcd"[c] for c in columns] for name, columns in groups.items()}}

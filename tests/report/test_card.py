@@ -152,3 +152,12 @@ def test_a_run_that_is_not_done_has_no_metrics_in_json(make: Make, only: Callabl
     make("er", 0, DIVERGED, reason="loss was nan")
     found = as_json(only())
     assert found["metrics"] is None and found["status"]["reason"] == "loss was nan"
+
+
+def test_a_card_names_what_is_not_as_in_the_paper(make: Make, only: Callable[[], Run]) -> None:
+    make("er", 3, paper={"name": "A (B 2020)", "settings": {"train.epochs": [20]}, "beyond": ["flips"]})
+    assert section(card(only()), "Not as in the paper") == [
+        "paper: A (B 2020)",
+        "train.epochs: 1 (there: 20)",
+        "not here: flips",
+    ]

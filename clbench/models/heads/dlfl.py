@@ -1,11 +1,23 @@
 """One feature per label: learned label queries that pool the map by cross-attention, in the style of DLFL.
 
-Jia et al., "Learning Disentangled Label Representations for Multi-label Classification" (DLFL), arXiv 2212.01461, with
-the cascade of their DAFL (AAAI 2022, doi 10.1609/aaai.v36i1.19991): Q of a step is F' of the step before.
-Not a reproduction. Our choices, where we do not know theirs: each step has its own weights and only the last one is
-classified; queries begin normally distributed with standard deviation 1; heads, residual and LayerNorm as given; a 1x1
-projection where `width` is not the map's channels; no self-attention, feed-forward layer or positional encoding; and
-none of DAFL's group attention merging.
+Source: Jia et al., "Learning Disentangled Label Representations for Multi-label Classification" (DLFL), arXiv
+2212.01461 (abstract read), with the cascade of their DAFL (AAAI 2022, doi 10.1609/aaai.v36i1.19991; abstract and a
+reader's note read, which has the attention's equation): Q of a step is F' of the step before.
+
+Matched: an attention step is PyTorch's `MultiheadAttention` with the same weights, features and maps within 1e-6
+(tests/models/heads/test_dlfl.py::test_attention_is_pytorchs_with_the_same_weights). A later step's queries are the
+features of the step before, within 1e-6
+(tests/models/heads/test_dlfl.py::test_a_later_steps_queries_are_the_features_of_the_step_before). Growing keeps old
+queries and rows exactly, and old logits within 1e-6
+(tests/models/test_head.py::test_growing_keeps_old_rows_exactly_and_old_logits_to_rounding).
+
+Differs: no reproduction. Our choices, where we do not know theirs: each step has its own weights and only the last one
+is classified; queries begin normally distributed with standard deviation 1; heads, residual and LayerNorm as given; a
+1x1 projection where `width` is not the map's channels; no self-attention, feed-forward layer or positional encoding;
+and none of DAFL's group attention merging, nor its third loss.
+
+Never run: on a GPU; on coco-seq, nuswide-seq or another real collection in full; with the backbones of the paper
+(ResNet-101, Swin) beyond a forward pass; to any number of the paper.
 """
 
 from dataclasses import dataclass
