@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from clbench.errors import UsageError
-from clbench.models.head import Classifier, Head, extended
+from clbench.models.head import Classifier, Head, Rows
 from clbench.options import option
 
 
@@ -65,23 +65,27 @@ class CrossAttention(nn.Module):
 
 
 class DLFLHead(Head):
-    """Learned label queries that pool one feature per label (OFOL in the paper's words).
-
-    queries: (C, width).
-    """
+    """Learned label queries that pool one feature per label (OFOL in the paper's words)."""
 
     Options = QueryOptions
 
     def __init__(self, options: QueryOptions, channels: int, num_classes: int) -> None:
         super().__init__(options, channels, num_classes)
         width = options.width or channels
-        self.project = nn.Identity() if width == channels else nn.Linear(channels, width)  # at each position: 1x1
-        self.queries = nn.Parameter(torch.randn(num_classes, width))
+        project = nn.Identity() if width == channels else nn.Linear(channels, width)  # at each position: 1x1
+        self.query_rows = Rows(torch.randn(num_classes, width))  # registered first: sums over parameters go in order
+        self.project = project
         self.steps = nn.ModuleList(
             CrossAttention(width, options.heads, residual=options.residual, norm=options.norm)
             for _ in range(options.steps)
         )
         self.classifier = Classifier(num_classes, width)
+
+    @property
+    def queries(self) -> Tensor:
+        """(C, width)."""
+        queries: Tensor = self.query_rows()
+        return queries
 
     def features(self, feature_map: Tensor) -> Tensor:
         return self._pool(feature_map)[0]
@@ -100,5 +104,5 @@ class DLFLHead(Head):
 
     def grow(self, num_classes: int, generator: torch.Generator) -> None:
         super().grow(num_classes, generator)
-        shape = (num_classes - len(self.queries), self.queries.shape[1])
-        self.queries = extended(self.queries, torch.randn(shape, generator=generator))
+        shape = (num_classes - len(self.query_rows), self.queries.shape[1])
+        self.query_rows.grow(torch.randn(shape, generator=generator))
