@@ -117,7 +117,7 @@ def test_fused_sgd_goes_on_with_new_rows_as_the_plain_one_does(steps: int) -> No
             optimizer.step()
         found.append(rows())
     torch.testing.assert_close(*found, rtol=1e-6, atol=0)
-    # By hand, from 0 with g = 1, 2, 4, by v = 0.9 v + g + 0.5 w and w -= 0.1 v: v = 1, 2.85, 6.3725 and w = -0.1, -0.385 ...
+    # By hand, from 0 with g = 1, 2, 4, by v = 0.9 v + g + 0.5 w and w -= 0.1 v: v = 1, 2.85, 6.3725.
     if steps == 0:
         assert found[0][2].tolist() == pytest.approx([-1.02225] * 3)
 

@@ -187,9 +187,11 @@ def test_old_rows_move_as_if_nothing_had_grown_and_new_ones_as_a_parameter_that_
         assert torch.equal(classifier.weight, torch.cat([row for row, _ in alone])), number
 
 
-@pytest.mark.parametrize("strategy", ["finetune", "dlfl"])
-def test_a_grown_head_comes_back_block_by_block_with_its_moments(strategy: str) -> None:
-    going, prepared = make(strategy, "debug-incremental")
+@pytest.mark.parametrize(
+    ("strategy", "settings"), [("finetune", {}), ("dlfl", {}), ("dlfl", {"head.freeze_queries": True})]
+)
+def test_a_grown_head_comes_back_block_by_block_with_its_moments(strategy: str, settings: dict[str, Any]) -> None:
+    going, prepared = make(strategy, "debug-incremental", **settings)
     for task in range(3):
         enter(going, prepared, task)
         going.observe(first_batch(going, prepared, task))
@@ -202,6 +204,21 @@ def test_a_grown_head_comes_back_block_by_block_with_its_moments(strategy: str) 
         assert torch.equal(mine, theirs)
         moments, loaded = going.optimizer.state[mine], again.optimizer.state[theirs]
         assert moments.keys() == loaded.keys() and all(torch.equal(moments[key], loaded[key]) for key in moments)
+
+
+def test_frozen_queries_of_old_tasks_stay_and_the_optimiser_lets_go_of_them() -> None:
+    settings = {"head.freeze_queries": True, "weight_decay": 0.1, "lr": 0.1}
+    strategy, prepared = make("dlfl", "debug-incremental", **settings)
+    enter(strategy, prepared)
+    strategy.observe(first_batch(strategy, prepared))
+    [first] = strategy.model.head.get_submodule("query_rows").parameters()
+    enter(strategy, prepared, 1)
+    before = first.detach().clone()
+    strategy.observe(first_batch(strategy, prepared, 1))
+    assert torch.equal(first, before) and first not in strategy.optimizer.state
+    held = [p for group in strategy.optimizer.param_groups for p in group["params"]]
+    assert [id(p) for p in held] == [id(p) for p in strategy.parameters()]
+    assert "model.head.query_rows.1" in strategy.named_parameters()
 
 
 def test_new_rows_of_a_growing_head_depend_on_seed_and_columns_alone() -> None:

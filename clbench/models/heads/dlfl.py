@@ -5,7 +5,7 @@ the cascade of their DAFL (AAAI 2022, doi 10.1609/aaai.v36i1.19991): Q of a step
 Not a reproduction. Our choices, where we do not know theirs: each step has its own weights and only the last one is
 classified; queries begin normally distributed with standard deviation 1; heads, residual and LayerNorm as given; a 1x1
 projection where `width` is not the map's channels; no self-attention, feed-forward layer or positional encoding; and
-none of DAFL's group attention merging.
+none of DAFL's group attention merging. With `freeze_queries` the classifiers of old labels learn on; KBK's do not.
 """
 
 from dataclasses import dataclass
@@ -27,6 +27,12 @@ class QueryOptions:
     steps: int = option(1, "cascaded attention steps (DAFL, Jia et al., AAAI 2022, has several)", at_least=1)
     residual: bool = option(False, "add the query to what its attention has pooled; our choice, not the paper's")
     norm: bool = option(True, "LayerNorm on every step's label features; our choice, not the paper's")
+    freeze_queries: bool = option(
+        False,
+        "a task's queries stay as they are from the next task on, as in KBK (arXiv 2608.30316); only where the head "
+        "grows with the tasks: one that has all classes from the start learns as without it",
+        neutral=False,
+    )
 
 
 class CrossAttention(nn.Module):
@@ -106,3 +112,6 @@ class DLFLHead(Head):
         super().grow(num_classes, generator)
         shape = (num_classes - len(self.query_rows), self.queries.shape[1])
         self.query_rows.grow(torch.randn(shape, generator=generator))
+        if self.options.freeze_queries:
+            for old in self.query_rows.blocks[:-1]:
+                old.requires_grad_(False)
