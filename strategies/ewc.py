@@ -73,7 +73,7 @@ class EWC(Strategy):
 
     def __init__(self, setup: Setup) -> None:
         super().__init__(setup)
-        self.anchors: list[tuple[list[Tensor], list[Tensor]]] = []
+        self.anchors: list[tuple[dict[str, Tensor], dict[str, Tensor]]] = []
 
     def losses(self, batch: Batch, replay: Replay | None) -> dict[str, Tensor]:
         both = batch.join(replay)
@@ -87,10 +87,11 @@ class EWC(Strategy):
 
     def penalty(self) -> Tensor:
         """strength / 2 * sum over anchors of F (w - w_old)^2, in the unit of an image's log-likelihood."""
-        total, weights = torch.zeros((), device=self.device), self.parameters()
+        total, weights = torch.zeros((), device=self.device), self.named_parameters()
         for fisher, old in self.anchors:
-            for f, w, w_old in zip(fisher, weights, old, strict=True):
-                total = total + (f * (w[: len(w_old)] - w_old) ** 2).sum()
+            for name, f in fisher.items():
+                if name in weights:  # else it is frozen since, and cannot move
+                    total = total + (f * (weights[name] - old[name]) ** 2).sum()
         half: Tensor = self.options.strength / 2 * total
         return half
 
@@ -99,20 +100,21 @@ class EWC(Strategy):
         fisher = self.fisher(stage)
         if self.options.variant == "online" and self.anchors:
             before, _ = self.anchors.pop()
-            for f, b in zip(fisher, before, strict=True):
-                f[: len(b)] += self.options.decay * b
-        self.anchors.append((fisher, [w.detach().clone() for w in self.parameters()]))
+            for name, f in fisher.items():
+                if name in before:  # else it is a new class's
+                    f += self.options.decay * before[name]
+        self.anchors.append((fisher, {name: w.detach().clone() for name, w in self.named_parameters().items()}))
 
-    def fisher(self, stage: Stage) -> list[Tensor]:
-        """The diagonal of the task's Fisher information, a mean over single samples: one tensor for each weight."""
+    def fisher(self, stage: Stage) -> dict[str, Tensor]:
+        """The diagonal of the task's Fisher information, a mean over single samples: a tensor for each weight."""
         samples = stage.task.samples
         rows = self.generator("fisher", stage.task.name).permutation(len(samples))[: self.options.fisher_samples]
         kinds = {"exact": self._scores, "sampled": self._sampled, "empirical": self._empirical}
-        total = [torch.zeros_like(w) for w in self.parameters()]
+        total = {name: torch.zeros_like(w) for name, w in self.named_parameters().items()}
         for gradients in self.gradients(samples.rows(rows), kinds[self.options.fisher]):
-            for sum_, gradient in zip(total, gradients, strict=True):
+            for sum_, gradient in zip(total.values(), gradients, strict=True):
                 sum_ += gradient**2
-        return [sum_ / len(rows) for sum_ in total]
+        return {name: sum_ / len(rows) for name, sum_ in total.items()}
 
     def _scores(self, batch: Batch) -> Tensor:
         """Of one sample: (K,) logits of its known labels, each times the standard deviation of its label, a constant.
@@ -139,12 +141,14 @@ class EWC(Strategy):
         return bce(self.model(batch.inputs), batch.labels, batch.known, reduction="sum")
 
     def memory_bytes(self) -> int:
-        return super().memory_bytes() + sum(t.nbytes for anchor in self.anchors for part in anchor for t in part)
+        return super().memory_bytes() + sum(
+            t.nbytes for anchor in self.anchors for part in anchor for t in part.values()
+        )
 
     def state(self) -> dict[str, Any]:
-        anchors = [{"fisher": list(fisher), "weights": list(old)} for fisher, old in self.anchors]
+        anchors = [{"fisher": dict(fisher), "weights": dict(old)} for fisher, old in self.anchors]
         return super().state() | {"anchors": anchors}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         super().load_state(state)
-        self.anchors = [(list(anchor["fisher"]), list(anchor["weights"])) for anchor in state["anchors"]]
+        self.anchors = [(dict(anchor["fisher"]), dict(anchor["weights"])) for anchor in state["anchors"]]

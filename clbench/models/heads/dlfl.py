@@ -14,7 +14,7 @@ queries and rows exactly, and old logits within 1e-6
 Differs: no reproduction. Our choices, where we do not know theirs: each step has its own weights and only the last one
 is classified; queries begin normally distributed with standard deviation 1; heads, residual and LayerNorm as given; a
 1x1 projection where `width` is not the map's channels; no self-attention, feed-forward layer or positional encoding;
-and none of DAFL's group attention merging, nor its third loss.
+and none of DAFL's group attention merging, nor its third loss. With `freeze_queries` the classifiers of old labels learn on; KBK's do not.
 
 Never run: on a GPU; on coco-seq, nuswide-seq or another real collection in full; with the backbones of the paper
 (ResNet-101, Swin) beyond a forward pass; to any number of the paper.
@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, nn
 
 from clbench.errors import UsageError
-from clbench.models.head import Classifier, Head, extended
+from clbench.models.head import Classifier, Head, Rows
 from clbench.options import option
 
 
@@ -39,6 +39,12 @@ class QueryOptions:
     steps: int = option(1, "cascaded attention steps (DAFL, Jia et al., AAAI 2022, has several)", at_least=1)
     residual: bool = option(False, "add the query to what its attention has pooled; our choice, not the paper's")
     norm: bool = option(True, "LayerNorm on every step's label features; our choice, not the paper's")
+    freeze_queries: bool = option(
+        False,
+        "a task's queries stay as they are from the next task on, as in KBK (arXiv 2608.30316); only where the head "
+        "grows with the tasks: one that has all classes from the start learns as without it",
+        neutral=False,
+    )
 
 
 class CrossAttention(nn.Module):
@@ -77,23 +83,27 @@ class CrossAttention(nn.Module):
 
 
 class DLFLHead(Head):
-    """Learned label queries that pool one feature per label (OFOL in the paper's words).
-
-    queries: (C, width).
-    """
+    """Learned label queries that pool one feature per label (OFOL in the paper's words)."""
 
     Options = QueryOptions
 
     def __init__(self, options: QueryOptions, channels: int, num_classes: int) -> None:
         super().__init__(options, channels, num_classes)
         width = options.width or channels
-        self.project = nn.Identity() if width == channels else nn.Linear(channels, width)  # at each position: 1x1
-        self.queries = nn.Parameter(torch.randn(num_classes, width))
+        project = nn.Identity() if width == channels else nn.Linear(channels, width)  # at each position: 1x1
+        self.query_rows = Rows(torch.randn(num_classes, width))  # registered first: sums over parameters go in order
+        self.project = project
         self.steps = nn.ModuleList(
             CrossAttention(width, options.heads, residual=options.residual, norm=options.norm)
             for _ in range(options.steps)
         )
         self.classifier = Classifier(num_classes, width)
+
+    @property
+    def queries(self) -> Tensor:
+        """(C, width)."""
+        queries: Tensor = self.query_rows()
+        return queries
 
     def features(self, feature_map: Tensor) -> Tensor:
         return self._pool(feature_map)[0]
@@ -112,5 +122,8 @@ class DLFLHead(Head):
 
     def grow(self, num_classes: int, generator: torch.Generator) -> None:
         super().grow(num_classes, generator)
-        shape = (num_classes - len(self.queries), self.queries.shape[1])
-        self.queries = extended(self.queries, torch.randn(shape, generator=generator))
+        shape = (num_classes - len(self.query_rows), self.queries.shape[1])
+        self.query_rows.grow(torch.randn(shape, generator=generator))
+        if self.options.freeze_queries:
+            for old in self.query_rows.blocks[:-1]:
+                old.requires_grad_(False)

@@ -97,3 +97,14 @@ def test_every_parameter_gets_a_gradient(steps: int, width: int) -> None:
 def test_heads_must_divide_the_width() -> None:
     with pytest.raises(UsageError, match="divides the width 16 but got 5; change --set head.heads or head.width"):
         dlfl(heads=5)
+
+
+def test_queries_are_frozen_when_the_next_ones_are_added() -> None:
+    head = dlfl(freeze_queries=True)
+    head.grow(7, rng())  # nothing is added, so nothing is old
+    assert all(p.requires_grad for p in head.parameters())
+    for classes in (9, 12):
+        head.grow(classes, rng())
+    assert [name for name, p in head.named_parameters() if not p.requires_grad] == ["query_rows.0", "query_rows.1"]
+    head(a_map()).sum().backward()
+    assert [block.grad is None for block in head.query_rows.blocks] == [True, True, False]
