@@ -14,7 +14,8 @@ queries and rows exactly, and old logits within 1e-6
 Differs: no reproduction. Our choices, where we do not know theirs: each step has its own weights and only the last one
 is classified; queries begin normally distributed with standard deviation 1; heads, residual and LayerNorm as given; a
 1x1 projection where `width` is not the map's channels; no self-attention, feed-forward layer or positional encoding;
-and none of DAFL's group attention merging, nor its third loss. With `freeze_queries` the classifiers of old labels learn on; KBK's do not.
+and none of DAFL's group attention merging, nor its third loss. With `freeze_queries` the classifiers of old labels
+learn on; KBK's do not.
 
 Never run: on a GPU; on coco-seq, nuswide-seq or another real collection in full; with the backbones of the paper
 (ResNet-101, Swin) beyond a forward pass; to any number of the paper.
