@@ -51,7 +51,8 @@ class QueryOptions:
 class CrossAttention(nn.Module):
     """Semantic spatial cross-attention (SSCA), one step: each query pools the positions that it attends to.
 
-    A = softmax over positions of theta(Q) phi(F) / sqrt(d), and F' = A psi(F). Several heads with an output projection
+    A = softmax over positions of theta(Q) phi(F) / sqrt(d), and F' = A psi(F), each map affine but phi, whose offset
+    would not act. Several heads with an output projection
     and the scale 1 / sqrt(d per head), as in the transformer (Vaswani et al., NeurIPS 2017, arXiv 1706.03762).
     """
 
@@ -64,7 +65,9 @@ class CrossAttention(nn.Module):
             )
         self.heads = heads
         self.residual = residual
-        self.query, self.key, self.value, self.out = (nn.Linear(width, width) for _ in range(4))
+        self.query, self.value, self.out = (nn.Linear(width, width) for _ in range(3))
+        # A bias of the keys would add the same to all positions of a query, which the softmax does not see.
+        self.key = nn.Linear(width, width, bias=False)
         self.norm = nn.LayerNorm(width) if norm else nn.Identity()
 
     def forward(self, queries: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
