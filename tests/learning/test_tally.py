@@ -15,6 +15,7 @@ from torch import Tensor
 from clbench import Batch, Setup, Stage, Strategy, Values
 from clbench.learning.tally import COUNTS
 from clbench.learning.trainer import train
+from clbench.report import rows
 from clbench.running.build import Prepared, build_scenario, build_strategy
 from clbench.running.config import resolve
 
@@ -164,3 +165,7 @@ def test_evaluation_counts_nothing_and_a_state_without_counts_makes_them_unknown
     again.load_state(state)
     again.step(again.loss(batch))
     assert again.tally.counts is None and again.state()["tally"] is None
+
+
+def test_reports_know_the_counts_by_the_same_names() -> None:
+    assert rows.COUNTS == COUNTS

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from clbench.metrics import Scores, evaluate
+from clbench.report.rows import COUNTS
 from clbench.store.folder import DONE, RunWriter, run_folder
 
 Make = Callable[..., None]
@@ -52,10 +53,12 @@ def write_run(
     offset: float = 0.0,
     stored: list[list[int]] | None = None,
     grouped: bool = True,
+    counts: tuple[int, int, int] | None = (6, 33, 15),
 ) -> None:
     """A made run of two tasks and four classes.
 
     offset: added to its final mAP. stored: what its memory holds after each task. grouped: with frequency groups.
+    counts: steps, images, replayed images; None as an older version leaves them out.
     """
     groups = GROUPS if grouped else {}
     writer = RunWriter(run_folder(store, scenario, strategy, f"{epochs:04}{manifest[:4]}{len(changed or {}):04}", seed))
@@ -78,6 +81,7 @@ def write_run(
         found["final"]["mAP"] += offset
         cost = {"train_seconds": [1.5, 2.5], "eval_seconds": [0.5], "memory_bytes": 2_000_000}
         cost |= {"peak_memory_bytes": 3_000_000, "parameters": 7}
+        cost |= dict(zip(COUNTS, counts, strict=True)) if counts else {}
         found |= {"positive_angle": [80.0, 75.25], "memory_counts": stored, "cost": cost}
         writer.json("metrics.json", found)
         if strategy == "dlfl":
