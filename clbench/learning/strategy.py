@@ -28,6 +28,7 @@ from clbench.learning.loader import Loader
 from clbench.learning.optim import follow_growth
 from clbench.learning.options import TrainOptions
 from clbench.learning.stage import Stage
+from clbench.learning.tally import Tally
 from clbench.memory import Cues, Memory
 from clbench.models.features import FeatureSource
 from clbench.models.network import Network
@@ -65,6 +66,11 @@ class Strategy:
     As it stands it is experience replay where there is a memory, and finetuning where there is none. A subclass says
     what is new: mostly `losses`, else `observe`. One that keeps something between batches gives it to `state` and takes
     it back in `load_state`, as tensors and JSON values, so that a run can be resumed exactly.
+
+    What learning takes is counted for every subclass (`clbench.learning.tally`): steps of `optimizer`, and images whose
+    loss goes back through the model. An optimiser of one's own is set as `optimizer`. Replayed images are told by the
+    `inputs` of a batch, as `recall`, `join` and `dataclasses.replace` give them: other inputs that are made of them,
+    augmented ones for example, are put into such a batch; rows that are cut out of `inputs` count as new.
     """
 
     Options: ClassVar[type[Any]] = NoOptions
@@ -96,6 +102,8 @@ class Strategy:
         self._optimizer: torch.optim.Optimizer | None = None
         self._columns = [self.model.head.num_classes]
         self._replay = generator(setup.seed, "replay")
+        self.tally = Tally()
+        self.tally.watch_model(self.model)
 
     @classmethod
     def incompatible(cls, *, scenario: str, head: str, memory: str | None) -> str | None:
@@ -166,11 +174,13 @@ class Strategy:
     def optimizer(self) -> torch.optim.Optimizer:
         """The optimiser that `step` takes: unless another is set, the run's, over `parameters()`."""
         if self._optimizer is None:
-            self._optimizer = self.new_optimizer(self.parameters())
+            self.optimizer = self.new_optimizer(self.parameters())
+        assert self._optimizer is not None
         return self._optimizer
 
     @optimizer.setter
     def optimizer(self, optimizer: torch.optim.Optimizer) -> None:
+        self.tally.watch_optimizer(optimizer)
         self._optimizer = optimizer
 
     def new_optimizer(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
@@ -276,6 +286,7 @@ class Strategy:
         """Set everything that learns to training, or to evaluation."""
         for module in self.modules().values():
             module.train(mode)
+        self.tally.paused = not mode
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
@@ -297,6 +308,7 @@ class Strategy:
             "optimizer": self.optimizer.state_dict(),
             "memory": None if self.memory is None else self.memory.state(),
             "replay": self._replay.bit_generator.state,
+            "tally": self.tally.counts and dict(self.tally.counts),
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
@@ -311,6 +323,8 @@ class Strategy:
             self.memory.load_state(state["memory"])
             self.loader.keep(self.memory.indices)
         self._replay.bit_generator.state = state["replay"]
+        counts = state.get("tally")
+        self.tally.counts = counts and dict(counts)
 
     def _grow(self, *columns: int) -> None:
         """Give the head rows for so many classes in all, growth by growth, and tell the optimiser of them."""

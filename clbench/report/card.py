@@ -101,7 +101,7 @@ def _tables(row: Row) -> list[Table]:
     names = [name for name in METRICS if name in row.metric_names]
     lines = tuple((heading_of(name), *(percent(row.values(name, group)[0]) for group in columns)) for name in names)
     costs = []
-    for name in (name for name in COSTS if name in row.first.metrics["cost"]):
+    for name in (name for name in COSTS if row.cost(name)["mean"] is not None):
         scale, digits = scale_of(name)
         costs.append(f"{heading_of(name)} {scale * row.cost(name)['mean']:,.{digits}f}")
     counted = row.first.metrics["final"].get("classes", EMPTY)

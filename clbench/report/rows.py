@@ -19,6 +19,10 @@ ANGLE = "positive_angle"
 """The one metric that is no fraction: degrees, after the last task."""
 
 
+COUNTS = ("steps", "gradient_images", "replayed_images")
+"""Costs that are counted while a strategy learns (`clbench.learning.tally`); runs of older versions lack them."""
+
+
 @dataclass(frozen=True)
 class Row:
     """All runs of one configuration, in the order of their seeds."""
@@ -113,10 +117,16 @@ class Row:
     def group_names(self) -> list[str]:
         return list(self.done[0].metrics["groups"]) if self.done else []
 
+    @cached_property
+    def cost_names(self) -> list[str]:
+        """The counts, recorded or not, and all else that is recorded of what the row's runs took."""
+        recorded = (name for run in self.done for name in run.metrics["cost"])
+        return list(dict.fromkeys([*COUNTS, *recorded])) if self.done else []
+
     def cost(self, name: str) -> dict[str, Any]:
-        """`{"mean", "sd", "ci95", "n"}` of a cost; seconds are summed over tasks."""
-        costs = (run.metrics["cost"][name] for run in self.done)
-        return spread([float(sum(cost) if isinstance(cost, list) else cost) for cost in costs])
+        """`{"mean", "sd", "ci95", "n"}` of a cost; seconds are summed over tasks. No mean where a seed lacks it."""
+        costs = (run.metrics["cost"].get(name) for run in self.done)
+        return spread([_number(sum(cost) if isinstance(cost, list) else cost) for cost in costs])
 
     def matrix(self, metric: str) -> np.ndarray[Any, np.dtype[np.float64]]:
         """Mean over seeds of the task-by-task matrix (evaluations, T); NaN above the diagonal."""
@@ -146,7 +156,7 @@ class Row:
                 group: {name: self.metric(name, group) for name in _metrics(self.done[0], group)}
                 for group in self.group_names
             },
-            "cost": {name: self.cost(name) for name in self.done[0].metrics["cost"]} if self.done else {},
+            "cost": {name: self.cost(name) for name in self.cost_names},
             "reasons": {str(r.seed): r.status["reason"] for r in self.runs if r.state != DONE},
         }
 

@@ -19,6 +19,7 @@ from clbench.arrays import IntArray
 from clbench.learning.batch import Values
 from clbench.learning.listener import Diverged, Evaluation, Listener
 from clbench.learning.strategy import Strategy
+from clbench.learning.tally import COUNTS
 from clbench.learning.trainer import Progress
 from clbench.running import environment
 from clbench.running.build import Prepared
@@ -189,15 +190,24 @@ def score(scenario: Scenario, evaluations: Sequence[Evaluation], *, joint: bool)
 
 
 def costs(scenario: Scenario, strategy: Strategy, progress: Progress) -> dict[str, Any]:
-    """What a run took, and what it had. Memory bytes: see `Strategy.memory_bytes`.
+    """What a run took, and what it had.
 
-    memory_counts: after each task, for each class the samples in the memory that are stored with it.
+    memory_counts: after each task, for each class the samples in the memory that are stored with it. cost:
+        steps, gradient_images, replayed_images: see `clbench.learning.tally`; counts of the whole run, whatever its
+            stops, or None where it was begun before they were counted.
+        train_seconds: of each task, all from before its first batch to its evaluation: reading, teachers, Fisher
+            passes, what the memory decides, and writing of records and checkpoints; not what was lost to a stop.
+        eval_seconds: of each evaluation. feature_seconds: on the maps of a backbone that is frozen from the start,
+            which train_seconds leave out.
+        memory_bytes: at the end, see `Strategy.memory_bytes`. peak_memory_bytes: of process or device.
+        parameters: numbers that are trained at the end.
     """
     evaluations = progress.evaluations
     return {
         "positive_angle": [evaluation.positive_angle for evaluation in evaluations],
         "memory_counts": [evaluation.memory_counts for evaluation in evaluations],
         "cost": {
+            **(strategy.tally.counts or dict.fromkeys(COUNTS)),
             "feature_seconds": progress.feature_seconds,
             "train_seconds": [evaluation.train_seconds for evaluation in evaluations],
             "eval_seconds": [evaluation.eval_seconds for evaluation in evaluations],

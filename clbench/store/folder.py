@@ -9,7 +9,8 @@
                        (N_test, C) bool, False where a label counts in no metric and labels.npy says 0; only where
                        there are such, as on a validation view
         attention.npz  where a head with label queries looks, see clbench/running/attention.py; only with such a head
-        metrics.json   what `clbench.metrics.evaluate` gives, and costs
+        metrics.json   what `clbench.metrics.evaluate` gives, and under `cost` what the run took: steps, images,
+                       seconds, bytes, parameters (`clbench.running.recording.costs`)
         status.json    running, done, failed, diverged or interrupted, with the reason; of a run that diverged the
                        task, step, learning rate and ids of the batch
         traceback.txt  of a run that failed

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from clbench.metrics import Scores, evaluate
+from clbench.report.rows import COUNTS
 from clbench.store.folder import DONE, RunWriter, run_folder
 
 Make = Callable[..., None]
@@ -54,11 +55,13 @@ def write_run(
     grouped: bool = True,
     paper: dict[str, Any] | None = None,
     model: dict[str, Any] | None = None,
+    counts: tuple[int, int, int] | None = (6, 33, 15),
 ) -> None:
     """A made run of two tasks and four classes.
 
     offset: added to its final mAP. stored: what its memory holds after each task. grouped: with frequency groups.
     paper: as `Paper.record` gives it. model: options of the model.
+    counts: steps, images, replayed images; None as an older version leaves them out.
     """
     groups = GROUPS if grouped else {}
     writer = RunWriter(run_folder(store, scenario, strategy, f"{epochs:04}{manifest[:4]}{len(changed or {}):04}", seed))
@@ -81,6 +84,7 @@ def write_run(
         found["final"]["mAP"] += offset
         cost = {"train_seconds": [1.5, 2.5], "eval_seconds": [0.5], "memory_bytes": 2_000_000}
         cost |= {"peak_memory_bytes": 3_000_000, "parameters": 7}
+        cost |= dict(zip(COUNTS, counts, strict=True)) if counts else {}
         found |= {"positive_angle": [80.0, 75.25], "memory_counts": stored, "cost": cost}
         writer.json("metrics.json", found)
         if strategy == "dlfl":
