@@ -4,16 +4,24 @@ Built like COCOseq (Kim, Jeong, Kim, ECCV 2020, arXiv 2009.03632): a scene holds
 stream is long-tailed with majority, moderate and minority labels in every task, and the test set is class-balanced.
 Differs from it in everything else: made scenes of 64 px, 20 labels = 10 digits x light or dark ink, 5,000 training and
 1,000 test scenes. Digits of training and test scenes are disjoint.
+
+With `--set order=seed` each run draws from its own seed which labels make a task, in which order tasks come, and which
+labels are frequent; the scenes are then others too, as a scene holds labels of one task.
 """
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from clbench.arrays import FloatArray, IntArray
 from clbench.data.digits import CLASSES, SCENE, TRAIN_DIGITS, SceneMaker
-from clbench.randomness import generator
+from clbench.options import option
+from clbench.randomness import derive, generator
 from clbench.scenario.builder import ScenarioBuilder
-from clbench.scenario.protocols import EXCLUSIVE
-from clbench.scenario.tasks import GROUPS, Scenario, Task
+from clbench.scenario.protocols import BY_SEED, EXCLUSIVE
+from clbench.scenario.tasks import GROUPS, Drawn, Scenario, Task
 
 SEED = 20
 """Everything random in this scenario comes from it; changing it makes another scenario."""
@@ -22,11 +30,28 @@ PER_TASK = 4
 TRAIN_SCENES, TEST_SCENES = 1000, 200
 """Scenes of each task."""
 MAX_OBJECTS = 4
+FIXED = "fixed"
+
+Tasks = Sequence[Sequence[int]]
+"""The label columns of each task."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """Which labels make a task."""
+
+    order: str = option(
+        FIXED,
+        "order of the classes: always the same, or drawn from the run's seed",
+        choices=(FIXED, BY_SEED),
+        neutral=FIXED,
+    )
 
 
 class DigitsSeq(ScenarioBuilder):
     """Five tasks of four labels; see the module's docstring."""
 
+    Options = Options
     defaults = {
         "train": {"lr": 1e-3},
         "model": {"backbone": "small"},
@@ -34,13 +59,22 @@ class DigitsSeq(ScenarioBuilder):
         "memory": {"size": 400},
     }
 
+    @property
+    def seeded(self) -> bool:
+        return bool(self.options.order == BY_SEED)
+
+    @property
+    def source_seed(self) -> int:
+        """Everything that differs between orders comes from it."""
+        return derive(self.seed, "digits-seq") if self.seeded else SEED
+
     def tasks(self) -> tuple[tuple[str, ...], ...]:
-        return tuple(tuple(CLASSES[c] for c in columns) for columns in class_tasks())
+        return tuple(tuple(CLASSES[c] for c in columns) for columns in class_tasks(self.source_seed))
 
     def protocol(self) -> dict[str, str]:
         return {
             **EXCLUSIVE,
-            "class order": f"random, fixed seed {SEED}",
+            "class order": "drawn from the seed" if self.seeded else f"random, fixed seed {SEED}",
             "head": "all classes from the start",
             "image size": f"{SCENE} px, no augmentation",
         }
@@ -50,13 +84,16 @@ class DigitsSeq(ScenarioBuilder):
 
         digits = generator(SEED, "digits").permutation(1797)
         makers = {"train": SceneMaker(digits[:TRAIN_DIGITS]), "test": SceneMaker(digits[TRAIN_DIGITS:])}
-        weights = {"train": training_frequencies(), "test": np.ones(len(CLASSES))}
+        seed = self.source_seed
+        tasks = class_tasks(seed)
+        by_rank = ranked(tasks, seed)
+        weights = {"train": training_frequencies(by_rank), "test": np.ones(len(CLASSES))}
         scenes = {"train": TRAIN_SCENES, "test": TEST_SCENES}
         pixels, labels, rows = [], [], {}
         ids: list[int | str] = []
-        for number, columns in enumerate(class_tasks()):
+        for number, columns in enumerate(tasks):
             for part, maker in makers.items():
-                rng = generator(SEED, part, number)
+                rng = generator(seed, part, number)
                 start = len(ids)
                 for scene in range(scenes[part]):
                     drawn = draw_labels(columns, weights[part], rng)
@@ -80,42 +117,60 @@ class DigitsSeq(ScenarioBuilder):
                     known=np.ones((TRAIN_SCENES, len(CLASSES)), np.bool_),
                     test=rows["test", number],
                 )
-                for number, columns in enumerate(class_tasks())
+                for number, columns in enumerate(tasks)
             ),
-            groups=frequency_groups(),
+            groups=frequency_groups(by_rank),
             protocol=self.protocol(),
+            drawn=Drawn(self.seed, source_hash(makers)) if self.seeded else None,
         )
 
 
-def class_tasks() -> tuple[tuple[int, ...], ...]:
-    """Label columns of each task: a fixed random order cut into fives."""
-    order = generator(SEED, "classes").permutation(len(CLASSES))
+def source_hash(makers: Mapping[str, SceneMaker]) -> str:
+    """What every seed's scenes are made from, and how: SHA-256 of sizes, and of what `SEED` gives at each draw."""
+    tasks = class_tasks()
+    by_rank = ranked(tasks)
+    weights = training_frequencies(by_rank)
+    sizes = TRAIN_SCENES, TEST_SCENES, MAX_OBJECTS
+    digest = hashlib.sha256(repr((CLASSES, tasks, by_rank.tolist(), sizes)).encode())
+    for part, maker in makers.items():
+        for column in range(len(CLASSES)):
+            rng = generator(SEED, "source", part, column)
+            drawn = draw_labels(next(columns for columns in tasks if column in columns), weights, rng)
+            digest.update(maker.draw(np.union1d(drawn, column), rng).tobytes())
+    return digest.hexdigest()
+
+
+def class_tasks(seed: int = SEED) -> tuple[tuple[int, ...], ...]:
+    """Label columns of each task: a random order cut into fives."""
+    order = generator(seed, "classes").permutation(len(CLASSES))
     return tuple(tuple(sorted(int(c) for c in order[t::TASKS])) for t in range(TASKS))
 
 
-def training_frequencies() -> FloatArray:
+def training_frequencies(by_rank: IntArray) -> FloatArray:
     """Relative weight of each label column in the stream: exp(-3 rank / 19), a factor of 20 from head to tail.
 
-    Ranks go round the tasks, so every task has labels of the head, the middle and the tail.
+    by_rank: see `ranked`.
     """
     weights = np.empty(len(CLASSES))
-    weights[_by_rank()] = np.exp(-3 * np.arange(len(CLASSES)) / (len(CLASSES) - 1))
+    weights[by_rank] = np.exp(-3 * np.arange(len(CLASSES)) / (len(CLASSES) - 1))
     return weights
 
 
-def frequency_groups() -> dict[str, tuple[int, ...]]:
+def frequency_groups(by_rank: IntArray) -> dict[str, tuple[int, ...]]:
     """Majority (5 labels), moderate (10) and minority (5): ranks 0 to 4, 5 to 14 and 15 to 19, all tasks in each."""
-    columns = _by_rank()
-    parts = columns[:TASKS], columns[TASKS:-TASKS], columns[-TASKS:]
+    parts = by_rank[:TASKS], by_rank[TASKS:-TASKS], by_rank[-TASKS:]
     return {name: tuple(sorted(int(c) for c in part)) for name, part in zip(GROUPS, parts, strict=True)}
 
 
-def _by_rank() -> IntArray:
-    """Columns from the most to the least frequent."""
+def ranked(tasks: Tasks, seed: int = SEED) -> IntArray:
+    """Columns from the most to the least frequent: (C,) int64.
+
+    Ranks go round the tasks, so every task has labels of the head, the middle and the tail.
+    """
     rounds = []
     for place in range(PER_TASK):
-        order = generator(SEED, "ranks", place).permutation(TASKS)
-        rounds.append([class_tasks()[t][(place + t) % PER_TASK] for t in order])
+        order = generator(seed, "ranks", place).permutation(TASKS)
+        rounds.append([tasks[t][(place + t) % PER_TASK] for t in order])
     return np.array(rounds).ravel()
 
 
