@@ -30,7 +30,7 @@ class DebugIncremental(Incremental):
     }
 
     def tasks(self) -> tuple[tuple[str, ...], ...]:
-        names = ordered(CLASSES, self.options.order)
+        names = ordered(CLASSES, self.order)
         return tuple(tuple(names[c] for c in columns) for columns in blocks(len(names), 0, 2))
 
     def collection(self) -> Collection:

@@ -117,7 +117,7 @@ class ClassIncremental(Incremental):
         super().__init__(options, data_root, name=f"{self.dataset}-b{self.base}-c{self.step}")  # without leading zeros
 
     def tasks(self) -> tuple[tuple[str, ...], ...]:
-        names = ordered(self.source.classes, self.options.order)
+        names = ordered(self.source.classes, self.order)
         return tuple(tuple(names[c] for c in columns) for columns in blocks(len(names), self.base, self.step))
 
     def protocol(self) -> dict[str, str]:

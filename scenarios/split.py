@@ -101,7 +101,7 @@ class Split(Incremental):
     def task_classes(self, collection: Collection) -> tuple[tuple[str, ...], ...]:
         counts = collection.table.labels[collection.train].sum(axis=0, dtype=np.int64)
         most = np.argsort(-counts, kind="stable")[: self.classes]
-        names = ordered([collection.table.classes[c] for c in most], self.options.order)
+        names = ordered([collection.table.classes[c] for c in most], self.order)
         return tuple(tuple(names[c] for c in columns) for columns in blocks(self.classes, self.step, self.step))
 
     def protocol(self) -> dict[str, str]:

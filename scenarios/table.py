@@ -31,7 +31,9 @@ from clbench.scenario.protocols import blocks, ordered
 
 @dataclass(frozen=True)
 class Options(IncrementalOptions):
-    order: str = option("given", "order of the classes with base and step: given, alphabetical, random:SEED, or names")
+    order: str = option(
+        "given", "order of the classes with base and step: given, alphabetical, random:SEED, seed, or names"
+    )
     table: str = option("", "FILE, the TOML file; else table.toml below the data root", path=True)
     image_size: int = option(224, "height and width of the images in pixels", at_least=1)
     allow_missing: bool = option(False, "leave out images that are not there, counted, instead of failing")
@@ -65,7 +67,7 @@ class Table(Incremental):
             return self.description.tasks
         names: Sequence[str] = collection.table.classes
         if self.options.order != "given":
-            names = ordered(names, self.options.order)
+            names = ordered(names, self.order)
         cut = blocks(len(names), self.description.base, self.description.step)
         return tuple(tuple(names[c] for c in columns) for columns in cut)
 

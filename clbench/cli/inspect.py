@@ -109,7 +109,8 @@ def _facts(kind: plugins.Kind, name: str, settings: Mapping[str, str], data_root
     }
     if builder:
         builder = builder.configured(build(builder.Options, settings), data_root)
-        card |= {"tasks": builder.tasks(), "protocol": builder.protocol(), "defaults": dict(builder.defaults)}
+        card |= {"tasks": builder.tasks(), "tasks_of_seed": builder.seed if builder.seeded else None}
+        card |= {"protocol": builder.protocol(), "defaults": dict(builder.defaults)}
         paper = builder.paper()
         card["paper"] = asdict(paper) if paper else None
         if data_root is not None:
@@ -126,7 +127,8 @@ def _facts(kind: plugins.Kind, name: str, settings: Mapping[str, str], data_root
 def _card(card: dict[str, Any]) -> str:
     lines = [f"{card['name']} ({card['kind']}, {card['module']})", "", _paragraphs(card["description"])]
     if card["kind"] == "scenario":
-        lines += ["", "Tasks"]
+        seed = card["tasks_of_seed"]
+        lines += ["", "Tasks" if seed is None else f"Tasks of seed {seed}; every other seed draws its own"]
         if card["tasks"] is None:
             lines.append("  only the data can tell which class is in which task")
         for number, classes in enumerate(card["tasks"] or ()):
@@ -161,7 +163,8 @@ def _paper_lines(paper: Mapping[str, Any]) -> list[str]:
 
 def _data_lines(manifest: Mapping[str, Any]) -> list[str]:
     """The sizes of a scenario that was built, and what it is without."""
-    lines = ["", f"Data (manifest {manifest['hash'][:12]})"]
+    of_seed = f" of seed {manifest['drawn']['seed']}" if "drawn" in manifest else ""
+    lines = ["", f"Data{of_seed} (manifest {manifest['hash'][:12]})"]
     for task in manifest["tasks"]:
         images = f"{task['train']:,} training and {task['test']:,} test images"
         lines.append(_wrapped(task["name"], f"{len(task['classes'])} classes, {images}"))

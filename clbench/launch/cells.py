@@ -14,7 +14,7 @@ from clbench.launch.outcome import Failure, Outcome
 from clbench.launch.spec import Spec
 from clbench.learning.engine import choose_device
 from clbench.learning.listener import Listener
-from clbench.running.build import Prepared, build_scenario
+from clbench.running.build import Prepared, build_scenario, seeded
 from clbench.running.config import Config
 from clbench.running.execute import How, execute
 from clbench.running.stops import Requests, Stopped
@@ -45,7 +45,7 @@ class LaunchListener(Listener):
     """Hears what becomes of a list of runs, besides what each of them tells; every method may be left as it is."""
 
     def building(self, scenario: str) -> None:
-        """A scenario is about to be built, once for all runs on it."""
+        """A scenario is about to be built, once for all runs on it; one that is drawn from the seed, once for each."""
 
     def planned(self, cells: Sequence[Cell], failures: Sequence[Failure]) -> None:
         """All is built: these runs follow, and those cannot begin."""
@@ -162,7 +162,10 @@ def _built(
 
 
 class _Builder:
-    """Builds each distinct scenario, and each distinct configuration on it, once; an error is raised again."""
+    """Builds each distinct scenario, and each distinct configuration on it, once; an error is raised again.
+
+    A scenario that is drawn from the seed is another one for each seed.
+    """
 
     def __init__(self, listener: LaunchListener) -> None:
         self._listener = listener
@@ -171,7 +174,7 @@ class _Builder:
 
     def cell(self, spec: Spec, config: Config) -> Cell:
         """A run with its data. Raises StoreError where they do not come to what the run was."""
-        key = digest({"config": config.resolved(), "data_root": str(spec.data_root)})
+        key = digest({"config": config.resolved(), "data_root": str(spec.data_root), "seed": _drawing(spec, config)})
         prepared = _once(self._prepared, key, lambda: self._prepare(spec, config))
         if spec.config_hash not in (None, prepared.config_hash):
             folder = run_folder(spec.out, prepared.scenario.name, spec.strategy, str(spec.config_hash), spec.seed)
@@ -183,14 +186,20 @@ class _Builder:
 
     def _prepare(self, spec: Spec, config: Config) -> Prepared:
         of_scenario = {"options": asdict(config.options["scenario"]), "data_root": str(spec.data_root)}
-        key = digest({"scenario": config.scenario, "view": config.view, **of_scenario})
+        key = digest({"scenario": config.scenario, "view": config.view, "seed": _drawing(spec, config), **of_scenario})
         prepared = Prepared(config, _once(self._scenarios, key, lambda: self._build(spec, config)))
         _ = prepared.config_hash  # reads the weights: what is missing is known before the first run
         return prepared
 
     def _build(self, spec: Spec, config: Config) -> Scenario:
-        self._listener.building(spec.scenario)
-        return build_scenario(config, spec.data_root)
+        drawn = _drawing(spec, config)
+        self._listener.building(spec.scenario if drawn is None else f"{spec.scenario} of seed {drawn}")
+        return build_scenario(config, spec.data_root, spec.seed)
+
+
+def _drawing(spec: Spec, config: Config) -> int | None:
+    """The seed that draws the scenario; None for one that is the same for all."""
+    return spec.seed if seeded(config) else None
 
 
 def _once(known: dict[str, T | Exception], key: str, make: Callable[[], T]) -> T:

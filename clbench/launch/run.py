@@ -8,7 +8,7 @@ from clbench.files import DEFAULT_OUT
 from clbench.learning.engine import choose_device
 from clbench.learning.listener import Listener
 from clbench.learning.loader import WORKERS
-from clbench.running.build import Prepared, build_scenario
+from clbench.running.build import Prepared, build_scenario, seeded
 from clbench.running.config import DEFAULT, resolve
 from clbench.running.execute import How, execute
 from clbench.scenario.views import ALL
@@ -51,7 +51,9 @@ def run(
     """
     config = resolve(scenario, strategy, memory=memory, head=head, view=view, settings=settings)
     choose_device(device)  # or the data would be read in vain
-    prepared, how = Prepared(config, build_scenario(config, data_root)), How(device, workers=workers, rerun=rerun)
+    shared = None if seeded(config) else Prepared(config, build_scenario(config, data_root))
+    prepared = [shared or Prepared(config, build_scenario(config, data_root, seed)) for seed in seeds]
+    how = How(device, workers=workers, rerun=rerun)
     heard = any(type(listener).said is not Listener.said for listener in listeners)
     hearing = listeners if heard else [*listeners, Aloud()]
-    return [execute(prepared, seed, out, how, listeners=hearing) for seed in seeds]
+    return [execute(each, seed, out, how, listeners=hearing) for seed, each in zip(seeds, prepared, strict=True)]

@@ -29,7 +29,10 @@ from clbench.store.folder import run_folder
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """A configuration together with its data: all that is the same for every seed."""
+    """A configuration together with its data: all that is the same for every seed.
+
+    Of a scenario that is drawn from the seed it is one seed's; then only what it was drawn from is the same for all.
+    """
 
     config: Config
     scenario: Scenario
@@ -51,10 +54,16 @@ class Prepared:
 
     @cached_property
     def config_hash(self) -> str:
-        return self.config.hash(scenario_name=self.scenario.name, data=self.manifest["hash"], weights=self.weights)
+        """The same for every seed; of a scenario that is drawn from it, too."""
+        drawn = self.scenario.drawn
+        data = drawn.source if drawn else self.manifest["hash"]
+        return self.config.hash(scenario_name=self.scenario.name, data=data, weights=self.weights)
 
     def folder(self, out: Path, seed: int) -> Path:
-        """Where the run with this seed goes."""
+        """Where the run with this seed goes. Raises ValueError where the tasks are another seed's."""
+        drawn = self.scenario.drawn
+        if drawn and drawn.seed != seed:
+            raise ValueError(f"expected the tasks of seed {seed} but got those of seed {drawn.seed}")
         return run_folder(out, self.scenario.name, self.config.strategy, self.config_hash, seed)
 
     def identity(self, seed: int, device: torch.device) -> dict[str, Any]:
@@ -62,10 +71,18 @@ class Prepared:
         return {"config": self.config_hash, "data": self.manifest["hash"], "seed": seed, "device": device.type}
 
 
-def build_scenario(config: Config, data_root: Path | None = None) -> Scenario:
-    """The configured scenario, through the configured view. Raises DataError and UsageError."""
-    scenario = load_builder(config.scenario).configured(config.options["scenario"], data_root).build()
-    return seen_through(scenario, config.view)
+def build_scenario(config: Config, data_root: Path | None = None, seed: int = 0) -> Scenario:
+    """The configured scenario, through the configured view. Raises DataError and UsageError.
+
+    seed: the run's; it counts where `seeded` says so.
+    """
+    builder = load_builder(config.scenario).configured(config.options["scenario"], data_root)
+    return seen_through(builder.of_seed(seed).build(), config.view)
+
+
+def seeded(config: Config) -> bool:
+    """Whether each seed has a scenario of its own; see `ScenarioBuilder.seeded`."""
+    return load_builder(config.scenario).configured(config.options["scenario"]).seeded
 
 
 def build_strategy(

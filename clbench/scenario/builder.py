@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from copy import copy
 from pathlib import Path
 from typing import Any, Self
 
@@ -27,6 +28,9 @@ class ScenarioBuilder(ABC):
     dataset: str = ""
     """Family of its images: coco, voc or nuswide. Weights that were trained on it are flagged as a leak."""
 
+    seed: int = 0
+    """The run's, for a builder that is `seeded`; see `of_seed`."""
+
     def __init__(self, options: Any = None, data_root: Path | None = None, *, name: str | None = None) -> None:
         """name: the one on the command line; the file's where there is none. options: an instance of `Options`."""
         self._name = name or type(self).__module__.rsplit(".", 1)[-1].lstrip("_").replace("_", "-")
@@ -42,9 +46,25 @@ class ScenarioBuilder(ABC):
         """A builder of the same name with these options (an instance of `Options`) and this data root."""
         return type(self)(options, data_root, name=self._name)
 
+    @property
+    def seeded(self) -> bool:
+        """Whether the tasks are drawn from the run's seed, as with order=seed; then each seed has a scenario."""
+        return False
+
+    def of_seed(self, seed: int) -> Self:
+        """The same builder for the runs with a seed; one that is not seeded is the same for all of them."""
+        if not self.seeded:
+            return self
+        other = copy(self)
+        other.seed = seed
+        return other
+
     @abstractmethod
     def tasks(self) -> tuple[tuple[str, ...], ...] | None:
-        """Class names per task, in order; None where only the data can tell (then `protocol` says so)."""
+        """Class names per task, in order; None where only the data can tell (then `protocol` says so).
+
+        Of a builder that is seeded, those of its `seed`.
+        """
 
     @abstractmethod
     def protocol(self) -> dict[str, str]:
@@ -63,7 +83,10 @@ class ScenarioBuilder(ABC):
 
     @abstractmethod
     def build(self) -> Scenario:
-        """The scenario. Raises DataError where data are missing or damaged."""
+        """The scenario. Raises DataError where data are missing or damaged.
+
+        A builder that is seeded says in `Scenario.drawn` from what its tasks were drawn.
+        """
 
 
 def load_builder(name: str) -> ScenarioBuilder:

@@ -4,9 +4,10 @@ What all of them share: the options, the words for the protocol, and the way fro
 grows with the tasks, and evaluation scores the classes so far.
 """
 
+import hashlib
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,14 +18,16 @@ from clbench.options import option
 from clbench.scenario import protocols
 from clbench.scenario.builder import ScenarioBuilder
 from clbench.scenario.samples import ReplayLabels
-from clbench.scenario.tasks import Scenario, Task
+from clbench.scenario.tasks import Drawn, Scenario, Task
 
 
 @dataclass(frozen=True)
 class IncrementalOptions:
     """The axes on which papers differ; `clbench.scenario.tasks.protocols` says what each value means."""
 
-    order: str = option("alphabetical", "order of the classes: alphabetical, random:SEED, or all names with commas")
+    order: str = option(
+        "alphabetical", "order of the classes: alphabetical, random:SEED, seed (the run's), or all names"
+    )
     images: str = option("overlapping", "which tasks a training image enters", choices=protocols.IMAGES)
     missing: str = option(
         "negative", "what a task says of older classes: absent, or nothing", choices=protocols.MISSING
@@ -39,6 +42,15 @@ class Incremental(ScenarioBuilder):
     """Builds a scenario from a collection and the classes of each task."""
 
     Options = IncrementalOptions
+
+    @property
+    def seeded(self) -> bool:
+        return bool(self.options.order == protocols.BY_SEED)
+
+    @property
+    def order(self) -> str:
+        """The order of the classes as `protocols.ordered` takes it: `seed` is `random:SEED` with the run's."""
+        return f"random:{self.seed}" if self.seeded else str(self.options.order)
 
     @abstractmethod
     def collection(self) -> Collection:
@@ -57,7 +69,9 @@ class Incremental(ScenarioBuilder):
         if self.options.threshold >= 1:
             raise UsageError(f"Expected a threshold below 1 but got {self.options.threshold:g}.")
         collection = self.collection()
-        return assemble(self.name, collection, self.task_classes(collection), self.options, self.protocol())
+        tasks = self.task_classes(collection)
+        scenario = assemble(self.name, collection, tasks, self.options, self.protocol())
+        return replace(scenario, drawn=Drawn(self.seed, source_hash(collection, tasks))) if self.seeded else scenario
 
 
 def axes(options: IncrementalOptions) -> dict[str, str]:
@@ -70,7 +84,7 @@ def axes(options: IncrementalOptions) -> dict[str, str]:
         "replay_labels": options.replay_labels,
         "eval_images": options.eval_images,
         "threshold": f"{options.threshold:g}",
-        "class order": options.order,
+        "class order": "drawn from the seed" if options.order == protocols.BY_SEED else options.order,
         "head": "grows with the tasks; scores of the classes so far",
     }
 
@@ -117,6 +131,20 @@ def assemble(
         absent=collection.absent,
         notes=(*collection.notes, *_notes(collection, table.labels, classes, train)),
     )
+
+
+def source_hash(collection: Collection, tasks: Sequence[Sequence[str]]) -> str:
+    """What tasks were drawn from, and how, whatever the seed: SHA-256 of both parts, labels, pixels, sizes of tasks.
+
+    The classes stand in the order of seed 0, so that another way of drawing has another hash.
+    """
+    names = protocols.ordered([each for classes in tasks for each in classes], "random:0")
+    labels = in_columns(collection.table, names).labels
+    digest = hashlib.sha256(repr((names, [len(each) for each in tasks], collection.images.fingerprint)).encode())
+    for rows in (collection.train, collection.test):
+        digest.update(repr([collection.table.ids[row] for row in rows]).encode())
+        digest.update(labels[rows].tobytes())
+    return digest.hexdigest()
 
 
 def _by_task(

@@ -28,6 +28,9 @@ MISSING = ("negative", "masked")
 REPLAY_LABELS = ("frozen", "forward", "full")
 EVAL_IMAGES = ("seen-positive", "all")
 
+BY_SEED = "seed"
+"""An order of classes that each run draws from its own seed."""
+
 EXCLUSIVE = {
     "images": "exclusive",
     "missing": "none (exclusive images)",
@@ -70,7 +73,9 @@ def ordered(classes: Sequence[str], order: str) -> tuple[str, ...]:
     names = tuple(name.strip() for name in order.split(","))
     for name in names:
         if name not in classes:
-            raise UsageError(unknown("class", name, classes, "order: alphabetical, random:SEED, or all the names."))
+            raise UsageError(
+                unknown("class", name, classes, "order: alphabetical, random:SEED, seed, or all the names.")
+            )
     if len(names) != len(classes) or len(set(names)) != len(names):
         raise UsageError(f"Expected order to name each of {len(classes)} classes once but got {len(names)} names.")
     return names

@@ -5,7 +5,7 @@ Nothing here has a cursor or a hidden order: iterating twice gives the same task
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, overload
 
 import numpy as np
@@ -49,6 +49,17 @@ class Task:
         return Samples(self.train, self.labels, self.known)
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """Tasks that the run's seed has drawn.
+
+    seed: that. source: a hash of what they were drawn from, the same for every seed: what the runs of one row share.
+    """
+
+    seed: int
+    source: str
+
+
 @dataclass(frozen=True, eq=False)
 class Scenario(Sequence[Task]):
     """A sequence of tasks with the collection that it is made of.
@@ -63,6 +74,7 @@ class Scenario(Sequence[Task]):
         columns then stand one after another.
     absent: paths of images that belong to the scenario but could not be had.
     scored: (N, C) bool, False where an image that is tested on has a label that no metric may use; None: all count.
+    drawn: where the run's seed has drawn the tasks; None where they are the same for every seed.
     notes: what is smaller or other than the scenario's definition says (images missing, lists incomplete …).
     """
 
@@ -79,6 +91,7 @@ class Scenario(Sequence[Task]):
     absent: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     scored: BoolArray | None = None
+    drawn: Drawn | None = None
 
     def __post_init__(self) -> None:
         if self.labels.shape != (len(self.ids), len(self.classes)):
@@ -140,7 +153,7 @@ class Scenario(Sequence[Task]):
         """What the data are: sizes, class names, notes, and a SHA-256 over ids, labels, masks, order and pixels.
 
         Two runs with the same hash saw the same data. train_positives: for each class the training images that are
-        shown with it, over all tasks.
+        shown with it, over all tasks. drawn: only where there is one.
         """
         digest = hashlib.sha256()
 
@@ -175,4 +188,5 @@ class Scenario(Sequence[Task]):
             ],
             "absent": len(self.absent),
             "notes": list(self.notes),
+            **({"drawn": asdict(self.drawn)} if self.drawn else {}),
         }

@@ -11,7 +11,7 @@ Each function raises AssertionError with a sentence that says what was broken.
 from clbench.testing.heads import check_head
 from clbench.testing.memories import check_memory
 from clbench.testing.peeking import check_hidden_labels
-from clbench.testing.scenarios import check_scenario
+from clbench.testing.scenarios import check_scenario, check_seeded
 from clbench.testing.strategies import check_resumed, check_strategy
 
 __all__ = [
@@ -20,5 +20,6 @@ __all__ = [
     "check_memory",
     "check_resumed",
     "check_scenario",
+    "check_seeded",
     "check_strategy",
 ]

@@ -1,9 +1,15 @@
 """What every scenario must do."""
 
+from collections.abc import Hashable
+
 import numpy as np
 import torch
 
+from clbench.scenario.builder import ScenarioBuilder
 from clbench.scenario.tasks import Scenario
+
+SEEDS = (0, 1, 2)
+"""Seeds that a builder is tried on."""
 
 
 def check_scenario(scenario: Scenario) -> None:
@@ -36,6 +42,40 @@ def check_scenario(scenario: Scenario) -> None:
         "images must be uint8 (B, 3, S, S)"
     )
     assert scenario.manifest() == scenario.manifest(), "the manifest must be repeatable"
+
+
+def check_seeded(builder: ScenarioBuilder) -> None:
+    """A builder whose tasks are drawn from the seed: `check_scenario` for some, repeatable, other tasks, one source."""
+    assert builder.seeded, "the builder must say that it is seeded"
+    built = {seed: builder.of_seed(seed).build() for seed in SEEDS}
+    for seed, scenario in built.items():
+        check_scenario(scenario)
+        assert scenario.drawn and scenario.drawn.seed == seed, f"seed {seed}: the scenario must say what has drawn it"
+        again = builder.of_seed(seed)
+        assert again.tasks() in (None, _names(scenario)), f"seed {seed}: tasks() must be those that are built"
+        assert again.build().manifest() == scenario.manifest(), f"seed {seed}: the same seed must draw the same again"
+    assert len({_names(scenario) for scenario in built.values()}) > 1, "other seeds must draw other tasks"
+    for what in _shared(built[SEEDS[0]]):
+        assert len({_shared(scenario)[what] for scenario in built.values()}) == 1, (
+            f"every seed must have the same {what}"
+        )
+
+
+def _shared(scenario: Scenario) -> dict[str, Hashable]:
+    """What the runs of one row of a table have in common, whatever their seeds have drawn."""
+    return {
+        "source": scenario.drawn.source if scenario.drawn else None,
+        "name": scenario.name,
+        "protocol": tuple(scenario.protocol.items()),
+        "classes": tuple(sorted(scenario.classes)),
+        "sizes of tasks": tuple(len(task.classes) for task in scenario),
+        "names of groups": tuple(scenario.groups),
+    }
+
+
+def _names(scenario: Scenario) -> tuple[tuple[str, ...], ...]:
+    """Class names per task."""
+    return tuple(tuple(scenario.classes[c] for c in task.classes) for task in scenario)
 
 
 def _check_growing(scenario: Scenario) -> None:

@@ -50,6 +50,16 @@ def test_a_scenarios_card_without_and_with_its_data(clbench: CommandLine, tmp_pa
     assert code == 0 and "7 training and 3 test images" in out and "Protocol" in out
 
 
+def test_a_card_says_whose_tasks_it_shows_where_each_seed_has_its_own(clbench: CommandLine, tmp_path: Path) -> None:
+    command = ("show", "debug-incremental", "--set", "order=seed", "--data-root", str(tmp_path))
+    code, out, _ = clbench(*command)
+    assert code == 0 and "Tasks of seed 0; every other seed draws its own" in out and "Data of seed 0 (manifest" in out
+    assert "class order: drawn from the seed" in out
+    card = json.loads(clbench(*command, "--json")[1])
+    given = json.loads(clbench("show", "debug-incremental", "--set", "order=random:0", "--json")[1])
+    assert card["tasks"] == given["tasks"] and (card["tasks_of_seed"], given["tasks_of_seed"]) == (0, None)
+
+
 def test_a_memorys_card_has_its_options(clbench: CommandLine) -> None:
     code, out, _ = clbench("show", "prs")
     assert code == 0 and "Options (--set KEY=VALUE)" in out and "rho=" in out and "on coco-seq" in out

@@ -96,6 +96,28 @@ def test_resume_goes_on_with_a_run_or_with_all_of_a_store(
     assert clbench("resume", "nowhere")[0] == 5
 
 
+def test_runs_with_class_orders_of_their_own_go_on(
+    clbench: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ("run", "--scenario", "debug-incremental", "--strategy", "er", "--set", "order=seed")
+    assert clbench(*command, "--seed", "0..2", "--out", "whole")[0] == 0
+    for seed in ("0", "1", "2"):
+        with monkeypatch.context() as patch:
+            act_at(patch, 3, lambda: os.kill(os.getpid(), signal.SIGTERM))
+            assert clbench(*command, "--seed", seed)[0] == 143
+    runs = list(find_runs(tmp_path / "results" / "runs"))
+    code, _, err = clbench("resume", str(runs[0].folder))
+    assert code == 0 and "going on after step 3" in err, err
+    code, _, err = clbench("resume", "results/runs")
+    assert code == 0 and err.count("going on after step 3") == 2, err
+    wholes = list(find_runs(tmp_path / "whole"))
+    assert [record(run) for run in runs] == [record(run) for run in wholes]
+    assert [run.env["manifest"] for run in runs] == [run.env["manifest"] for run in wholes]
+    assert len({run.env["manifest"]["hash"] for run in runs}) == 3 and len({run.folder.parent for run in runs}) == 1
+    code, _, err = clbench(*command, "--seed", "0..2")
+    assert code == 0 and err.count("done already") == 3
+
+
 def test_max_time_stops_with_75(clbench: CommandLine, tmp_path: Path) -> None:
     code, _, err = clbench(*RUN, "--max-time", "0s")
     assert code == 75 and "stopped by --max-time" in err

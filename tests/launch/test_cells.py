@@ -84,9 +84,9 @@ def built(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     """Scenario and view of each scenario that is built."""
     names: list[tuple[str, str]] = []
 
-    def counted(config: Any, data_root: Path | None) -> Any:
+    def counted(config: Any, data_root: Path | None, seed: int) -> Any:
         names.append((config.scenario, config.view))
-        return build_scenario(config, data_root)
+        return build_scenario(config, data_root, seed)
 
     monkeypatch.setattr(cells, "build_scenario", counted)
     return names
@@ -156,6 +156,19 @@ def test_a_scenario_is_built_once_for_all_runs_on_it(tmp_path: Path, built: list
     assert built == [("debug", "all"), ("debug", "first:2"), ("debug-incremental", "all")]
     assert len(outcome.runs) == 10 and not outcome.failures
     assert len({run.folder for run in outcome.runs}) == 4 + 2  # text or number, a learning rate is the same
+
+
+def test_a_scenario_that_is_drawn_from_the_seed_is_built_once_for_each(tmp_path: Path, built: list[Any]) -> None:
+    settings, diary = {"order": "seed"}, Diary()
+    ways = itertools.product(("er", "finetune"), (0, 1))
+    specs = [Spec("debug-incremental", name, settings=settings, seed=seed, out=tmp_path) for name, seed in ways]
+    outcome = run_all(specs, CPU, listener=diary)
+    assert len(built) == 2 and not outcome.failures
+    assert diary.lines[:2] == [f"building debug-incremental of seed {seed}" for seed in (0, 1)]
+    first, second = outcome.runs[:2]
+    assert first.folder.parent == second.folder.parent and first.seed != second.seed
+    tasks = [[task["classes"] for task in run.env["manifest"]["tasks"]] for run in outcome.runs]
+    assert tasks[:2] == tasks[2:] and tasks[0] != tasks[1]  # the same for every strategy
 
 
 def test_other_options_or_another_data_root_are_another_scenario(tmp_path: Path, built: list[tuple[str, str]]) -> None:

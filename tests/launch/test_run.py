@@ -78,3 +78,14 @@ def test_a_damaged_checkpoint_is_never_silent(
     said = ears[0].messages if ears else err.splitlines()
     assert not out and bool(err) == (not ears)
     assert len(said) == 2 and "the checksum of state.json differs" in said[0] and "going on after step 2" in said[1]
+
+
+def test_each_seed_has_tasks_of_its_own_where_they_are_drawn_from_it(tmp_path: Path) -> None:
+    runs = clbench.run("debug-incremental", "er", seeds=[3, 0], settings={"order": "seed"}, out=tmp_path)
+    assert [run.seed for run in runs] == [3, 0] and runs[0].folder.parent == runs[1].folder.parent
+    manifests = [run.env["manifest"] for run in runs]
+    assert [manifest["drawn"]["seed"] for manifest in manifests] == [3, 0]
+    for run, order in zip(runs, ("random:3", "random:0"), strict=True):
+        [same] = clbench.run("debug-incremental", "er", seeds=[run.seed], settings={"order": order}, out=tmp_path)
+        assert same.env["manifest"]["hash"] == run.env["manifest"]["hash"] and same.config_hash != run.config_hash
+        assert same.metrics["final"] == run.metrics["final"]

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from clbench.learning.listener import Listener
-from clbench.running.build import Prepared, build_scenario, build_strategy
+from clbench.running.build import Prepared, build_scenario, build_strategy, seeded
 from clbench.running.config import resolve
 
 CPU = torch.device("cpu")
@@ -86,3 +86,31 @@ def test_frozen_and_trained_are_other_strategies_of_the_same_data() -> None:
     again = Prepared(frozen.config, replace(frozen.scenario))
     assert again.config_hash == frozen.config_hash != prepare().config_hash
     assert again.manifest["hash"] == prepare().manifest["hash"]
+
+
+def drawn(seed: int, **settings: Any) -> Prepared:
+    config = resolve("debug-incremental", "er", settings={"order": "seed", **settings})
+    return Prepared(config, build_scenario(config, None, seed))
+
+
+def test_tasks_drawn_from_the_seed_are_other_data_of_one_configuration() -> None:
+    first, second = drawn(0), drawn(1)
+    assert first.scenario.classes != second.scenario.classes
+    assert first.config_hash == second.config_hash != drawn(0, missing="masked").config_hash
+    assert first.config_hash != prepare("debug-incremental", order="random:0").config_hash
+    assert first.identity(0, CPU)["data"] == first.manifest["hash"] != second.identity(1, CPU)["data"]
+    assert first.folder(Path("out"), 0).parent == second.folder(Path("out"), 1).parent
+
+
+def test_the_tasks_of_one_seed_are_no_other_runs() -> None:
+    with pytest.raises(ValueError, match="expected the tasks of seed 1 but got those of seed 0"):
+        drawn(0).folder(Path("out"), 1)
+
+
+def test_only_what_is_drawn_from_the_seed_needs_one() -> None:
+    assert seeded(resolve("debug-incremental", "er", settings={"order": "seed"}))
+    assert seeded(resolve("digits-seq", "er", settings={"order": "seed"}))
+    assert seeded(resolve("split-coco", "er", settings={"order": "seed"}))
+    assert not seeded(resolve("digits-seq", "er")) and not seeded(resolve("debug-incremental", "er"))
+    config = resolve("debug", "er")
+    assert build_scenario(config, None, 1).manifest() == build_scenario(config).manifest()

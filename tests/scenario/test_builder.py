@@ -98,3 +98,18 @@ def test_every_plugin_has_a_builder_of_its_name(name: str) -> None:
 def test_a_name_that_is_none(name: str, sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence):
         load_builder(name)
+
+
+def test_a_builder_that_is_not_seeded_is_the_same_for_every_seed() -> None:
+    plain = Plain()
+    assert not plain.seeded and plain.of_seed(3) is plain
+
+
+def test_a_seeded_one_is_another_for_each_seed_and_left_as_it_was(tmp_path: Path) -> None:
+    class Seeded(Plain):
+        seeded = True
+
+    builder = Seeded(data_root=tmp_path, name="drawn")
+    third = builder.of_seed(3)
+    assert type(third) is Seeded and (third.seed, third.name, third.data_root) == (3, "drawn", tmp_path)
+    assert builder.seed == 0 and third.of_seed(0).seed == 0

@@ -5,12 +5,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from clbench import Scenario
 from clbench.data.collection import Collection, LabelTable
 from clbench.data.images import ArrayImages
 from clbench.errors import DataError, UsageError
-from clbench.scenario.incremental import Incremental, IncrementalOptions, assemble, axes
+from clbench.scenario.incremental import Incremental, IncrementalOptions, assemble, axes, source_hash
+from clbench.scenario.protocols import ordered
 from clbench.testing import check_scenario
 
 TASKS = (("cat", "ant"), ("dog",), ("bee",))
@@ -137,6 +140,7 @@ def test_the_words_of_the_axes() -> None:
         "0.25",
         "random:3",
     )
+    assert axes(replace(plain, order="seed"))["class order"] == "drawn from the seed"
 
 
 class Made(Incremental):
@@ -167,3 +171,47 @@ def test_a_builder_needs_a_collection_and_its_tasks() -> None:
 def test_a_threshold_that_no_probability_passes_is_refused(threshold: float) -> None:
     with pytest.raises(UsageError, match=f"Expected a threshold below 1 but got {threshold:g}"):
         Made(IncrementalOptions(threshold=threshold)).build()
+
+
+class OneByOne(Made):
+    """A task for each of four classes, in the order that the options say."""
+
+    def collection(self) -> Collection:
+        return collection(TRAIN, [["ant"], *TEST])
+
+    def tasks(self) -> tuple[tuple[str, ...], ...]:
+        return tuple((name,) for name in ordered(COLUMN_NAMES, self.order))
+
+
+COLUMN_NAMES = tuple(COLUMN)
+BY_SEED = OneByOne(IncrementalOptions(order="seed"), name="made")
+
+
+def test_only_order_seed_is_drawn_and_is_the_random_order_of_that_seed() -> None:
+    for order in ("alphabetical", "random:3"):
+        builder = OneByOne(IncrementalOptions(order=order), name="made")
+        assert not builder.seeded and builder.of_seed(5).build().drawn is None
+    drawn, given = BY_SEED.of_seed(3).build(), OneByOne(IncrementalOptions(order="random:3"), name="made").build()
+    assert drawn.drawn is not None and drawn.drawn.seed == 3
+    assert drawn.manifest()["hash"] == given.manifest()["hash"] and drawn.classes == given.classes
+
+
+@given(st.integers(0, 2**32))
+def test_the_tasks_of_every_seed_are_a_partition_of_the_classes(seed: int) -> None:
+    assert sorted(name for names in BY_SEED.of_seed(seed).tasks() for name in names) == sorted(COLUMN)
+
+
+def test_the_source_is_all_that_is_drawn_from_and_nothing_that_is_drawn() -> None:
+    whole, tasks = collection(TRAIN, TEST), [each.tasks() for each in map(BY_SEED.of_seed, range(6))]
+    assert len(set(tasks)) > 1 and len({source_hash(whole, each) for each in tasks}) == 1
+    own = source_hash(whole, tasks[0])
+    other = [
+        source_hash(collection([*TRAIN[:4], ["bee"], TRAIN[5]], TEST), tasks[0]),
+        source_hash(collection(TRAIN, [*TEST[:3], ["dog"]]), tasks[0]),
+        source_hash(collection(TRAIN[:5], TEST), tasks[0]),
+        source_hash(replace(whole, images=ArrayImages(np.ones((10, 3, 2, 2), np.uint8))), tasks[0]),
+        source_hash(replace(whole, train=whole.test, test=whole.train), tasks[0]),
+        source_hash(whole, [tasks[0][0] + tasks[0][1], *tasks[0][2:]]),
+        source_hash(whole, tasks[0][:3]),
+    ]
+    assert len({own, *other}) == 8

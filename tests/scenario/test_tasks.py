@@ -5,6 +5,7 @@ import pytest
 
 from clbench import Scenario, Task
 from clbench.scenario.builder import load_builder
+from clbench.scenario.tasks import Drawn
 from clbench.testing import check_scenario
 
 
@@ -92,3 +93,8 @@ def test_check_scenario_finds_breaches(scenario: Scenario) -> None:
     for sentence, task in breaches.items():
         with pytest.raises(AssertionError, match=sentence):
             check_scenario(_with_first(scenario, task))
+
+
+def test_what_has_drawn_the_tasks_stands_in_the_manifest_and_not_in_its_hash(scenario: Scenario) -> None:
+    plain, drawn = scenario.manifest(), replace(scenario, drawn=Drawn(3, "ab")).manifest()
+    assert drawn == plain | {"drawn": {"seed": 3, "source": "ab"}} and "drawn" not in plain

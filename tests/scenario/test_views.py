@@ -69,3 +69,10 @@ NO_SHARES = ["validation:", "validation:0", "validation:0.0", "validation:1", "v
 def test_no_such_view(text: str) -> None:
     with pytest.raises(UsageError, match="Expected a view, all, limited:N, first:K"):
         canonical(text)
+
+
+@pytest.mark.parametrize("view", ["limited:3", "first:2", "validation:0.3", "first:2+limited:3"])
+def test_a_view_of_a_drawn_scenario_is_drawn(view: str) -> None:
+    seen = build_scenario(resolve("debug-incremental", "finetune", view=view, settings={"order": "seed"}), None, 4)
+    whole = build_scenario(resolve("debug-incremental", "finetune", settings={"order": "seed"}), None, 4)
+    assert seen.drawn == whole.drawn and seen.drawn is not None and seen.drawn.seed == 4

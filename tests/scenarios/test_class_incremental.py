@@ -154,6 +154,9 @@ def test_masked_and_negative_differ_in_what_is_known(roots: dict[str, Path | Non
 def test_order_of_the_classes(roots: dict[str, Path | None]) -> None:
     drawn = build("voc-b10-c2", roots["voc"], order="random:1", image_size=16)
     assert sorted(drawn.classes) == sorted(voc.CLASSES) and list(drawn.classes) != sorted(voc.CLASSES)
+    by_seed = resolve("voc-b10-c2", "finetune", settings={"order": "seed", "image_size": 16})
+    of_one = build_scenario(by_seed, roots["voc"], 1)
+    assert of_one.drawn is not None and of_one.manifest()["hash"] == drawn.manifest()["hash"]
     given = build("voc-b10-c2", roots["voc"], order=",".join(voc.CLASSES[::-1]), image_size=16)
     assert list(given.classes) == voc.CLASSES[::-1]
     plain = build("voc-b10-c2", roots["voc"], image_size=16)

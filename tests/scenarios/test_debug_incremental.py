@@ -45,6 +45,13 @@ def test_sixty_training_and_thirty_test_images_of_six_labels() -> None:
     assert scenario.images.size == 8 and scenario.name == "debug-incremental"
 
 
+def test_the_order_may_be_drawn_from_the_seed() -> None:
+    config = resolve("debug-incremental", "finetune", settings={"order": "seed"})
+    for seed in (0, 3):
+        drawn, given = build_scenario(config, None, seed), build(order=f"random:{seed}")
+        assert drawn.manifest()["hash"] == given.manifest()["hash"] and drawn.classes == given.classes
+
+
 def test_tasks_follow_the_order() -> None:
     builder = load_builder("debug-incremental")
     assert builder.tasks() == (("a", "b"), ("c", "d"), ("e", "f"))

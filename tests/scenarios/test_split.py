@@ -95,6 +95,8 @@ def test_the_order_of_the_classes_is_an_option() -> None:
     tasks = builder.configured(builder.Options(order=",".join(given))).task_classes(made)
     assert tuple(name for task in tasks for name in task) == tuple(given)
     assert [name for task in builder.task_classes(made) for name in task] == sorted(given)
+    drawn = builder.configured(builder.Options(order="seed")).of_seed(3)
+    assert drawn.task_classes(made) == builder.configured(builder.Options(order="random:3")).task_classes(made)
 
 
 def test_split_takes_the_most_frequent_classes(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from clbench import Scenario, run
 from clbench.errors import DataError, UsageError
 from clbench.running.build import build_scenario
 from clbench.running.config import resolve
-from clbench.testing import check_scenario
+from clbench.testing import check_scenario, check_seeded
+from scenarios.table import Options, Table
 
 ROWS = [("cat", "dog"), ("owl",), ("cat",), ("dog", "owl"), ("fox", "owl"), ("fox",), (), ("cat", "fox")] * 2
 
@@ -90,6 +91,13 @@ def test_base_and_step_instead_of_tasks(root: Path) -> None:
     ]
     scenario = build(root, order="owl,fox,dog,cat")
     assert scenario.classes == ("owl", "fox", "dog", "cat")
+
+
+def test_the_order_may_be_drawn_from_the_seed(root: Path) -> None:
+    with pytest.raises(UsageError, match="Expected no order where .* gives the tasks"):
+        build(root, order="seed")
+    describe(root, base=2, step=1)
+    check_seeded(Table(Options(order="seed", image_size=16), root))
 
 
 def test_a_step_that_does_not_divide(root: Path) -> None:

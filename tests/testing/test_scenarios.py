@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,11 @@ from clbench import Scenario, Task
 from clbench.data.images import ArrayImages
 from clbench.running.build import build_scenario
 from clbench.running.config import resolve
-from clbench.testing import check_scenario
+from clbench.scenario.builder import load_builder
+from clbench.scenario.incremental import IncrementalOptions
+from clbench.scenario.tasks import Drawn
+from clbench.testing import check_scenario, check_seeded
+from scenarios._debug_incremental import DebugIncremental
 
 
 def debug(name: str = "debug") -> Scenario:
@@ -77,3 +82,89 @@ def test_a_breach_is_found(make: Callable[[], Scenario], sentence: str) -> None:
 @pytest.mark.parametrize("name", ["debug", "debug-incremental"])
 def test_the_hidden_scenarios_keep_it(name: str) -> None:
     check_scenario(debug(name))
+
+
+BY_SEED = IncrementalOptions(order="seed")
+
+
+class Breach(DebugIncremental):
+    """Drawn from the seed, but for what a class below it says of the scenario."""
+
+    def changed(self, scenario: Scenario) -> Scenario:
+        return scenario
+
+    def build(self) -> Scenario:
+        return self.changed(super().build())
+
+
+class Unsaid(Breach):
+    def changed(self, scenario: Scenario) -> Scenario:
+        return replace(scenario, drawn=None)
+
+
+class Several(Breach):
+    def changed(self, scenario: Scenario) -> Scenario:
+        return replace(scenario, drawn=Drawn(self.seed, f"source of {self.seed}"))
+
+
+class Uneven(Breach):
+    def changed(self, scenario: Scenario) -> Scenario:
+        return replace(scenario, protocol={**scenario.protocol, "threshold": f"0.{self.seed + 1}"})
+
+
+class Deaf(Breach):
+    """Draws the same tasks whatever the seed."""
+
+    @property
+    def order(self) -> str:
+        return "random:0"
+
+
+class Restless(Breach):
+    """Draws other tasks each time."""
+
+    times = 0
+
+    @property
+    def order(self) -> str:
+        Restless.times += 1
+        return f"random:{Restless.times}"
+
+    def tasks(self) -> Any:
+        return None
+
+    def task_classes(self, collection: object) -> tuple[tuple[str, ...], ...]:
+        tasks: tuple[tuple[str, ...], ...] = super().tasks()
+        return tasks
+
+
+class Misleading(Breach):
+    """Names other tasks than it builds."""
+
+    def tasks(self) -> tuple[tuple[str, ...], ...]:
+        return super().tasks()[::-1]
+
+    def task_classes(self, collection: object) -> tuple[tuple[str, ...], ...]:
+        return self.tasks()[::-1]
+
+
+@pytest.mark.parametrize(
+    ("builder", "sentence"),
+    [
+        (DebugIncremental(), "must say that it is seeded"),
+        (Unsaid(BY_SEED), "seed 0: the scenario must say what has drawn it"),
+        (Misleading(BY_SEED), r"seed 0: tasks\(\) must be those that are built"),
+        (Restless(BY_SEED), "seed 0: the same seed must draw the same again"),
+        (Deaf(BY_SEED), "other seeds must draw other tasks"),
+        (Several(BY_SEED), "every seed must have the same source"),
+        (Uneven(BY_SEED), "every seed must have the same protocol"),
+    ],
+)
+def test_a_breach_of_a_seeded_builder_is_found(builder: DebugIncremental, sentence: str) -> None:
+    with pytest.raises(AssertionError, match=sentence):
+        check_seeded(builder)
+
+
+@pytest.mark.parametrize("images", ["overlapping", "disjoint", "exclusive"])
+def test_the_hidden_scenario_keeps_it_where_it_is_drawn_from_the_seed(images: str) -> None:
+    check_seeded(load_builder("debug-incremental").configured(IncrementalOptions(order="seed", images=images)))
