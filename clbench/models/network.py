@@ -103,7 +103,7 @@ def build_model(
     with torch.random.fork_rng(devices=[]):
         # Not torch.manual_seed: that would seed the CUDA generators too, which this fork does not restore.
         torch.default_generator.manual_seed(derive(seed, "init", "backbone"))
-        backbone = build_backbone(options.backbone)
+        backbone = build_backbone(options.backbone, options.norm, options.norm_groups)
         channels = backbone.channels
         torch.default_generator.manual_seed(derive(seed, "init", "head"))
         head_class = plugins.load("head", head)
