@@ -34,7 +34,10 @@ class LwFOptions:
     """Options of the distillation."""
 
     distill: float = option(
-        1.0, "weight of the distillation loss, reduced as the run's loss; the paper's lambda_o is 1", at_least=0.0
+        1.0,
+        "weight of the distillation loss, reduced as the run's loss; the paper's lambda_o is 1",
+        at_least=0.0,
+        search=(0.1, 10.0, "log"),
     )
 
 
