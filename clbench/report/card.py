@@ -26,6 +26,7 @@ def card(run: Run) -> str:
         _pair("hash", run.config_hash),
         _pair("folder", str(run.folder)),
         *_section("Configuration", _configuration(run)),
+        *(_section("Recipe", _recipe(run)) if run.config.get("recipe") else ()),
         *_section("Protocol", run.config["protocol"]),
         *_section("Data", _data(run)),
         *_section("Environment", _environment(run)),
@@ -60,6 +61,16 @@ def _configuration(run: Run) -> dict[str, str]:
     }
     memory = f"{config['memory']}, {sections['memory']}" if config["memory"] else "none"
     return view | sections | {"memory": memory}
+
+
+def _recipe(run: Run) -> dict[str, str]:
+    recipe = run.config["recipe"]
+    return {
+        "search": f"{recipe['trials']} trials on {recipe['view']}, {recipe['seconds']:,.0f} s",
+        "file": f"recipe.toml, SHA-256 {recipe['sha256'][:12]}",
+        "from the recipe": ", ".join(recipe["options"]) or "nothing",
+        "otherwise": ", ".join(recipe["overridden"]) or "nothing",
+    }
 
 
 def _data(run: Run) -> dict[str, str]:

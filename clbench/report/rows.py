@@ -19,6 +19,10 @@ ANGLE = "positive_angle"
 """The one metric that is no fraction: degrees, after the last task."""
 
 
+TUNING = {"trials": "trials", "tuning_seconds": "seconds"}
+"""Column -> what a run's record of its recipe calls it: what was spent to choose its options."""
+
+
 @dataclass(frozen=True)
 class Row:
     """All runs of one configuration, in the order of their seeds."""
@@ -97,8 +101,22 @@ class Row:
     def group_names(self) -> list[str]:
         return list(self.done[0].metrics["groups"]) if self.done else []
 
+    @property
+    def tuning(self) -> str | None:
+        """What search chose its options: `20 trials on validation:0.1`; None where none did."""
+        recipes = {run.seed: run.config.get("recipe") for run in self.runs}
+        found = {seed: f"{r['trials']} trials on {r['view']}" if r else "no search" for seed, r in recipes.items()}
+        if not any(recipes.values()):
+            return None
+        if len(set(found.values())) == 1:
+            return next(iter(found.values()))
+        return ", ".join(f"{search} (seed {seed})" for seed, search in found.items())
+
     def cost(self, name: str) -> dict[str, Any]:
-        """`{"mean", "sd", "ci95", "n"}` of a cost; seconds are summed over tasks."""
+        """`{"mean", "sd", "ci95", "n"}` of a cost, or of the search before the runs; seconds are summed over tasks."""
+        if name in TUNING:
+            recipes = [run.config.get("recipe") or {} for run in self.done]
+            return spread([_number(recipe.get(TUNING[name])) for recipe in recipes])
         costs = (run.metrics["cost"][name] for run in self.done)
         return spread([float(sum(cost) if isinstance(cost, list) else cost) for cost in costs])
 
@@ -120,6 +138,7 @@ class Row:
             "view": self.view,
             "frozen": self.frozen,
             "leak": self.leak,
+            "tuning": self.tuning,
             "protocol": run.config["protocol"],
             "notes": run.env["manifest"]["notes"],
             "seeds": [done.seed for done in self.done],

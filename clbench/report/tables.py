@@ -10,7 +10,7 @@ from typing import Any
 from clbench.errors import UsageError, unknown
 from clbench.report.ranks import mean_ranks
 from clbench.report.remarks import expected_seeds, marked
-from clbench.report.rows import ANGLE, WHOLE, Row
+from clbench.report.rows import ANGLE, TUNING, WHOLE, Row
 
 EMPTY = "–"
 """A cell whose value is not defined."""
@@ -27,12 +27,13 @@ HEADINGS = {
     "eval_seconds": "eval s",
     "memory_bytes": "memory MB",
     "peak_memory_bytes": "peak MB",
+    "tuning_seconds": "tuning s",
 }
 RANK = "rank"
 """The mean rank by mAP over the complete block of rows and seeds."""
 INTERVAL = "@ci95"
 """Behind a column's name: Student's 95 % interval instead of the mean."""
-COSTS = ("train_seconds", "eval_seconds", "memory_bytes", "peak_memory_bytes", "parameters")
+COSTS = ("train_seconds", "eval_seconds", "memory_bytes", "peak_memory_bytes", "parameters", *TUNING)
 
 
 @dataclass(frozen=True)

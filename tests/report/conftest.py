@@ -52,6 +52,7 @@ def write_run(
     offset: float = 0.0,
     stored: list[list[int]] | None = None,
     grouped: bool = True,
+    recipe: dict[str, Any] | None = None,
 ) -> None:
     """A made run of two tasks and four classes.
 
@@ -62,6 +63,7 @@ def write_run(
     model = {"head": "linear"} | ({"freeze": freeze} if freeze else {})
     options = {"model": model, "train": {"epochs": epochs}}
     config = {"strategy": strategy, "memory": None, "view": view, "options": options, "changed": changed or {}}
+    config |= {"recipe": recipe} if recipe else {}
     writer.json("config.json", config | {"protocol": protocol or {"images": "exclusive"}})
     data: dict[str, Any] = {"hash": manifest, "classes": list("abcd"), "notes": ["3 images left out"]}
     data |= {"tasks": [{"classes": ["a", "b"]}, {"classes": ["c", "d"]}], "train_positives": [5, 9, 2, 4]}

@@ -77,3 +77,22 @@ def test_letters_stand_in_the_order_of_the_footnotes_not_of_the_row(store: Path,
     make("er", 0, freeze="backbone")
     make("lwf", 0, FAILED, reason="no memory", freeze="backbone")
     assert marked(rows(store))[0] == ("a", "a,b")  # though the row's own first remark is the failure
+
+
+def test_rows_of_which_some_were_tuned_say_so(store: Path, make: Make) -> None:
+    recipe = {"trials": 20, "seconds": 30.0, "view": "validation:0.1"}
+    make("er", 0, recipe=recipe)
+    assert marked(rows(store)) == (("",), ())
+    make("ewc", 0, recipe=recipe)
+    assert marked(rows(store)) == (("", ""), ())
+    make("lwf", 0)
+    assert marked(rows(store)) == (
+        ("a", "a", "b"),
+        ("[a] er, ewc: options chosen in 20 trials on validation:0.1.", "[b] lwf: not tuned, as other rows are."),
+    )
+
+
+def test_budgets_that_differ_are_said(store: Path, make: Make) -> None:
+    for strategy, trials in (("er", 20), ("ewc", 40)):
+        make(strategy, 0, recipe={"trials": trials, "seconds": 30.0, "view": "validation:0.1"})
+    assert marked(rows(store))[0] == ("a", "b")
