@@ -51,7 +51,10 @@ class EWCOptions:
     """Options of the penalty."""
 
     strength: float = option(
-        100.0, "weight lambda of the penalty lambda/2 * sum F (w - w_old)^2 beside an image's loss", at_least=0.0
+        100.0,
+        "weight lambda of the penalty lambda/2 * sum F (w - w_old)^2 beside an image's loss",
+        at_least=0.0,
+        search=(1.0, 1e5, "log"),
     )
     variant: str = option(
         "sum", "sum: one penalty per old task; online: one for all, its Fisher decaying", choices=("sum", "online")

@@ -45,7 +45,10 @@ class LwFOptions:
     """Options of the distillation."""
 
     distill: float = option(
-        1.0, "weight of the distillation loss (lambda_o), reduced as the run's loss is", at_least=0.0
+        1.0,
+        "weight of the distillation loss (lambda_o), reduced as the run's loss is",
+        at_least=0.0,
+        search=(0.1, 10.0, "log"),
     )
 
 

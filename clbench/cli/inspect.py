@@ -14,7 +14,7 @@ from clbench.cli.common import DataRoot, Debug, Json, Runs, Settings, parse_sett
 from clbench.cli.runs import list_runs, show_run
 from clbench.errors import UsageError, unknown
 from clbench.files import DEFAULT_OUT
-from clbench.options import build, infos
+from clbench.options import build, infos, is_range
 from clbench.scenario.builder import load_builder
 
 PLURALS: dict[plugins.Kind, str] = {
@@ -142,7 +142,8 @@ def _card(card: dict[str, Any]) -> str:
         lines += ["", "Options (--set KEY=VALUE)"]
         for info in card["options"]:
             choices = f" ({', '.join(info['choices'])})" if info["choices"] else ""
-            lines.append(_wrapped(f"{info['name']}={info['default']}", f"{info['help']}{choices}"))
+            tuned = f"; `clbench tune` tries {_tried(info['search'])}" if info["search"] else ""
+            lines.append(_wrapped(f"{info['name']}={info['default']}", f"{info['help']}{choices}{tuned}"))
     defaults = _defaults(card)
     if defaults:
         lines += ["", "Defaults here"]
@@ -178,6 +179,10 @@ def _defaults(card: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
         flat = values if card["kind"] == "memory" else {k: v for options in values.values() for k, v in options.items()}
         found.append((f"on {scenario}", flat))
     return found
+
+
+def _tried(search: tuple[Any, ...]) -> str:
+    return "{:g} to {:g}, {}".format(*search) if is_range(search) else ", ".join(map(str, search))
 
 
 def _paragraphs(text: str) -> str:

@@ -42,7 +42,11 @@ SAME = 1e-9
 class PRSOptions(MemoryOptions):
     """Options of PRS."""
 
-    rho: float = option(0.0, "exponent of the stream counts, 0 = equal shares; PRS: -0.03 COCOseq, 0.02 NUS-WIDEseq")
+    rho: float = option(
+        0.0,
+        "exponent of the stream counts, 0 = equal shares; PRS: -0.03 COCOseq, 0.02 NUS-WIDEseq",
+        search=(-0.5, 0.5, "linear"),
+    )
     official_bound: bool = option(
         False,
         "as released, a victim must leave memory nearer to its target than `size` (L1), or the first candidate goes",

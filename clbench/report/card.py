@@ -26,6 +26,7 @@ def card(run: Run) -> str:
         _pair("hash", run.config_hash),
         _pair("folder", str(run.folder)),
         *_section("Configuration", _configuration(run)),
+        *(_section("Recipe", _recipe(run)) if run.config.get("recipe") else ()),
         *_section("Protocol", run.config["protocol"]),
         *(_section("Not as in the paper", unlike) if (unlike := _unlike_paper(row)) else []),
         *_section("Data", _data(run)),
@@ -69,6 +70,16 @@ def _unlike_paper(row: Row) -> dict[str, str]:
         return {}
     settings = {name: f"{value} (there: {theirs})" for name, (value, theirs) in row.unlike_paper.items()}
     return {"paper": paper["name"], **settings} | ({"not here": ", ".join(paper["beyond"])} if paper["beyond"] else {})
+
+
+def _recipe(run: Run) -> dict[str, str]:
+    recipe = run.config["recipe"]
+    return {
+        "search": f"{recipe['trials']} trials on {recipe['view']}, {recipe['seconds']:,.0f} s",
+        "file": f"recipe.toml, SHA-256 {recipe['sha256'][:12]}",
+        "from the recipe": ", ".join(recipe["options"]) or "nothing",
+        "otherwise": ", ".join(recipe["overridden"]) or "nothing",
+    }
 
 
 def _data(run: Run) -> dict[str, str]:

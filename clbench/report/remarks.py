@@ -39,13 +39,14 @@ def remarks(row: Row, seeds: Sequence[int]) -> list[str]:
 def marked(rows: Sequence[Row]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Letters for each row (`a,b`, empty where there is nothing to say), and the footnotes that explain them."""
     seeds = expected_seeds(rows)
+    said = [remarks(row, seeds) + tuning for row, tuning in zip(rows, unequal_tuning(rows), strict=True)]
     labels: dict[str, list[str]] = {}
-    for row in rows:
-        for remark in remarks(row, seeds):
+    for row, found in zip(rows, said, strict=True):
+        for remark in found:
             labels.setdefault(remark, []).append(row.label)
     letters = {remark: letter(number) for number, remark in enumerate(labels)}
     order = list(labels).index
-    marks = tuple(",".join(letters[r] for r in sorted(remarks(row, seeds), key=order)) for row in rows)
+    marks = tuple(",".join(letters[r] for r in sorted(found, key=order)) for found in said)
     return marks, tuple(f"[{letters[remark]}] {', '.join(names)}: {remark}." for remark, names in labels.items())
 
 
@@ -76,6 +77,13 @@ def _unlike(rows: Sequence[Row]) -> list[str]:
         said if len(names) == of_all[name] else f"{said} in {', '.join(names)}"
         for (name, said), names in labels.items()
     ]
+
+
+def unequal_tuning(rows: Sequence[Row]) -> list[list[str]]:
+    """For each row what was spent on its options, where the rows of a table are not equal in it."""
+    if len({row.tuning for row in rows}) < 2:
+        return [[] for _ in rows]
+    return [[f"options chosen in {row.tuning}" if row.tuning else "not tuned, as other rows are"] for row in rows]
 
 
 def letter(number: int) -> str:

@@ -21,6 +21,8 @@ ANGLE = "positive_angle"
 
 COUNTS = ("steps", "gradient_images", "replayed_images")
 """Costs that are counted while a strategy learns (`clbench.learning.tally`); runs of older versions lack them."""
+TUNING = {"trials": "trials", "tuning_seconds": "seconds"}
+"""Column -> what a run's record of its recipe calls it: what was spent to choose its options."""
 
 
 @dataclass(frozen=True)
@@ -123,8 +125,25 @@ class Row:
         recorded = (name for run in self.done for name in run.metrics["cost"])
         return list(dict.fromkeys([*COUNTS, *recorded])) if self.done else []
 
+    @property
+    def tuning(self) -> str | None:
+        """What search chose its options: `20 trials on validation:0.1`; None where none did."""
+        recipes = {run.seed: run.config.get("recipe") for run in self.runs}
+        found = {seed: f"{r['trials']} trials on {r['view']}" if r else "no search" for seed, r in recipes.items()}
+        if not any(recipes.values()):
+            return None
+        if len(set(found.values())) == 1:
+            return next(iter(found.values()))
+        return ", ".join(f"{search} (seed {seed})" for seed, search in found.items())
+
     def cost(self, name: str) -> dict[str, Any]:
-        """`{"mean", "sd", "ci95", "n"}` of a cost; seconds are summed over tasks. No mean where a seed lacks it."""
+        """`{"mean", "sd", "ci95", "n"}` of a cost, or of the search before the runs; seconds are summed over tasks.
+
+        No mean where a seed lacks it.
+        """
+        if name in TUNING:
+            recipes = [run.config.get("recipe") or {} for run in self.done]
+            return spread([_number(recipe.get(TUNING[name])) for recipe in recipes])
         costs = (run.metrics["cost"].get(name) for run in self.done)
         return spread([_number(sum(cost) if isinstance(cost, list) else cost) for cost in costs])
 
@@ -146,6 +165,7 @@ class Row:
             "view": self.view,
             "frozen": self.frozen,
             "leak": self.leak,
+            "tuning": self.tuning,
             "protocol": run.config["protocol"],
             "paper": run.config.get("paper"),
             "unlike_paper": {name: list(values) for name, values in self.unlike_paper.items()},

@@ -10,7 +10,7 @@ from typing import Any
 from clbench.errors import UsageError, unknown
 from clbench.report.ranks import mean_ranks
 from clbench.report.remarks import expected_seeds, marked, unlike_papers
-from clbench.report.rows import ANGLE, COUNTS, WHOLE, Row
+from clbench.report.rows import ANGLE, COUNTS, TUNING, WHOLE, Row
 
 EMPTY = "–"
 """A cell whose value is not defined."""
@@ -32,12 +32,13 @@ HEADINGS = {
     "eval_seconds": "eval s",
     "memory_bytes": "memory MB",
     "peak_memory_bytes": "peak MB",
+    "tuning_seconds": "tuning s",
 }
 RANK = "rank"
 """The mean rank by mAP over the complete block of rows and seeds."""
 INTERVAL = "@ci95"
 """Behind a column's name: Student's 95 % interval instead of the mean."""
-COSTS = (*COUNTS, "train_seconds", "eval_seconds", "memory_bytes", "peak_memory_bytes", "parameters")
+COSTS = (*COUNTS, "train_seconds", "eval_seconds", "memory_bytes", "peak_memory_bytes", "parameters", *TUNING)
 COMPACT = (*COUNTS, "parameters")
 """Written in three digits in tables, with ± only where the seeds differ; csv and json have every digit."""
 

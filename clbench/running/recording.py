@@ -23,6 +23,7 @@ from clbench.learning.tally import COUNTS
 from clbench.learning.trainer import Progress
 from clbench.running import environment
 from clbench.running.build import Prepared
+from clbench.running.recipe import COPY
 from clbench.running.stops import Stopped, passing, reason
 from clbench.scenario.samples import Samples
 from clbench.scenario.tasks import Scenario
@@ -37,6 +38,10 @@ def begin(writer: RunWriter, prepared: Prepared, seed: int, device: torch.device
     config, scenario = prepared.config, prepared.scenario
     known = {"seed": seed, "protocol": dict(scenario.protocol), "paper": prepared.paper}
     writer.json("config.json", {**config.resolved(), **known})
+    if config.recipe:
+        writer.text(COPY, config.recipe.text)
+    else:
+        (writer.folder / COPY).unlink(missing_ok=True)  # of an interrupted run that had one
     env = environment.record(device)
     env |= {
         "manifest": prepared.manifest,
@@ -67,7 +72,8 @@ def ending(writer: RunWriter, prepared: Prepared, say: Callable[[str], None]) ->
         _close(writer, say, INTERRUPTED, str(error))
         raise
     except Exception as error:
-        _close(writer, say, FAILED, reason(error), trace=traceback.format_exc(), keep=passing(error))
+        may_pass = {"may_pass": True} if passing(error) else {}
+        _close(writer, say, FAILED, reason(error), trace=traceback.format_exc(), keep=bool(may_pass), **may_pass)
         raise
     except BaseException as error:
         _close(writer, say, INTERRUPTED, type(error).__name__)

@@ -56,6 +56,7 @@ def write_run(
     paper: dict[str, Any] | None = None,
     model: dict[str, Any] | None = None,
     counts: tuple[int, int, int] | None = (6, 33, 15),
+    recipe: dict[str, Any] | None = None,
 ) -> None:
     """A made run of two tasks and four classes.
 
@@ -68,6 +69,7 @@ def write_run(
     made = {"head": "linear"} | ({"freeze": freeze} if freeze else {}) | (model or {})
     options = {"model": made, "train": {"epochs": epochs}}
     config = {"strategy": strategy, "memory": None, "view": view, "options": options, "changed": changed or {}}
+    config |= {"recipe": recipe} if recipe else {}
     writer.json("config.json", config | {"protocol": protocol or {"images": "exclusive"}, "paper": paper})
     data: dict[str, Any] = {"hash": manifest, "classes": list("abcd"), "notes": ["3 images left out"]}
     data |= {"tasks": [{"classes": ["a", "b"]}, {"classes": ["c", "d"]}], "train_positives": [5, 9, 2, 4]}

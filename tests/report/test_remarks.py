@@ -144,3 +144,22 @@ def test_real_runs_have_the_note_under_every_table(
     for command in (("report", "--format", "markdown"), ("report", "--format", "html"), ("compare",)):
         code, out, _ = clbench(*command, "--runs", str(tmp_path))
         assert code == 0 and " ".join(out.split()).count(note) == 1, command
+
+
+def test_rows_of_which_some_were_tuned_say_so(store: Path, make: Make) -> None:
+    recipe = {"trials": 20, "seconds": 30.0, "view": "validation:0.1"}
+    make("er", 0, recipe=recipe)
+    assert marked(rows(store)) == (("",), ())
+    make("ewc", 0, recipe=recipe)
+    assert marked(rows(store)) == (("", ""), ())
+    make("lwf", 0)
+    assert marked(rows(store)) == (
+        ("a", "a", "b"),
+        ("[a] er, ewc: options chosen in 20 trials on validation:0.1.", "[b] lwf: not tuned, as other rows are."),
+    )
+
+
+def test_budgets_that_differ_are_said(store: Path, make: Make) -> None:
+    for strategy, trials in (("er", 20), ("ewc", 40)):
+        make(strategy, 0, recipe={"trials": trials, "seconds": 30.0, "view": "validation:0.1"})
+    assert marked(rows(store))[0] == ("a", "b")
