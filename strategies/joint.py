@@ -39,7 +39,7 @@ class Joint(Finetune):
     Options = JointOptions
     joint = True
     scenario_defaults = {
-        "digits-seq": {"strategy": {"passes": 15}},
+        "digits-seq": {"strategy": {"passes": 8}},
         "digits-b0-c4": {"strategy": {"passes": 4}},
     }
 

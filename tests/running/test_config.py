@@ -26,7 +26,7 @@ def test_layers_of_defaults() -> None:
     assert config.options["train"].batch_size == 10  # the dataclass's
     assert resolve("coco-seq", "dlfl").options["memory"].rho == -0.03  # the memory's for that scenario
     assert resolve("coco-seq", "dlfl", settings={"rho": "0.5"}).options["memory"].rho == 0.5  # the user's
-    assert resolve("digits-seq", "joint").options["strategy"].passes == 15  # the strategy's for that scenario
+    assert resolve("digits-seq", "joint").options["strategy"].passes == 8  # the strategy's for that scenario
     assert resolve("coco-b0-c10", "joint").options["train"].epochs == 20  # the scenario's, not the strategy's
 
 
