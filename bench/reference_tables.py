@@ -1,9 +1,9 @@
 """The reference tables of the embedded scenarios: makes them again, and says which are older than the code.
 
-    python bench/reference_tables.py [--scenario NAME] [--seed 0..2] [--limit N] [--runs DIR] [--out DIR]
+    python bench/reference_tables.py [--table NAME] [--seed 0..9] [--limit N] [--runs DIR] [--out DIR]
 
-`make results` runs it as it is: every strategy of TABLES on three seeds, from scratch, on the CPU, one process for each
-seed and as many at once as there are cores. `results/<scenario>.md` and `.csv` are written when every run is done.
+`make results` runs it as it is: every row of REFERENCES on its seeds, from scratch, on the CPU, in as many processes as
+there are cores. `results/<table>.md` and `.csv` are written when every run is done.
 """
 
 import argparse
@@ -14,104 +14,153 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 from clbench.cli.common import parse_seeds
-from clbench.files import DEFAULT_OUT, write_bytes
+from clbench.files import DEFAULT_OUT, DEFAULT_RECIPES, write_bytes
 from clbench.report import formats
 from clbench.report.rows import Row, collect
 from clbench.report.tables import Table, build_tables
 from clbench.running.build import Prepared, build_scenario
-from clbench.running.config import resolve
+from clbench.running.config import DEFAULT, Config, resolve
 from clbench.store.folder import Run, find_runs
 
-TABLES = {
-    "digits-seq": ("finetune", "er", "ewc", "lwf", "dlfl", "joint"),
-    "digits-b0-c4": ("finetune", "er", "joint"),  # tasks overlap: each has more images, so fewer strategies
+Method = tuple[str, str, str]
+"""Strategy, head and memory, "none" where there is none."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A table of one scenario.
+
+    groups: strategies with the memory that they share; None for each its own. seeds: as `--seed` takes them. settings:
+    of every row, as `--set` takes them. recipes: the folder with each row's; None for the defaults.
+    """
+
+    scenario: str
+    groups: tuple[tuple[tuple[str, ...], str | None], ...]
+    seeds: str = "0..9"
+    settings: tuple[str, ...] = ()
+    recipes: Path | None = None
+
+    def configs(self, limit: int | None = None) -> dict[Method, Config]:
+        """Every row's configuration as the code has it today."""
+        view = "all" if limit is None else f"limited:{limit}"
+        settings = dict(each.split("=", 1) for each in self.settings)
+        configs = [
+            resolve(self.scenario, name, memory=memory or DEFAULT, view=view, settings=settings, recipe=self.recipes)
+            for strategies, memory in self.groups
+            for name in strategies
+        ]
+        return {(each.strategy, each.head, each.memory or "none"): each for each in configs}
+
+    def commands(self, seeds: str, limit: int | None = None) -> list[list[str]]:
+        """The command lines that make the table's runs, one for each group."""
+        after = [*(part for each in self.settings for part in ("--set", each))]
+        after += ["--recipe", str(self.recipes)] if self.recipes else []
+        after += [] if limit is None else ["--limit", str(limit)]
+        run = ["clbench", "run", "--scenario", self.scenario]
+        return [
+            [*run, "--strategy", ",".join(names), *(["--memory", memory] if memory else []), "--seed", seeds, *after]
+            for names, memory in self.groups
+        ]
+
+
+MEMORIES: tuple[tuple[tuple[str, ...], str | None], ...] = (
+    (("finetune", "ewc", "lwf", "joint"), None),
+    (("er", "dlfl"), "reservoir"),
+    (("er", "dlfl"), "prs"),
+)
+"""Head x memory (er has the linear head), what has no memory, and the bound."""
+REFERENCES = {
+    "digits-seq": Reference("digits-seq", MEMORIES, recipes=DEFAULT_RECIPES),
+    "digits-seq-orders": Reference("digits-seq", MEMORIES, settings=("order=seed",), recipes=DEFAULT_RECIPES),
+    "digits-b0-c4": Reference("digits-b0-c4", ((("finetune", "er", "joint"), None),), seeds="0..4"),
 }
-"""Scenario -> strategies, each with its defaults."""
+"""Table -> what stands in it."""
 COLUMNS = "mAP,mAP:majority,mAP:moderate,mAP:minority,average_mAP,CF1,OF1,forgetting_mAP,forgetting_mAP_relative"
 IN_README = "digits-seq"
 MARKDOWN_TABLE = re.compile(r"^\| strategy .*?(?=\n\n|\Z)", re.MULTILINE | re.DOTALL)
 
 
-def config_hashes(scenario: str, strategies: Sequence[str], limit: int | None = None) -> dict[str, str]:
-    """Strategy -> the hash of its configuration and data as the code has them today."""
-    configs = {
-        name: resolve(scenario, name, view="all" if limit is None else f"limited:{limit}") for name in strategies
-    }
-    built = build_scenario(configs[strategies[0]])
-    return {name: Prepared(config, built).config_hash for name, config in configs.items()}
+def config_hashes(reference: Reference, limit: int | None = None) -> dict[Method, str]:
+    """Each row's hash of configuration and data as the code has them today."""
+    configs = reference.configs(limit)
+    built = build_scenario(next(iter(configs.values())))  # with order=seed any seed's: the hash is that of all
+    return {method: Prepared(config, built).config_hash for method, config in configs.items()}
 
 
-def outdated(scenario: str, strategies: Sequence[str], folder: Path) -> list[str]:
+def outdated(table: str, reference: Reference, folder: Path) -> list[str]:
     """A sentence for each row that the code of today would not make; none where the tables are up to date."""
-    files = {kind: folder / f"{scenario}.{kind}" for kind in ("csv", "md")}
+    files = {kind: folder / f"{table}.{kind}" for kind in ("csv", "md")}
     for file in files.values():
         if not file.is_file():
             return [f"Expected {_shown(file)} but there is none; make it with `make results`."]
     with open(files["csv"], encoding="utf-8", newline="") as lines:
-        recorded = {str(line.get("strategy")): str(line.get("config_hash")) for line in csv.DictReader(lines)}
+        recorded = {_method(line): str(line.get("config_hash")) for line in csv.DictReader(lines)}
     text = files["md"].read_text(encoding="utf-8")
-    today = config_hashes(scenario, strategies)
+    today = config_hashes(reference)
     found = []
-    for name in sorted(today.keys() | recorded.keys()):
-        made, now = recorded.get(name, "not there"), today.get(name, "not there")
+    for method in sorted(today.keys() | recorded.keys()):
+        made, now = recorded.get(method, "not there"), today.get(method, "not there")
         if made != now:
-            found.append(_sentence(files["csv"], name, now, made))
+            found.append(_sentence(files["csv"], method, now, made))
         elif made not in text:
-            found.append(_sentence(files["md"], name, now, "another"))
+            found.append(_sentence(files["md"], method, now, "another"))
     return found
 
 
-def _sentence(file: Path, strategy: str, now: str, made: str) -> str:
-    return (
-        f"Expected the configuration of {strategy} in {_shown(file)} to be {now} but it is {made}; run `make results`."
-    )
+def _method(line: dict[str, str]) -> Method:
+    return str(line.get("strategy")), str(line.get("head")), line.get("memory") or "none"
+
+
+def _sentence(file: Path, method: Method, now: str, made: str) -> str:
+    name = "/".join(method)
+    return f"Expected the configuration of {name} in {_shown(file)} to be {now} but it is {made}; run `make results`."
 
 
 def _shown(file: Path) -> str:
     return f"{file.parent.name}/{file.name}"
 
 
-def run_seed(scenario: str, seed: int, limit: int | None, runs: Path) -> int:
-    """Run every strategy with one seed, in a process of its own; its exit code."""
-    command = [*run_command(scenario, str(seed), limit), "--rerun", "--out", str(runs)]
-    return subprocess.run([sys.executable, "-m", *command], stdout=subprocess.DEVNULL).returncode
+def run(command: Sequence[str], runs: Path) -> int:
+    """One command in a process of its own; its exit code."""
+    whole = [sys.executable, "-m", *command, "--device", "cpu", "--rerun", "--out", str(runs)]
+    return subprocess.run(whole, stdout=subprocess.DEVNULL).returncode
 
 
-def run_command(scenario: str, seeds: str, limit: int | None) -> list[str]:
-    """The command line that makes a table's runs."""
-    command = ["clbench", "run", "--scenario", scenario, "--strategy", ",".join(TABLES[scenario]), "--seed", seeds]
-    return [*command, *([] if limit is None else ["--limit", str(limit)]), "--device", "cpu"]
+def parts(seeds: str, count: int) -> list[str]:
+    """Seeds dealt out to so many processes, as evenly as can be."""
+    numbers = parse_seeds(seeds)
+    return [",".join(map(str, numbers[i::count])) for i in range(min(count, len(numbers)))]
 
 
-def write_tables(scenario: str, seeds: str, limit: int | None, runs: Path, out: Path) -> None:
-    """Write `<scenario>.md` and `.csv` from the runs of today's configurations."""
-    hashes, numbers = config_hashes(scenario, TABLES[scenario], limit), parse_seeds(seeds)
-    found = [
-        run
-        for run in find_runs(runs)
-        if run.scenario == scenario and run.config_hash == hashes.get(run.strategy) and run.seed in numbers
-    ]
+def write_tables(table: str, reference: Reference, seeds: str, limit: int | None, runs: Path, out: Path) -> None:
+    """Write `<table>.md` and `.csv` from the runs of today's configurations."""
+    hashes, numbers = config_hashes(reference, limit), parse_seeds(seeds)
+    found = [run for run in find_runs(runs) if run.config_hash in hashes.values() and run.seed in numbers]
     rows = collect(found)
     configurations = Table(
-        "Configurations", ("strategy", "config hash"), tuple((row.label, row.first.config_hash) for row in rows)
+        "Configurations",
+        ("method", "config hash"),
+        tuple(("/".join(method), made) for method, made in sorted(hashes.items())),
     )
+    commands = [" ".join([*command, "--device", "cpu"]) for command in reference.commands(seeds, limit)]
     text = "\n".join(
         [
-            f"# {scenario}\n",
+            f"# {table}\n",
             f"Made by `make results` {provenance(found)}:\n",
             "```",
-            " ".join(run_command(scenario, seeds, limit)),
-            f"clbench report --scenario {scenario} --columns {columns(rows)}",
+            *commands,
+            f"clbench report --scenario {reference.scenario} --columns {columns(rows)}",
             "```\n",
             formats.markdown([*build_tables(rows, columns(rows).split(",")), configurations]),
         ]
     )
     out.mkdir(parents=True, exist_ok=True)
-    write_bytes(out / f"{scenario}.md", f"{text}\n".encode())
-    write_bytes(out / f"{scenario}.csv", f"{formats.as_csv(rows)}\n".encode())
+    write_bytes(out / f"{table}.md", f"{text}\n".encode())
+    write_bytes(out / f"{table}.csv", f"{formats.as_csv(rows)}\n".encode())
 
 
 def columns(rows: Sequence[Row]) -> str:
@@ -147,24 +196,30 @@ def first_table(file: Path) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--scenario", choices=TABLES, action="append", help="only this one; repeatable")
-    parser.add_argument("--seed", default="0..2")
+    parser.add_argument("--table", choices=REFERENCES, action="append", help="only this one; repeatable")
+    parser.add_argument("--seed", help="instead of each table's")
     parser.add_argument("--limit", type=int)
     parser.add_argument("--runs", type=Path, default=DEFAULT_OUT)
     parser.add_argument("--out", type=Path, default=Path("results"))
     parser.add_argument("--readme", type=Path, help=f"set the table of {IN_README} in this file, too")
     given = parser.parse_args(arguments)
-    scenarios = given.scenario or list(TABLES)
-    cells = [(scenario, seed) for scenario in scenarios for seed in parse_seeds(given.seed)]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        codes = list(pool.map(lambda cell: run_seed(cell[0], cell[1], given.limit, given.runs), cells))
-    failed = [f"{scenario} seed {seed}" for (scenario, seed), code in zip(cells, codes, strict=True) if code]
+    tables = {name: REFERENCES[name] for name in given.table or REFERENCES}
+    workers = os.cpu_count() or 1
+    commands = [
+        command
+        for reference in tables.values()
+        for seeds in parts(given.seed or reference.seeds, workers)
+        for command in reference.commands(seeds, given.limit)
+    ]
+    with ThreadPoolExecutor(workers) as pool:
+        codes = list(pool.map(lambda command: run(command, given.runs), commands))
+    failed = [" ".join(command) for command, code in zip(commands, codes, strict=True) if code]
     if failed:
-        sys.exit(f"Expected every run to be done but {', '.join(failed)} ended early; no table was written.")
-    for scenario in scenarios:
-        write_tables(scenario, given.seed, given.limit, given.runs, given.out)
-        print(f"{given.out / scenario}.md", file=sys.stderr)
-    if given.readme and IN_README in scenarios:
+        sys.exit(f"Expected every run to be done but one ended early in: {'; '.join(failed)}. No table was written.")
+    for name, reference in tables.items():
+        write_tables(name, reference, given.seed or reference.seeds, given.limit, given.runs, given.out)
+        print(f"{given.out / name}.md", file=sys.stderr)
+    if given.readme and IN_README in tables:
         put_into_readme(given.readme, given.out / f"{IN_README}.md")
 
 

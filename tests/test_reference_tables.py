@@ -3,23 +3,37 @@
 import re
 import shutil
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import reference_tables
-from reference_tables import TABLES, config_hashes, first_table, main, outdated, put_into_readme, write_tables
+from reference_tables import (
+    REFERENCES,
+    Reference,
+    config_hashes,
+    first_table,
+    main,
+    outdated,
+    parts,
+    put_into_readme,
+    write_tables,
+)
 
 import clbench
 
 ROOT = Path(__file__).parent.parent
 STRATEGIES = ("er", "joint")
+DEBUG = Reference("debug", ((STRATEGIES, None), (("er",), "prs")), seeds="0..1")
+ER, PRS, JOINT = ("er", "linear", "reservoir"), ("er", "linear", "prs"), ("joint", "linear", "none")
 
 
 @pytest.mark.filterwarnings("default:Expected .*make results")
-@pytest.mark.parametrize("scenario", TABLES)
-def test_tables_are_of_the_code_of_today(scenario: str) -> None:
+@pytest.mark.parametrize("table", REFERENCES)
+def test_tables_are_of_the_code_of_today(table: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only a warning: they take minutes to make, and are made when the numbers settle."""
-    for sentence in outdated(scenario, TABLES[scenario], ROOT / "results"):
+    monkeypatch.chdir(ROOT)  # where the recipes are
+    for sentence in outdated(table, REFERENCES[table], ROOT / "results"):
         warnings.warn(sentence, stacklevel=1)
 
 
@@ -37,11 +51,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tables")
     for name in STRATEGIES:
         clbench.run("debug", name, seeds=[0, 1, 2], out=folder / "runs")
+    clbench.run("debug", "er", memory="prs", seeds=[0, 1], out=folder / "runs")
     clbench.run("debug", "er", settings={"lr": 0.5}, out=folder / "runs")
     clbench.run("debug", "finetune", out=folder / "runs")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(TABLES, "debug", STRATEGIES)
-        write_tables("debug", "0..1", None, folder / "runs", folder / "results")
+    write_tables("debug", DEBUG, "0..1", None, folder / "runs", folder / "results")
     return folder
 
 
@@ -53,26 +66,31 @@ def made(folder: Path, tmp_path: Path) -> Path:
 
 def test_what_stands_in_the_tables(folder: Path, made: Path) -> None:
     text = (made / "debug.md").read_text(encoding="utf-8")
-    hashes = config_hashes("debug", STRATEGIES)
-    assert re.findall(r"^\| (\w+) +\| +(\w{12}) \|$", text, re.MULTILINE) == sorted(hashes.items())
+    hashes = config_hashes(DEBUG)
+    expected = {"/".join(method): made for method, made in hashes.items()}
+    assert dict(re.findall(r"^\| ([\w/]+) +\| (\w{12}) +\|$", text, re.MULTILINE)) == expected
     assert "clbench run --scenario debug --strategy er,joint --seed 0..1 --device cpu\n" in text
+    assert "clbench run --scenario debug --strategy er --memory prs --seed 0..1 --device cpu\n" in text
     assert re.search(r"at (commit `[0-9a-f]{12}`|no checkout)", text)
-    assert re.findall(r"^\| (\w+) +\| +2 \|", text, re.MULTILINE) == ["er", "joint"]  # neither seed 2 nor lr=0.5
+    row = r"^\| (\w+) +\| (\w+) +\| ([\w–]+) +\| +2 \|"  # neither seed 2 nor lr=0.5
+    assert set(re.findall(row, first_table(made / "debug.md"), re.MULTILINE)) == {ER, PRS, ("joint", "linear", "–")}
     frame = clbench.load_runs(folder / "runs")
-    mean = frame[(frame.config_hash == hashes["er"]) & (frame.seed < 2)]["mAP"].mean()
-    assert re.search(rf"^\| er +\| +2 \| +{100 * mean:.1f}±", text, re.MULTILINE)
+    mean = frame[(frame.config_hash == hashes[ER]) & (frame.seed < 2)]["mAP"].mean()
+    assert re.search(rf"^\| er +\| linear +\| reservoir +\| +2 \| +{100 * mean:.1f}±", text, re.MULTILINE)
 
 
 def test_tables_that_were_just_made_are_up_to_date(made: Path) -> None:
-    assert outdated("debug", STRATEGIES, made) == []
+    assert outdated("debug", DEBUG, made) == []
 
 
 @pytest.mark.parametrize("kind", ["csv", "md"])
 def test_a_tampered_hash_is_said(made: Path, kind: str) -> None:
-    file, now = made / f"debug.{kind}", config_hashes("debug", STRATEGIES)["er"]
+    file, now = made / f"debug.{kind}", config_hashes(DEBUG)[ER]
     file.write_text(file.read_text(encoding="utf-8").replace(now, "0123456789ab"), encoding="utf-8")
-    [sentence] = outdated("debug", STRATEGIES, made)
-    assert f"Expected the configuration of er in results/debug.{kind} to be {now} but it is " in sentence
+    [sentence] = outdated("debug", DEBUG, made)
+    assert (
+        f"Expected the configuration of er/linear/reservoir in results/debug.{kind} to be {now} but it is " in sentence
+    )
     with pytest.warns(UserWarning, match="configuration of er"):
         warnings.warn(sentence, stacklevel=1)
 
@@ -81,21 +99,38 @@ def test_a_changed_default_a_new_strategy_and_one_that_is_gone_are_said(
     made: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(clbench.plugins.load("scenario", "debug").defaults["train"], "lr", 0.25)
-    assert [line.split(" in ")[0] for line in outdated("debug", STRATEGIES, made)] == [
-        "Expected the configuration of er",
-        "Expected the configuration of joint",
+    assert [line.split(" in ")[0] for line in outdated("debug", DEBUG, made)] == [
+        f"Expected the configuration of {'/'.join(method)}" for method in sorted((ER, PRS, JOINT))
     ]
     monkeypatch.undo()
-    [new] = outdated("debug", (*STRATEGIES, "finetune"), made)
+    [new] = outdated("debug", replace(DEBUG, groups=(*DEBUG.groups, (("finetune",), None))), made)
     assert "configuration of finetune" in new and "but it is not there" in new
-    [gone] = outdated("debug", STRATEGIES[:1], made)
-    assert "configuration of joint" in gone and "to be not there but it is" in gone
+    [gone] = outdated("debug", replace(DEBUG, groups=DEBUG.groups[:1]), made)
+    assert "configuration of er/linear/prs" in gone and "to be not there but it is" in gone
 
 
 def test_tables_that_are_not_there_are_said(tmp_path: Path) -> None:
-    assert outdated("debug", STRATEGIES, tmp_path / "results") == [
+    assert outdated("debug", DEBUG, tmp_path / "results") == [
         "Expected results/debug.csv but there is none; make it with `make results`."
     ]
+
+
+def test_seeds_are_dealt_out_evenly() -> None:
+    assert parts("0..4", 2) == ["0,2,4", "1,3"] and parts("7", 2) == ["7"]
+
+
+def test_rows_take_the_recipes_of_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "r/debug").mkdir(parents=True)
+    text = (
+        'schema = 1\nscenario = "debug"\nstrategy = "er"\nhead = "linear"\nmemory = "reservoir"\n'
+        '[settings]\n"train.lr" = 0.25\n[search]\ntrials = 3\nseconds = 1.5\nview = "validation:0.1"\n'
+    )
+    (tmp_path / "r/debug/er-linear-reservoir.toml").write_text(text)
+    tuned = Reference("debug", ((("er",), None),), settings=("epochs=2",), recipes=Path("r"))
+    config = tuned.configs()[ER]
+    assert config.options["train"].lr == 0.25 and config.options["train"].epochs == 2
+    assert tuned.commands("0")[0][-4:] == ["--set", "epochs=2", "--recipe", "r"]
 
 
 def test_the_readmes_table_is_replaced_and_nothing_else(made: Path, tmp_path: Path) -> None:
@@ -107,16 +142,19 @@ def test_the_readmes_table_is_replaced_and_nothing_else(made: Path, tmp_path: Pa
 
 
 @pytest.mark.slow
-def test_the_script_runs_all_seeds_in_processes_of_their_own(
+def test_the_script_runs_all_seeds_in_processes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(reference_tables, "TABLES", {"debug": STRATEGIES})
+    monkeypatch.setattr(reference_tables, "REFERENCES", {"debug": DEBUG})
     folders = ("--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "results"))
     main(["--seed", "0..1", *folders])
-    assert outdated("debug", STRATEGIES, tmp_path / "results") == []
+    assert outdated("debug", DEBUG, tmp_path / "results") == []
     (tmp_path / "results/debug.md").unlink()
     (tmp_path / "runs/debug/er").rename(tmp_path / "er")
     (tmp_path / "runs/debug/er").write_text("in the way")
-    with pytest.raises(SystemExit, match="but debug seed 3 ended early; no table was written"):
+    with pytest.raises(
+        SystemExit,
+        match=r"but one ended early in: clbench run --scenario debug --strategy er,joint --seed 3; .*No table was",
+    ):
         main(["--seed", "3", *folders])
     assert not (tmp_path / "results/debug.md").exists()
