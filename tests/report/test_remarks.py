@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from clbench.report.remarks import expected_seeds, letter, marked, remarks
+from clbench.report.remarks import class_orders, expected_seeds, letter, marked, remarks
 from clbench.report.rows import Row, collect
 from clbench.store.folder import DIVERGED, FAILED, RUNNING, find_runs
 
@@ -77,3 +77,10 @@ def test_letters_stand_in_the_order_of_the_footnotes_not_of_the_row(store: Path,
     make("er", 0, freeze="backbone")
     make("lwf", 0, FAILED, reason="no memory", freeze="backbone")
     assert marked(rows(store))[0] == ("a", "a,b")  # though the row's own first remark is the failure
+
+
+def test_class_orders_are_spoken_of_where_seeds_draw_them(store: Path, make: Make) -> None:
+    make("er", 0, drawn="d" * 64)
+    make("lwf", 0)
+    drawn, plain = collect(find_runs(store))
+    assert len(class_orders([drawn])) == 1 and class_orders([plain]) == ()

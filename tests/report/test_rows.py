@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clbench.report.rows import ANGLE, Row, collect, spread
+from clbench.report.rows import ANGLE, Row, collect, data_notes, spread
 from clbench.store.folder import FAILED, RUNNING, find_runs
 
 Make = Callable[..., None]
@@ -106,3 +106,15 @@ def test_what_makes_a_row_hard_to_compare(store: Path, make: Make) -> None:
     assert (plain.view, plain.frozen, plain.leak) == ("all", False, None)
     assert (odd.view, odd.frozen, odd.leak) == ("limited:3", True, "it saw them")
     assert not trained.frozen
+
+
+def test_runs_with_class_orders_of_their_own_are_one_row_with_the_data_they_share(store: Path, make: Make) -> None:
+    for seed in range(2):
+        make("er", seed, drawn="d" * 64)
+    make("lwf", 1)
+    drawn, plain = collect(find_runs(store))
+    assert len(drawn.done) == 2 and (drawn.drawn, plain.drawn) == (True, False)
+    assert (drawn.data, plain.data) == ("d" * 64, "a" * 64)
+    assert data_notes([plain]) == ["3 images left out"]
+    assert data_notes([drawn]) == ["3 images left out", "seed 0: no test image shows e"]
+    assert drawn.as_json()["notes"] == data_notes([drawn]) and drawn.metric("mAP")["n"] == 2
