@@ -34,7 +34,7 @@ def compare(
     """
     from clbench.report import compare as statistics
     from clbench.report import formats, rows, tables
-    from clbench.report.remarks import marked, unlike_papers
+    from clbench.report.remarks import class_orders, marked, unlike_papers
     from clbench.store.folder import find_runs
 
     found = rows.collect(run for run in find_runs(runs) if scenario in (None, run.scenario))
@@ -60,14 +60,11 @@ def compare(
         ]
         print(json_.dumps({"schema": 1, "tables": documents}, indent=2, allow_nan=False))
     else:
-        built = [
-            statistics.as_table(
-                result,
-                tables.title(members[0]),
-                [*unlike_papers(members), *(note.partition("] ")[2] for note in marked(members)[1])],
-            )
-            for members, result in zip(chosen, results, strict=True)
-        ]
+        built = []
+        for members, result in zip(chosen, results, strict=True):
+            marks = (note.partition("] ")[2] for note in marked(members)[1])
+            notes = [*class_orders(members), *unlike_papers(members), *marks]
+            built.append(statistics.as_table(result, tables.title(members[0]), notes))
         print(formats.text(built))
 
 

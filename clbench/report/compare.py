@@ -176,7 +176,7 @@ def differing_axes(a: Row, b: Row) -> dict[str, tuple[Any, Any]]:
 
     def axes(row: Row) -> Mapping[str, Any]:
         run = row.first
-        data = {"view": run.config["view"], "data manifest": run.env["manifest"]["hash"][:12]}
+        data = {"view": run.config["view"], "data manifest": row.data[:12]}
         return {"scenario": run.scenario, **run.config["protocol"], **data}
 
     first, second = axes(a), axes(b)

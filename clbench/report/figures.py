@@ -10,6 +10,7 @@ import numpy as np
 
 from clbench.arrays import FloatArray
 from clbench.metrics.forgetting import forgetting_per_task
+from clbench.report.classes import by_name, class_counts, class_names, stored
 from clbench.report.rows import Row
 from clbench.report.style import COLOURS, INK, PALETTE, line_style, settle, styled, svg
 
@@ -59,7 +60,8 @@ def draw(rows: Sequence[Row]) -> list[Drawing]:
             figure = function(shown)
             if figure is not None:
                 settle(figure)
-                drawings.append(Drawing(name, caption + left_out, figure))
+                more = (DRAWN if shown[0].drawn else SAME).get(name, "")
+                drawings.append(Drawing(name, caption + more + left_out, figure))
     return drawings
 
 
@@ -174,12 +176,12 @@ def per_class(rows: Sequence[Row]) -> "Figure | None":
     chosen = [row for row in rows if row.done]
     if not chosen:
         return None
-    counts, what = class_counts(chosen[0])
-    names = _class_names(chosen[0])
+    names = class_names(chosen[0].first)
+    counts, what = class_counts(chosen[0], names)
     order = sorted(range(len(counts)), key=lambda c: (-counts[c], c))
     figure, axes = _single(wide=len(names) > 30)
     for number, row in _numbered(rows, chosen):
-        mean, _ = _mean_sd([run.metrics["ap"][-1] for run in row.done])
+        mean, _ = _mean_sd([by_name(run, run.metrics["ap"][-1], names) for run in row.done])
         style = line_style(number) | {"linestyle": "none", "alpha": 0.9}
         axes.plot(range(len(order)), 100 * mean[order], label=_short(row.label), **style)
     axes.set_xticks(range(len(order)), [f"{names[c]} ({counts[c]})" for c in order], rotation=90)
@@ -191,23 +193,26 @@ def per_class(rows: Sequence[Row]) -> "Figure | None":
 
 def memory(rows: Sequence[Row]) -> "Figure | None":
     """How many samples of each class the memory holds after each task: a heat map for each row that has a memory."""
-    chosen = [(row, np.array(_memory_counts(row)).mean(axis=0)) for row in _continual(rows) if _memory_counts(row)]
+    continual = _continual(rows)
+    names = class_names(continual[0].first) if continual else []
+    chosen = [(row, np.mean(found, axis=0)) for row in continual if (found := stored(row, names))]
     if not chosen:
         return None
     from matplotlib.colors import PowerNorm
 
-    run = chosen[0][0].first
-    names, tasks = _class_names(chosen[0][0]), run.env["manifest"]["tasks"]
-    counts, _ = class_counts(chosen[0][0])
-    columns = [[names.index(name) for name in task["classes"]] for task in tasks]
+    tasks = chosen[0][0].first.env["manifest"]["tasks"]
+    counts, _ = class_counts(chosen[0][0], names)
+    # Tasks that each seed has drawn for itself are nobody's in the mean: then all classes are one block.
+    blocks = [names] if chosen[0][0].drawn else [task["classes"] for task in tasks]
+    columns = [[names.index(name) for name in block] for block in blocks]
     order = [c for members in columns for c in sorted(members, key=lambda c: (-counts[c], c))]
     wide = len(order) > 30
     figure = _figure(WIDTH * (1.5 if wide else 1.0), 1.2 + len(chosen) * (0.5 + 0.2 * len(tasks)))
     panels = figure.subplots(len(chosen), 1, squeeze=False, sharex=True)[:, 0]
     scale = PowerNorm(0.5, 0, max(1.0, *(float(mean.max()) for _, mean in chosen)))  # rare classes are the point
     for axes, (row, mean) in zip(panels, chosen, strict=True):
-        stored = np.ma.masked_equal(mean[:, order], 0)
-        cells = axes.imshow(stored, cmap=COLOURS, norm=scale, interpolation="none", aspect="auto")
+        shown = np.ma.masked_equal(mean[:, order], 0)
+        cells = axes.imshow(shown, cmap=COLOURS, norm=scale, interpolation="none", aspect="auto")
         axes.set_title(_short(row.label))
         axes.set_yticks(range(len(mean)))
         axes.grid(False)
@@ -221,14 +226,6 @@ def memory(rows: Sequence[Row]) -> "Figure | None":
     return figure
 
 
-def class_counts(row: Row) -> tuple[list[int], str]:
-    """Images of each class, and which were counted; a run folder without training counts knows its test images."""
-    trained = row.first.env["manifest"].get("train_positives")
-    if trained is None:
-        return [int(count) for count in row.done[0].metrics["positives"]], "test images that have it"
-    return [int(count) for count in trained], "training images that have it"
-
-
 ATTENDING = 3
 """Rows whose attention is drawn."""
 
@@ -239,13 +236,13 @@ def attention(rows: Sequence[Row]) -> "Figure | None":
     if not chosen:
         return None
     recorded = [row.done[0].arrays("attention") for row in chosen]
-    names = _class_names(chosen[0])
     columns = max(len(each["classes"]) for each in recorded)
     figure = _figure(WIDTH, 0.2 + 1.65 * len(chosen))
     grid = figure.subplots(len(chosen), columns, squeeze=False)
     for line, row, each in zip(grid, chosen, recorded, strict=True):
         for axes in line:
             axes.set_axis_off()
+        names = class_names(row.done[0])
         for axes, column, pixels, weights in zip(line, each["classes"], each["pixels"], each["maps"], strict=False):
             side = pixels.shape[-1]
             axes.imshow(pixels.mean(axis=0), cmap="gray", vmin=0, vmax=255, extent=(0, side, side, 0))
@@ -271,7 +268,7 @@ FIGURES: dict[str, tuple[Draw, str]] = {
     "memory": (
         memory,
         "Memory: how many stored samples have each class (columns) after each task (rows), mean over seeds; blank "
-        "where none has. Lines part the tasks; within one, classes go from frequent to rare ones.",
+        "where none has.",
     ),
     "classes": (
         per_class,
@@ -286,19 +283,22 @@ FIGURES: dict[str, tuple[Draw, str]] = {
 }
 """Name -> function and caption, in the order of a report."""
 
+SAME = {"memory": " Lines part the tasks; within one, classes go from frequent to rare ones."}
+"""What a caption says besides where all seeds have the same tasks."""
+
+OWN = " Tasks differ between seeds: task t is the t-th of each."
+DRAWN = {
+    "map": OWN,
+    "matrix": OWN,
+    "forgetting": OWN,
+    "groups": " Which classes are in a group may differ between seeds.",
+    "memory": f"{OWN} Classes go from frequent to rare ones.",
+}
+"""What it says where each seed has drawn its own."""
+
 
 def _continual(rows: Sequence[Row]) -> list[Row]:
     return [row for row in rows if row.done and not row.is_bound]
-
-
-def _class_names(row: Row) -> list[str]:
-    return [str(name) for name in row.first.env["manifest"]["classes"]]
-
-
-def _memory_counts(row: Row) -> list[list[list[int]]]:
-    """(seeds, tasks, C); empty without a memory, or where some seed has no record of it."""
-    counts = [run.metrics.get("memory_counts") or [None] for run in row.done]
-    return [] if any(None in found for found in counts) else counts
 
 
 def _figure(width: float, height: float) -> "Figure":

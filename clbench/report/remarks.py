@@ -36,6 +36,16 @@ def remarks(row: Row, seeds: Sequence[int]) -> list[str]:
     return found
 
 
+def class_orders(rows: Sequence[Row]) -> tuple[str, ...]:
+    """The one remark on all rows of a table whose runs differ in their tasks; empty where all seeds have the same."""
+    if not rows[0].drawn:
+        return ()
+    return (
+        "Class orders: each seed draws its own, and with it its tasks. A row averages over as many orders as it has "
+        "seeds; task t is the t-th of each.",
+    )
+
+
 def marked(rows: Sequence[Row]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Letters for each row (`a,b`, empty where there is nothing to say), and the footnotes that explain them."""
     seeds = expected_seeds(rows)

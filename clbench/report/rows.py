@@ -56,6 +56,17 @@ class Row:
         return str(self.first.config["view"])
 
     @property
+    def drawn(self) -> bool:
+        """Whether each seed has drawn a class order of its own, so that its runs differ in their tasks."""
+        return "drawn" in self.first.env["manifest"]
+
+    @property
+    def data(self) -> str:
+        """The hash of the data that all its runs have: the manifest's, or of what each run's tasks were drawn from."""
+        manifest = self.first.env["manifest"]
+        return str(manifest["drawn"]["source"] if self.drawn else manifest["hash"])
+
+    @property
     def frozen(self) -> bool:
         """Whether the backbone was not trained."""
         return bool(self.first.config["options"]["model"].get("freeze", "none") != "none")
@@ -169,7 +180,7 @@ class Row:
             "protocol": run.config["protocol"],
             "paper": run.config.get("paper"),
             "unlike_paper": {name: list(values) for name, values in self.unlike_paper.items()},
-            "notes": run.env["manifest"]["notes"],
+            "notes": data_notes([self]),
             "seeds": [done.seed for done in self.done],
             "metrics": {name: self.metric(name) for name in self.metric_names},
             "groups": {
@@ -187,6 +198,24 @@ def collect(runs: Iterable[Run]) -> list[Row]:
     for run in runs:
         by_config.setdefault((run.scenario, run.strategy, run.config_hash), []).append(run)
     return [Row(tuple(members)) for members in by_config.values()]
+
+
+def data_notes(rows: Sequence[Row]) -> list[str]:
+    """What the data of rows that may stand in one table are without, or have otherwise than the scenario says.
+
+    Of tasks that are drawn from the seed, what not every seed has is said with the seeds: `seed 0, 2: …`.
+    """
+    if not rows[0].drawn:
+        return list(rows[0].first.env["manifest"]["notes"])
+    by_seed = {run.seed: run.env["manifest"]["notes"] for row in rows for run in row.runs}
+    seeds: dict[str, list[int]] = {}
+    for seed, notes in sorted(by_seed.items()):
+        for note in notes:
+            seeds.setdefault(note, []).append(seed)
+    return [
+        note if len(having) == len(by_seed) else f"seed {', '.join(map(str, having))}: {note}"
+        for note, having in seeds.items()
+    ]
 
 
 def spread(values: Sequence[float]) -> dict[str, Any]:

@@ -9,8 +9,8 @@ from typing import Any
 
 from clbench.errors import UsageError, unknown
 from clbench.report.ranks import mean_ranks
-from clbench.report.remarks import expected_seeds, marked, unlike_papers
-from clbench.report.rows import ANGLE, COUNTS, TUNING, WHOLE, Row
+from clbench.report.remarks import class_orders, expected_seeds, marked, unlike_papers
+from clbench.report.rows import ANGLE, COUNTS, TUNING, WHOLE, Row, data_notes
 
 EMPTY = "–"
 """A cell whose value is not defined."""
@@ -128,7 +128,7 @@ def matrix_tables(rows: Sequence[Row], metric: str = "mAP") -> list[Table]:
         stages = ["all tasks"] if row.is_bound else [f"after task {t}" for t in range(len(matrix))]
         cells = [(stage, *(percent(value) for value in line)) for stage, line in zip(stages, matrix, strict=True)]
         heading = f"{row.first.scenario}, {row.label}: {metric} on each task, %, mean of {len(row.done)} seed(s)"
-        tables.append(Table(heading, ("", *tasks), tuple(cells)))
+        tables.append(Table(heading, ("", *tasks), tuple(cells), class_orders([row])))
     return tables
 
 
@@ -143,7 +143,7 @@ def by_data(rows: Sequence[Row]) -> list[list[Row]]:
     def key(row: Row) -> tuple[str, str, str, str]:
         run = row.first
         protocol = json.dumps(run.config["protocol"], sort_keys=True)
-        return run.scenario, protocol, run.env["manifest"]["hash"], run.config["view"]
+        return run.scenario, protocol, row.data, run.config["view"]
 
     return [list(members) for _, members in groupby(sorted(rows, key=key), key)]
 
@@ -164,11 +164,12 @@ def footnotes(rows: Sequence[Row]) -> tuple[str, ...]:
     """What a reader must know of a table: protocol, data, what differs between the rows, what is missing."""
     run = rows[0].first
     protocol = "; ".join(f"{axis}: {value}" for axis, value in run.config["protocol"].items())
-    manifest = run.env["manifest"]
+    data = f"{'drawn from' if rows[0].drawn else 'manifest'} {rows[0].data[:12]}"
     return (
         "mean±sd over n seeds" if any(len(row.done) > 1 for row in rows) else "one seed: no spread",
         f"Protocol: {protocol}.",
-        f"Data: manifest {manifest['hash'][:12]}" + "".join(f"; {note}" for note in manifest["notes"]) + ".",
+        *class_orders(rows),
+        f"Data: {'; '.join([data, *data_notes(rows)])}.",
         *unlike_papers(rows),
         *(f"{name}: {values}." for name, values in differences(rows).items()),
         *marked(rows)[1],

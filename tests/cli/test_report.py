@@ -49,3 +49,21 @@ def test_a_folder_has_every_format_and_the_figures(clbench: CommandLine, tmp_pat
 def test_what_cannot_be_reported(clbench: CommandLine, arguments: tuple[str, ...], code: int, sentence: str) -> None:
     got, out, err = clbench("report", *arguments)
     assert got == code and sentence in err and not out
+
+
+def test_runs_on_class_orders_of_their_own_are_one_row(clbench: CommandLine, tmp_path: Path) -> None:
+    command = ("run", "--scenario", "debug-incremental", "--strategy", "er,finetune", "--set", "order=seed")
+    assert clbench(*command, "--seed", "0..1", "--out", "drawn")[0] == 0
+    found = json.loads(clbench("report", "--runs", "drawn", "--json")[1])["rows"]
+    assert [(row["strategy"], row["seeds"], row["metrics"]["mAP"]["n"]) for row in found] == [
+        ("er", [0, 1], 2),
+        ("finetune", [0, 1], 2),
+    ]
+    text = " ".join(clbench("report", "--runs", "drawn")[1].split())
+    assert "class order: drawn from the seed" in text and text.count("averages over as many orders") == 1
+    assert "task t is the t-th of each" in clbench("report", "--runs", "drawn", "--matrix")[1]
+    code, out, _ = clbench("compare", "er", "finetune", "--runs", "drawn")
+    assert code == 0 and "er - finetune  2" in out and "Class orders: each seed draws its own" in out
+    assert clbench("report", "--runs", "drawn", "--out", "page")[0] == 0
+    page = (tmp_path / "page" / "report.html").read_text()
+    assert "Tasks differ between seeds" in page and "mean over seeds" in page

@@ -14,6 +14,8 @@ Make = Callable[..., None]
 
 TASKS = [(0, 1), (2, 3)]
 GROUPS = {"majority": (0, 2), "minority": (1, 3)}
+SOME = ["no test image shows e"]
+"""Notes that only seed 0 has where tasks are drawn."""
 ROWS = [np.arange(0, 6), np.arange(6, 12)]
 
 
@@ -57,12 +59,14 @@ def write_run(
     model: dict[str, Any] | None = None,
     counts: tuple[int, int, int] | None = (6, 33, 15),
     recipe: dict[str, Any] | None = None,
+    drawn: str = "",
 ) -> None:
     """A made run of two tasks and four classes.
 
     offset: added to its final mAP. stored: what its memory holds after each task. grouped: with frequency groups.
     paper: as `Paper.record` gives it. model: options of the model.
     counts: steps, images, replayed images; None as an older version leaves them out.
+    drawn: a hash of what the seed has drawn its tasks from; then the classes go round from letter number `seed`.
     """
     groups = GROUPS if grouped else {}
     writer = RunWriter(run_folder(store, scenario, strategy, f"{epochs:04}{manifest[:4]}{len(changed or {}):04}", seed))
@@ -74,6 +78,10 @@ def write_run(
     data: dict[str, Any] = {"hash": manifest, "classes": list("abcd"), "notes": ["3 images left out"]}
     data |= {"tasks": [{"classes": ["a", "b"]}, {"classes": ["c", "d"]}], "train_positives": [5, 9, 2, 4]}
     data |= {"groups": {name: ["abcd"[c] for c in columns] for name, columns in groups.items()}}
+    if drawn:
+        names = list(np.roll(list("abcd"), -seed).tolist())
+        data |= {"hash": f"{seed}" * 64, "classes": names, "drawn": {"seed": seed, "source": drawn}}
+        data |= {"tasks": [{"classes": names[:2]}, {"classes": names[2:]}], "notes": [*data["notes"], *SOME[seed:]]}
     writer.json("env.json", {"manifest": data} | ({"weights": {"leak": leak}} if leak else {}))
     if state == DONE:
         rng = np.random.default_rng(seed)

@@ -186,3 +186,17 @@ def test_rows_by_label_strategy_and_hash(store: Path, make: Make) -> None:
     assert find_row(rows(store), "0005a").first.strategy == "lwf"
     with pytest.raises(UsageError, match="Unknown row 'lfw'; did you mean 'lwf'?"):
         find_row(found, "lfw")
+
+
+def test_rows_on_class_orders_of_the_seeds_are_paired_by_seed(store: Path, make: Make) -> None:
+    """Whatever seed each of them has first: the same seed has the same order."""
+    for seed in (0, 1, 2):
+        make("er", seed, drawn="d" * 64)
+    for seed in (1, 2, 3):
+        make("lwf", seed, drawn="d" * 64, offset=0.1)
+    make("ewc", 0, drawn="e" * 64)
+    er, ewc, lwf = sorted(collect(find_runs(store)), key=lambda row: row.label)
+    [found] = compare_rows([(lwf, er)], "mAP")
+    assert found.seeds == (1, 2) and found.difference == pytest.approx(0.1)
+    with pytest.raises(UsageError, match=f"data manifest: {'d' * 12} against {'e' * 12}"):
+        compare_rows([(er, ewc)], "mAP")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 
-from clbench.report.figures import FIGURES, MOST, draw
+from clbench.report.figures import FIGURES, MOST, Drawing, draw
 from clbench.report.rows import Row, collect
 from clbench.report.style import PALETTE, png, svg
 from clbench.store.folder import FAILED, find_runs
@@ -151,3 +151,46 @@ def test_neither_torch_nor_pyplot_is_imported() -> None:
         "sys.exit(bool({'torch', 'matplotlib.pyplot'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
+
+
+@pytest.fixture
+def drawn(store: Path, make: Make) -> dict[str, Drawing]:
+    """Two seeds with the columns a, b, c, d and b, c, d, a; the second row has the second seed alone."""
+    for seed in range(2):
+        make("er", seed, drawn="d" * 64, stored=[[3, 1, 0, 0], [2, 1, 0, seed]])
+    make("dlfl", 1, drawn="d" * 64)
+    er_first = sorted(rows(store), key=lambda row: row.label, reverse=True)
+    return {drawing.name: drawing for drawing in draw(er_first)}
+
+
+def test_classes_of_seeds_with_orders_of_their_own_are_matched_by_name(drawn: dict[str, Drawing], store: Path) -> None:
+    axes = drawn["classes"].figure.axes[0]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["b (7)", "c (6)", "a (4)", "d (3)"]
+    dlfl, er = sorted(rows(store), key=lambda row: row.label)
+    lines = {line.get_label(): line.get_ydata() for line in axes.lines}
+    first, second = (run.metrics["ap"][-1] for run in er.done)
+    places = ((1, 0), (2, 1), (0, 3), (3, 2))  # of b, c, a and d in either
+    assert np.allclose(lines["er"], [50 * (first[i] + second[j]) for i, j in places])
+    assert np.allclose(lines["dlfl"], [100 * dlfl.done[0].metrics["ap"][-1][j] for _, j in places])
+
+
+def test_their_memories_are_too_and_no_lines_part_tasks_that_are_one_seeds(drawn: dict[str, Drawing]) -> None:
+    axes = drawn["memory"].figure.axes[0]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["b (7)", "c (6)", "a (4)", "d (3)"]
+    values: Any = axes.images[0].get_array()
+    assert values.tolist() == [[2.0, 0.5, 1.5, None], [1.5, 0.5, 1.5, None]] and not axes.lines
+
+
+def test_an_image_has_the_name_of_its_runs_own_column(drawn: dict[str, Drawing]) -> None:
+    assert [axes.get_title() for axes in drawn["attention"].figure.axes] == ["b", "c", "d"]  # dlfl's seed is 1
+
+
+def test_captions_say_that_tasks_differ_between_seeds(drawn: dict[str, Drawing]) -> None:
+    for name in ("map", "matrix", "forgetting", "memory"):
+        assert "Tasks differ between seeds: task t is the t-th of each." in drawn[name].caption
+    assert "may differ between seeds" in drawn["groups"].caption and "Lines part" not in drawn["memory"].caption
+
+
+def test_captions_say_nothing_of_it_where_all_seeds_have_the_same_tasks(three: list[Row]) -> None:
+    captions = {drawing.name: drawing.caption for drawing in draw(three)}
+    assert not any("between seeds" in caption for caption in captions.values()) and "Lines part" in captions["memory"]

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from clbench.report.remarks import expected_seeds, letter, marked, remarks, unlike_papers
+from clbench.report.remarks import class_orders, expected_seeds, letter, marked, remarks, unlike_papers
 from clbench.report.rows import Row, collect
 from clbench.store.folder import DIVERGED, FAILED, RUNNING, find_runs
 
@@ -163,3 +163,10 @@ def test_budgets_that_differ_are_said(store: Path, make: Make) -> None:
     for strategy, trials in (("er", 20), ("ewc", 40)):
         make(strategy, 0, recipe={"trials": trials, "seconds": 30.0, "view": "validation:0.1"})
     assert marked(rows(store))[0] == ("a", "b")
+
+
+def test_class_orders_are_spoken_of_where_seeds_draw_them(store: Path, make: Make) -> None:
+    make("er", 0, drawn="d" * 64)
+    make("lwf", 0)
+    drawn, plain = collect(find_runs(store))
+    assert len(class_orders([drawn])) == 1 and class_orders([plain]) == ()

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clbench.report.rows import ANGLE, Row, collect, spread
+from clbench.report.rows import ANGLE, Row, collect, data_notes, spread
 from clbench.store.folder import FAILED, RUNNING, find_runs
 
 Make = Callable[..., None]
@@ -123,3 +123,15 @@ def test_what_was_spent_on_a_rows_options(store: Path, make: Make) -> None:
     assert er.cost("trials")["mean"] == 20 and er.cost("tuning_seconds")["mean"] == 30
     assert [row.cost("trials")["mean"] for row in (ewc, lwf)] == [None, None]
     assert er.as_json()["tuning"] == "20 trials on validation:0.1"
+
+
+def test_runs_with_class_orders_of_their_own_are_one_row_with_the_data_they_share(store: Path, make: Make) -> None:
+    for seed in range(2):
+        make("er", seed, drawn="d" * 64)
+    make("lwf", 1)
+    drawn, plain = collect(find_runs(store))
+    assert len(drawn.done) == 2 and (drawn.drawn, plain.drawn) == (True, False)
+    assert (drawn.data, plain.data) == ("d" * 64, "a" * 64)
+    assert data_notes([plain]) == ["3 images left out"]
+    assert data_notes([drawn]) == ["3 images left out", "seed 0: no test image shows e"]
+    assert drawn.as_json()["notes"] == data_notes([drawn]) and drawn.metric("mAP")["n"] == 2

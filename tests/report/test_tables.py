@@ -235,3 +235,27 @@ def test_the_same_folders_give_the_same_bytes(store: Path, make: Make) -> None:
         *((formats.text(build_tables(rows(store))), formats.as_json(rows(store))) for _ in range(2)), strict=True
     )
     assert texts[0] == texts[1] and documents[0] == documents[1]
+
+
+def test_rows_on_class_orders_of_the_seeds_share_a_table_that_says_so_once(store: Path, make: Make) -> None:
+    for seed in range(3):
+        make("er", seed, drawn="d" * 64)
+    for seed in (2, 1):  # another first seed: other data of the same source
+        make("lwf", seed, drawn="d" * 64)
+    make("er", 0, epochs=2)
+    make("er", 0, drawn="e" * 64, epochs=3)
+    tables = build_tables(rows(store), ["mAP"])
+    assert sorted([row[0] for row in table.cells] for table in tables) == [["er"], ["er"], ["er", "lwf"]]
+    [shared] = [table for table in tables if len(table.cells) == 2]
+    said = [note for note in shared.notes if "averages over as many orders as it has seeds" in note]
+    assert len(said) == 1 and f"Data: drawn from {'d' * 12}; 3 images left out; seed 0: no test image shows e." in (
+        shared.notes
+    )
+    assert not any("orders" in note for table in tables for note in table.notes if "manifest" in str(table.notes))
+
+
+def test_the_matrix_says_that_its_tasks_differ_between_seeds(store: Path, make: Make) -> None:
+    make("er", 0, drawn="d" * 64)
+    make("lwf", 0)
+    drawn, plain = matrix_tables(rows(store))
+    assert "task t is the t-th of each" in drawn.notes[0] and not plain.notes
