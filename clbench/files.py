@@ -8,6 +8,10 @@ from typing import Any
 
 DEFAULT_OUT = Path("results/runs")
 """Where runs go, below the current folder."""
+DEFAULT_TRIALS = Path("results/tune")
+"""Where the trials of a search go: runs that are no results."""
+DEFAULT_RECIPES = Path("results/recipes")
+"""Where what a search has chosen goes."""
 OWN = ".clbench"
 """clbench's own folder below a data root: checksums, pixel caches, kept labels."""
 

@@ -9,12 +9,15 @@ The same declaration gives the default, the check, ``clbench show`` and ``--set 
 
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
+from math import inf
 from typing import Any, ClassVar, TypeVar, get_type_hints
 
 from clbench.errors import UsageError, unknown
 
 T = TypeVar("T")
 
+SCALES = ("log", "linear")
+"""How a range is searched: evenly in the logarithm, or in the value."""
 NEVER = object()
 """What an option is never equal to: it is always part of a run's identity."""
 
@@ -38,6 +41,7 @@ def option(
     above: float | None = None,
     path: bool = False,
     neutral: Any = NEVER,
+    search: tuple[Any, ...] = (),
 ) -> Any:
     """A dataclass field with its explanation (unit and source) and its bounds.
 
@@ -45,6 +49,11 @@ def option(
     path: the value may name a file or folder, so it is no part of a run's identity; what stands there is.
     neutral: the value with which a run is what it was before there was this option; then the option is no part of the
         run's identity. Every option that is added after a release has one.
+    search: what `clbench tune` tries: `(low, high, "log")`, `(low, high, "linear")`, both ends included, or the values
+        themselves. Only where they are good whatever the other options are; with the default among them.
+
+    Raises:
+        ValueError: `search` is nothing that the option could be.
     """
     metadata = {
         "help": help,
@@ -53,7 +62,9 @@ def option(
         "above": above,
         "path": path,
         "neutral": neutral,
+        "search": search,
     }
+    _check_search(default, search, metadata)
     return field(default=default, metadata=metadata)
 
 
@@ -66,6 +77,7 @@ class OptionInfo:
     default: Any
     help: str
     choices: tuple[str, ...]
+    search: tuple[Any, ...] = ()
 
 
 def infos(cls: type) -> list[OptionInfo]:
@@ -78,6 +90,7 @@ def infos(cls: type) -> list[OptionInfo]:
             None if f.default is MISSING else f.default,
             f.metadata.get("help", ""),
             f.metadata.get("choices", ()),
+            f.metadata.get("search", ()),
         )
         for f in fields(cls)
     ]
@@ -152,6 +165,36 @@ def _checked(name: str, value: Any, metadata: Mapping[str, Any]) -> Any:
 def _fits(value: str, choice: str) -> bool:
     pattern = choice.endswith(":NAME")
     return value == choice or (pattern and value.startswith(choice.removesuffix("NAME")) and value[-1] != ":")
+
+
+def is_range(search: tuple[Any, ...]) -> bool:
+    """Whether what is tried of an option is a range, `(low, high, scale)`, and not its values."""
+    return len(search) == 3 and search[2] in SCALES and not any(isinstance(end, str) for end in search[:2])
+
+
+def _check_search(default: Any, search: tuple[Any, ...], metadata: Mapping[str, Any]) -> None:
+    """Raises ValueError: at its declaration an option has no name yet, so the sentence gives what was declared."""
+    if not search:
+        return
+    tried = search[:2] if is_range(search) else search
+    wrong = [value for value in tried if type(value) is not type(default)]
+    if wrong:
+        raise ValueError(f"Expected search of {type(default).__name__}, as the default, but got {wrong[0]!r}.")
+    if is_range(search):
+        low, high, scale = search
+        if isinstance(default, bool) or not isinstance(default, int | float):
+            raise ValueError(f"Expected the values themselves as search of {default!r} but got a range, {search}.")
+        if not -inf < low < high < inf or (scale == "log" and low <= 0):
+            raise ValueError(f"Expected search=(low, high, scale), finite, low < high, log above 0, but got {search}.")
+    elif len(set(search)) != len(search) or len(search) < 2:
+        raise ValueError(f"Expected two different values or more to search but got {search}.")
+    if not (search[0] <= default <= search[1] if is_range(search) else default in search):
+        raise ValueError(f"Expected the default {default!r} to be one of what is searched, {search}.")
+    try:
+        for value in tried:
+            _checked("search", value, metadata)
+    except UsageError as error:
+        raise ValueError(f"Expected to search what the option may be, {search}: {error}") from error
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,30 @@
 """COCOseq: 70 COCO classes in 4 tasks, long-tailed, by PRS's official id lists or by a rule of the same kind.
 
-Kim, Jeong, Kim, "Imbalanced Continual Learning with Partitioning Reservoir Sampling", ECCV 2020, arXiv 2009.03632.
 `--set splits=DIR` takes the image ids from a clone of cdjkim/PRS: tasks 0, 3, 1, 2 in this order, 35,072 training
 images, the 6,366 images of the balanced test lists, and majority, moderate and minority classes by the official lists.
 Which class is in which task follows from ids and annotations. An image shows classes of one task only, so no label is
-missing; classes outside the 70 are dropped from the target. A crowd region counts as its class, as in PRS's dataset
-maker. Differs from PRS: COCO's own files (release 2014 or 2017) are decoded and resized while training, not before.
+missing; classes outside the 70 are dropped from the target.
 
 `--set splits=rule` builds `coco-seq-rule` without any list: the images that show classes of one task only, over a given
 class-to-task map, with a held-out balanced test set. Its numbers are not comparable with COCOseq's.
+
+Source: Kim, Jeong, Kim, "Imbalanced Continual Learning with Partitioning Reservoir Sampling" (PRS), ECCV 2020, arXiv
+2009.03632 (released lists and code read).
+
+Matched: order and sizes of the official lists, image by image
+(tests/scenarios/test_official_lists.py::test_sizes_and_order,
+tests/scenarios/test_official_lists.py::test_every_image_stands_once). Columns and groups are those of the official
+files (tests/scenarios/test_official_lists.py::test_names_are_those_of_the_official_files). Over annotations made for
+every listed image it is the official scenario, with PRS's 3,506 steps
+(tests/scenarios/test_official_lists.py::test_all_of_coco_gives_the_official_scenario). A crowd region counts as its
+class, as in PRS's dataset maker (tests/scenarios/test_coco_seq.py::test_a_crowd_region_counts_unless_excluded).
+
+Differs: COCO's own files (release 2014 or 2017) are decoded and resized while training, not before. Weights are random
+unless `--weights imagenet` is given, where PRS begins from ImageNet's; every table says so.
+
+Never run: on COCO in full. Of the 41,438 listed images 43 were at hand; a run over these, at 32 px with the small
+network, is all the training there has been
+(tests/scenarios/test_official_lists.py::test_a_whole_run_on_real_photographs).
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,7 +39,8 @@ from clbench.errors import DataError, UsageError, unknown
 from clbench.options import option
 from clbench.randomness import generator
 from clbench.scenario.builder import ScenarioBuilder
-from clbench.scenario.listed import DEFAULTS, Benchmark, ListedOptions, Lists, assemble, available
+from clbench.scenario.listed import DEFAULTS, Benchmark, ListedOptions, Lists, assemble, available, paper
+from clbench.scenario.paper import Paper
 from clbench.scenario.protocols import EXCLUSIVE, balanced_test, exclusive
 from clbench.scenario.tasks import Scenario
 
@@ -100,6 +117,9 @@ class CocoSeq(ScenarioBuilder):
             "crowd regions": "count as their class" if options.crowd == "include" else "do not count",
             "image size": f"{options.image_size} px, bicubic, no augmentation",
         }
+
+    def paper(self) -> Paper | None:
+        return None if self.by_rule else paper(rho=-0.03, crowd="include")
 
     def data_parts(self) -> tuple[DataPart, ...]:
         return data_parts(self.data_root)

@@ -1,12 +1,25 @@
 """NUS-WIDEseq: 49 NUS-WIDE concepts in 6 tasks, long-tailed, by PRS's official id lists.
 
-Kim, Jeong, Kim, "Imbalanced Continual Learning with Partitioning Reservoir Sampling", ECCV 2020, arXiv 2009.03632.
 `--set splits=DIR` takes the lists from a clone of cdjkim/PRS: tasks 3, 1, 0, 5, 4, 2 in this order, 48,748 training
 images, the 2,366 images of the balanced test lists, and majority, moderate and minority classes by the official lists.
 An id is a 0-based line of the official training or test image list. Which class is in which task follows from ids and
 labels. An image shows classes of one task only, so no label is missing; concepts outside the 49 are dropped from the
 target. Many photographs can no longer be had: `--allow-missing` leaves them out, counts them in every table and lists
-them in each run's absent.txt (PRS's own builder drops them without a word).
+them in each run's absent.txt.
+
+Source: Kim, Jeong, Kim, "Imbalanced Continual Learning with Partitioning Reservoir Sampling" (PRS), ECCV 2020, arXiv
+2009.03632 (released lists and code read).
+
+Matched: order, sizes, columns and groups of the official lists
+(tests/scenarios/test_nuswide_seq.py::test_official_sizes_and_names). Over a made collection of NUS-WIDE's size it is
+the official scenario, with PRS's 4,873 steps
+(tests/scenarios/test_nuswide_seq.py::test_the_official_lists_over_a_made_collection_of_full_size).
+
+Differs: PRS's own builder drops images that are not there without a word. Images are decoded and resized while
+training, not before. Weights are random unless `--weights imagenet` is given, where PRS begins from ImageNet's; every
+table says so.
+
+Never run: on any file of NUS-WIDE itself: neither its lists, its labels nor its photographs were at hand.
 """
 
 from dataclasses import replace
@@ -16,7 +29,8 @@ from clbench.data.collection import DataPart, in_columns
 from clbench.data.nuswide import data_parts, read_nuswide
 from clbench.errors import UsageError
 from clbench.scenario.builder import ScenarioBuilder
-from clbench.scenario.listed import DEFAULTS, Benchmark, ListedOptions, assemble, available
+from clbench.scenario.listed import DEFAULTS, Benchmark, ListedOptions, assemble, available, paper
+from clbench.scenario.paper import Paper
 from clbench.scenario.protocols import EXCLUSIVE
 from clbench.scenario.tasks import Scenario
 
@@ -63,6 +77,9 @@ class NusWideSeq(ScenarioBuilder):
             "test images": "the official balanced lists",
             "image size": f"{self.options.image_size} px, bicubic, no augmentation",
         }
+
+    def paper(self) -> Paper:
+        return paper(rho=0.02)
 
     def data_parts(self) -> tuple[DataPart, ...]:
         return data_parts(self.data_root)

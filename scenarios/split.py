@@ -1,11 +1,22 @@
 """The most frequent classes of a dataset in tasks of equal size, each image in one: the kind of split that AGCN has.
 
-AGCN (ICME 2022; github.com/Kaile-Du/AGCN) has lists of two: Split-COCO, 40 COCO classes in 10 tasks of 4, with 65,072
-training and 27,173 test images, and Split-WIDE, 21 NUS-WIDE classes in 7 tasks of 3, with 144,858 and 41,146. Which
-classes they are, and by what rule an image enters one task, the lists do not say. Ours: the classes with the most
-training images, in alphabetical order, and for each image one of its tasks, drawn with a fixed seed. Numbers are not
-comparable with those of `coco-b<base>-c<step>` and `nuswide-b<base>-c<step>`, where an image enters every task that it
-shows a class of.
+Which classes AGCN's lists are of, and by what rule an image enters one task, the lists do not say. Ours: the classes
+with the most training images, in alphabetical order, and for each image one of its tasks, drawn with a fixed seed.
+Numbers are not comparable with those of `coco-b<base>-c<step>` and `nuswide-b<base>-c<step>`, where an image enters
+every task that it shows a class of.
+
+Source: AGCN (ICME 2022; github.com/Kaile-Du/AGCN; released code and lists read) has two: Split-COCO, 40 COCO classes in
+10 tasks of 4, with 65,072 training and 27,173 test images, and Split-WIDE, 21 NUS-WIDE classes in 7 tasks of 3, with
+144,858 and 41,146.
+
+Matched: epochs, batch, optimiser and learning rate are AGCN's
+(tests/scenarios/test_split.py::test_training_is_as_agcn_released_it), and so are disjoint images, threshold and image
+size (tests/scenarios/test_split.py::test_options_are_the_datasets_with_three_defaults_of_agcns). An image enters one
+task (tests/scenarios/test_split.py::test_an_image_enters_one_task_unless_told_otherwise).
+
+Differs: classes and images are not AGCN's, so nor are the sizes; no flips, and random weights by default.
+
+Never run: on COCO or NUS-WIDE themselves.
 """
 
 from dataclasses import dataclass
@@ -18,6 +29,7 @@ from clbench.data.collection import Collection, DataPart
 from clbench.errors import UsageError, unknown
 from clbench.options import option
 from clbench.scenario.incremental import Incremental
+from clbench.scenario.paper import Paper
 from clbench.scenario.protocols import IMAGES, blocks, ordered
 from clbench.scenario.sources import AGCN_TRAIN, COCO, NUSWIDE, CocoOptions, Dataset, FileOptions
 
@@ -59,6 +71,16 @@ class Cut(NamedTuple):
 
 CUTS = {"split-coco": Cut(COCO, SplitCocoOptions, 40, 4), "split-nuswide": Cut(NUSWIDE, SplitNusWideOptions, 21, 3)}
 
+AGCN = Paper(
+    "AGCN (ICME 2022, its released code)",
+    {
+        "scenario": {"images": "disjoint", "threshold": 0.5, "image_size": 448},
+        "model": {"backbone": "resnet101"},
+        "train": {"epochs": 1, "batch_size": 8, "optimizer": "adam", "lr": 1e-4},
+    },
+    beyond=("its own lists of classes and images", "horizontal flips"),
+)
+
 
 class Split(Incremental):
     """The most frequent classes of one dataset; see the module's docstring."""
@@ -90,6 +112,9 @@ class Split(Incremental):
             **super().protocol(),
             **self.source.axes(self.options),
         }
+
+    def paper(self) -> Paper:
+        return AGCN
 
     def data_parts(self) -> tuple[DataPart, ...]:
         return self.source.parts(self.data_root)

@@ -1,20 +1,34 @@
 """Elastic weight consolidation: weights that mattered for old tasks are held near their old values.
 
-Kirkpatrick et al., "Overcoming catastrophic forgetting in neural networks", PNAS 2017, arXiv 1612.00796; the online
-variant: Schwarz et al., "Progress & Compress", ICML 2018, arXiv 1805.06370.
-Differs from the papers: multi-label targets, so a sample's log-likelihood is the sum over its known labels, each an
-independent sigmoid p = sigmoid(z); with `loss=asl`, which is no likelihood, too. The Fisher information is a mean over
-*single samples*; the square of a batch's mean gradient, as some frameworks have it, is something else. By default it
-is exact: its diagonal for one sample is the sum over known labels of p (1 - p) (dz/dw)^2. van de Ven, "On the
-Computation of the Fisher Information in Continual Learning", arXiv 2502.11756, finds the empirical one worse than the
-exact one; there with one softmax.
-
-Exact costs a backward pass for each known label of an image, the others one an image. So `fisher_samples` is small by
-default: 12 images of 20 labels are 240 backward passes.
+Exact Fisher information costs a backward pass for each known label of an image, the others one an image. So
+`fisher_samples` is small by default: 12 images of 20 labels are 240 backward passes.
 
 The Fisher is in the unit of an image's log-likelihood, which `reduction=sum` trains on. `reduction=mean` divides the
 loss by the mean number of known labels of the batch's images, and here the penalty with it: so `strength` means one
 thing under both.
+
+Source: Kirkpatrick et al., "Overcoming catastrophic forgetting in neural networks", PNAS 2017, arXiv 1612.00796, and
+for `variant=online` Schwarz et al., "Progress & Compress", ICML 2018, arXiv 1805.06370 (both by their formula, as later
+work gives it). van de Ven, "On the Computation of the Fisher Information in Continual Learning", arXiv 2502.11756
+(abstract and summary read): exact Fisher information did better than the sampled and the empirical one; there with one
+softmax.
+
+Matched: exact Fisher information is the expectation of the squared gradient over all vectors of labels, in float64
+within 1e-12 relative (tests/strategies/test_ewc.py::test_the_exact_fisher_is_the_expectation_over_all_label_vectors).
+Exact and empirical are autograd's mean over single images, in float32 within 1e-5 relative
+(tests/strategies/test_ewc.py::test_the_fisher_is_the_mean_over_single_samples). The mean of 400 sampled ones is the
+exact one within 0.1 of its norm (tests/strategies/test_ewc.py::test_the_mean_of_sampled_fishers_is_the_exact_one). The
+penalty of both variants is its definition, within 1e-5 relative
+(tests/strategies/test_ewc.py::test_the_penalty_is_the_definition). `strength` means one thing under mean and sum,
+within 1e-5 relative (tests/strategies/test_ewc.py::test_strength_means_one_thing_under_mean_and_sum).
+
+Differs: multi-label targets, so a sample's log-likelihood is the sum over its known labels, each an independent sigmoid
+p = sigmoid(z), and its exact Fisher diagonal the sum over them of p (1 - p) (dz/dw)^2; with `loss=asl`, which is no
+likelihood, too. The Fisher is a mean over *single samples*; the square of a batch's mean gradient, as some frameworks
+have it, is something else (tests/strategies/test_ewc.py::test_the_fisher_is_not_the_squared_batch_gradient).
+
+Never run: on a GPU; on coco-seq, nuswide-seq or another real collection in full; beside another implementation of it.
+`strength` has not been tuned.
 """
 
 from collections.abc import Mapping
@@ -37,7 +51,10 @@ class EWCOptions:
     """Options of the penalty."""
 
     strength: float = option(
-        100.0, "weight lambda of the penalty lambda/2 * sum F (w - w_old)^2 beside an image's loss", at_least=0.0
+        100.0,
+        "weight lambda of the penalty lambda/2 * sum F (w - w_old)^2 beside an image's loss",
+        at_least=0.0,
+        search=(1.0, 1e5, "log"),
     )
     variant: str = option(
         "sum", "sum: one penalty per old task; online: one for all, its Fisher decaying", choices=("sum", "online")
@@ -59,7 +76,7 @@ class EWC(Strategy):
 
     def __init__(self, setup: Setup) -> None:
         super().__init__(setup)
-        self.anchors: list[tuple[list[Tensor], list[Tensor]]] = []
+        self.anchors: list[tuple[dict[str, Tensor], dict[str, Tensor]]] = []
 
     def losses(self, batch: Batch, replay: Replay | None) -> dict[str, Tensor]:
         both = batch.join(replay)
@@ -73,10 +90,11 @@ class EWC(Strategy):
 
     def penalty(self) -> Tensor:
         """strength / 2 * sum over anchors of F (w - w_old)^2, in the unit of an image's log-likelihood."""
-        total, weights = torch.zeros((), device=self.device), self.parameters()
+        total, weights = torch.zeros((), device=self.device), self.named_parameters()
         for fisher, old in self.anchors:
-            for f, w, w_old in zip(fisher, weights, old, strict=True):
-                total = total + (f * (w[: len(w_old)] - w_old) ** 2).sum()
+            for name, f in fisher.items():
+                if name in weights:  # else it is frozen since, and cannot move
+                    total = total + (f * (weights[name] - old[name]) ** 2).sum()
         half: Tensor = self.options.strength / 2 * total
         return half
 
@@ -85,20 +103,21 @@ class EWC(Strategy):
         fisher = self.fisher(stage)
         if self.options.variant == "online" and self.anchors:
             before, _ = self.anchors.pop()
-            for f, b in zip(fisher, before, strict=True):
-                f[: len(b)] += self.options.decay * b
-        self.anchors.append((fisher, [w.detach().clone() for w in self.parameters()]))
+            for name, f in fisher.items():
+                if name in before:  # else it is a new class's
+                    f += self.options.decay * before[name]
+        self.anchors.append((fisher, {name: w.detach().clone() for name, w in self.named_parameters().items()}))
 
-    def fisher(self, stage: Stage) -> list[Tensor]:
-        """The diagonal of the task's Fisher information, a mean over single samples: one tensor for each weight."""
+    def fisher(self, stage: Stage) -> dict[str, Tensor]:
+        """The diagonal of the task's Fisher information, a mean over single samples: a tensor for each weight."""
         samples = stage.task.samples
         rows = self.generator("fisher", stage.task.name).permutation(len(samples))[: self.options.fisher_samples]
         kinds = {"exact": self._scores, "sampled": self._sampled, "empirical": self._empirical}
-        total = [torch.zeros_like(w) for w in self.parameters()]
+        total = {name: torch.zeros_like(w) for name, w in self.named_parameters().items()}
         for gradients in self.gradients(samples.rows(rows), kinds[self.options.fisher]):
-            for sum_, gradient in zip(total, gradients, strict=True):
+            for sum_, gradient in zip(total.values(), gradients, strict=True):
                 sum_ += gradient**2
-        return [sum_ / len(rows) for sum_ in total]
+        return {name: sum_ / len(rows) for name, sum_ in total.items()}
 
     def _scores(self, batch: Batch) -> Tensor:
         """Of one sample: (K,) logits of its known labels, each times the standard deviation of its label, a constant.
@@ -125,12 +144,14 @@ class EWC(Strategy):
         return bce(self.model(batch.inputs), batch.labels, batch.known, reduction="sum")
 
     def memory_bytes(self) -> int:
-        return super().memory_bytes() + sum(t.nbytes for anchor in self.anchors for part in anchor for t in part)
+        return super().memory_bytes() + sum(
+            t.nbytes for anchor in self.anchors for part in anchor for t in part.values()
+        )
 
     def state(self) -> dict[str, Any]:
-        anchors = [{"fisher": list(fisher), "weights": list(old)} for fisher, old in self.anchors]
+        anchors = [{"fisher": dict(fisher), "weights": dict(old)} for fisher, old in self.anchors]
         return super().state() | {"anchors": anchors}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         super().load_state(state)
-        self.anchors = [(list(anchor["fisher"]), list(anchor["weights"])) for anchor in state["anchors"]]
+        self.anchors = [(dict(anchor["fisher"]), dict(anchor["weights"])) for anchor in state["anchors"]]

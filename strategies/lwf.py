@@ -1,16 +1,27 @@
 """Learning without Forgetting: old outputs are held to those of the model as it was before the present task.
 
-Li and Hoiem, "Learning without Forgetting", ECCV 2016, arXiv 1606.09282.
-Differs from the paper: sigmoid outputs, so the distillation loss is a binary cross-entropy per old label against the
-old model's probability, without temperature, and all weights train from the first step (no warm-up of a new head). As
-in the paper, new labels supervise the columns that are not old, and the old model the old ones. With a memory, replayed
-samples are supervised by their stored labels.
-
 The distillation is reduced as the run's loss is, over the old columns of the new images. With `reduction=sum` it is a
 sum over old labels, then a mean over new images, so `distill` is the weight of one old label of an image beside one new
 label (the loss, with a memory, is a mean over replayed images too). With `reduction=mean` it is a mean over old labels
 and new images, so `distill` is the weight of all old labels together beside all others, however many there are of each.
 It is a binary cross-entropy with `loss=asl` too.
+
+Source: Li and Hoiem, "Learning without Forgetting", ECCV 2016, arXiv 1606.09282 (abstract read; the loss by its
+formula, as later work gives it).
+
+Matched: loss and distillation are the definition written out with PyTorch's cross-entropy, under mean and sum, within
+1e-6 relative (tests/strategies/test_strategies.py::test_lwf_losses_are_the_definition). The first task is `finetune`,
+its weights bit for bit (tests/strategies/test_strategies.py::test_the_first_task_is_finetuning). Replayed images have
+no part in the distillation
+(tests/strategies/test_strategies.py::test_replayed_images_have_no_part_in_the_distillation).
+
+Differs: sigmoid outputs, so the distillation loss is a binary cross-entropy per old label against the old model's
+probability, without temperature, and all weights train from the first step (no warm-up of a new head). New labels
+supervise the columns that are not old, and the old model the old ones. With a memory, replayed samples are supervised
+by their stored labels.
+
+Never run: on a GPU; on coco-seq, nuswide-seq or another real collection in full; beside another implementation of it.
+`distill` has not been tuned.
 """
 
 from collections.abc import Mapping
@@ -34,7 +45,10 @@ class LwFOptions:
     """Options of the distillation."""
 
     distill: float = option(
-        1.0, "weight of the distillation loss, reduced as the run's loss; the paper's lambda_o is 1", at_least=0.0
+        1.0,
+        "weight of the distillation loss (lambda_o), reduced as the run's loss is",
+        at_least=0.0,
+        search=(0.1, 10.0, "log"),
     )
 
 

@@ -1,9 +1,11 @@
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, make_dataclass
+from typing import Any
 
 import pytest
 
 from clbench.errors import UsageError
-from clbench.options import build, identity, infos, names, option
+from clbench.options import build, identity, infos, is_range, names, option
 
 
 @dataclass(frozen=True)
@@ -70,3 +72,47 @@ def test_an_option_at_its_neutral_value_is_no_part_of_the_identity() -> None:
     before, after = identity(Options()), identity(build(Later, {"smooth": 0.0, "note": "/some/file"}))
     assert before == after
     assert identity(Later()) == {**before, "smooth": 0.1}
+
+
+@pytest.mark.parametrize(
+    ("default", "search", "bounds"),
+    [
+        (1e-3, (1e-4, 1e-2, "log"), {"above": 0.0}),
+        (0.0, (-0.5, 0.5, "linear"), {}),
+        (3, (1, 9, "log"), {"at_least": 1}),
+        ("bce", ("bce", "asl"), {"choices": ("bce", "asl")}),
+        ("log", ("a", "b", "log"), {}),
+        (True, (False, True), {}),
+        (4, (1, 4, 16), {}),
+    ],
+)
+def test_what_is_searched_is_told(default: object, search: tuple[object, ...], bounds: dict[str, Any]) -> None:
+    cls = make_dataclass("Made", [("it", type(default), option(default, "", search=search, **bounds))], frozen=True)
+    assert infos(cls)[0].search == search
+    assert is_range(search) == (search[-1] in ("log", "linear") and not isinstance(default, str))
+
+
+@pytest.mark.parametrize(
+    ("default", "search", "bounds", "sentence"),
+    [
+        (1.0, (1, 9, "log"), {}, "Expected search of float, as the default, but got 1."),
+        (1.0, (0.5, 2.0, "cubic"), {}, "Expected search of float, as the default, but got 'cubic'."),
+        (1.0, (2.0, 0.5, "log"), {}, "low < high, log above 0, but got (2.0, 0.5, 'log')."),
+        (1.0, (0.0, 2.0, "log"), {}, "low < high, log above 0, but got (0.0, 2.0, 'log')."),
+        (1.0, (0.5, math.inf, "linear"), {}, "finite, low < high"),
+        (1.0, (math.nan, 2.0, "linear"), {}, "finite, low < high"),
+        (True, (False, True, "log"), {}, "Expected the values themselves as search of True but got a range"),
+        (3.0, (0.5, 2.0, "log"), {}, "Expected the default 3.0 to be one of what is searched"),
+        ("c", ("a", "b"), {}, "Expected the default 'c' to be one of what is searched, ('a', 'b')."),
+        ("a", ("a",), {}, "Expected two different values or more to search"),
+        ("a", ("a", "a"), {}, "Expected two different values or more to search"),
+        ("a", ("a", "b"), {"choices": ("a", "c")}, "Expected option search to be one of a, c but got 'b'."),
+        (1.0, (0.5, 2.0, "log"), {"at_least": 1.0}, "Expected option search to be at least 1.0 but got 0.5."),
+    ],
+)
+def test_what_cannot_be_searched_is_refused_where_it_is_declared(
+    default: object, search: tuple[object, ...], bounds: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(ValueError) as error:
+        option(default, "", search=search, **bounds)
+    assert sentence in str(error.value)

@@ -5,7 +5,7 @@ import traceback
 
 import typer
 
-from clbench.cli import common, compare, data, export, inspect, report, resume, run, runs
+from clbench.cli import common, compare, data, export, inspect, report, resume, run, runs, tune
 from clbench.errors import ClbenchError
 from clbench.terminal import say
 
@@ -21,6 +21,7 @@ app = typer.Typer(
 )
 app.command("run")(run.run)
 app.command("resume")(resume.resume)
+app.command("tune")(tune.tune)
 app.command("report")(report.report)
 app.command("compare")(compare.compare)
 app.command("export")(export.export)

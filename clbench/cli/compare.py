@@ -34,7 +34,7 @@ def compare(
     """
     from clbench.report import compare as statistics
     from clbench.report import formats, rows, tables
-    from clbench.report.remarks import class_orders, marked
+    from clbench.report.remarks import class_orders, marked, unlike_papers
     from clbench.store.folder import find_runs
 
     found = rows.collect(run for run in find_runs(runs) if scenario in (None, run.scenario))
@@ -62,7 +62,8 @@ def compare(
     else:
         built = []
         for members, result in zip(chosen, results, strict=True):
-            notes = [*class_orders(members), *(note.partition("] ")[2] for note in marked(members)[1])]
+            remarks = [note.partition("] ")[2] for note in marked(members)[1]]
+            notes = [*class_orders(members), *unlike_papers(members), *remarks]
             built.append(statistics.as_table(result, tables.title(members[0]), notes))
         print(formats.text(built))
 

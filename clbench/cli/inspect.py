@@ -14,7 +14,7 @@ from clbench.cli.common import DataRoot, Debug, Json, Runs, Settings, parse_sett
 from clbench.cli.runs import list_runs, show_run
 from clbench.errors import UsageError, unknown
 from clbench.files import DEFAULT_OUT
-from clbench.options import build, infos
+from clbench.options import build, infos, is_range
 from clbench.scenario.builder import load_builder
 
 PLURALS: dict[plugins.Kind, str] = {
@@ -111,6 +111,8 @@ def _facts(kind: plugins.Kind, name: str, settings: Mapping[str, str], data_root
         builder = builder.configured(build(builder.Options, settings), data_root)
         card |= {"tasks": builder.tasks(), "tasks_of_seed": builder.seed if builder.seeded else None}
         card |= {"protocol": builder.protocol(), "defaults": dict(builder.defaults)}
+        paper = builder.paper()
+        card["paper"] = asdict(paper) if paper else None
         if data_root is not None:
             manifest = builder.build().manifest()
             card |= {"tasks": [task["classes"] for task in manifest["tasks"]], "data": manifest}
@@ -132,6 +134,7 @@ def _card(card: dict[str, Any]) -> str:
         for number, classes in enumerate(card["tasks"] or ()):
             lines.append(_wrapped(f"{number}", ", ".join(classes)))
         lines += ["", "Protocol", *(_wrapped(axis, value) for axis, value in card["protocol"].items())]
+        lines += _paper_lines(card["paper"]) if card["paper"] else []
         lines += _data_lines(card["data"]) if "data" in card else []
     if card["kind"] == "strategy":
         lines += ["", f"Head {card['head']}, memory {card['memory'] or 'none'} by default."]
@@ -139,7 +142,8 @@ def _card(card: dict[str, Any]) -> str:
         lines += ["", "Options (--set KEY=VALUE)"]
         for info in card["options"]:
             choices = f" ({', '.join(info['choices'])})" if info["choices"] else ""
-            lines.append(_wrapped(f"{info['name']}={info['default']}", f"{info['help']}{choices}"))
+            tuned = f"; `clbench tune` tries {_tried(info['search'])}" if info["search"] else ""
+            lines.append(_wrapped(f"{info['name']}={info['default']}", f"{info['help']}{choices}{tuned}"))
     defaults = _defaults(card)
     if defaults:
         lines += ["", "Defaults here"]
@@ -147,6 +151,15 @@ def _card(card: dict[str, Any]) -> str:
             _wrapped(scope, ", ".join(f"{name}={value}" for name, value in set_.items())) for scope, set_ in defaults
         ]
     return "\n".join(lines).rstrip()
+
+
+def _paper_lines(paper: Mapping[str, Any]) -> list[str]:
+    """How the paper trained: a setting with several names for one value under the first of them."""
+    lines = ["", f"Settings of {paper['name']}"]
+    for scope, values in paper["settings"].items():
+        first = {name: value[0] if isinstance(value, tuple) else value for name, value in values.items()}
+        lines.append(_wrapped(scope, ", ".join(f"{name}={value}" for name, value in first.items())))
+    return [*lines, _wrapped("not here", ", ".join(paper["beyond"]))] if paper["beyond"] else lines
 
 
 def _data_lines(manifest: Mapping[str, Any]) -> list[str]:
@@ -168,10 +181,19 @@ def _defaults(card: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     return found
 
 
+def _tried(search: tuple[Any, ...]) -> str:
+    return "{:g} to {:g}, {}".format(*search) if is_range(search) else ", ".join(map(str, search))
+
+
 def _paragraphs(text: str) -> str:
     """A docstring at the width of a terminal; indented blocks stay as they are."""
     parts = text.split("\n\n")
-    return "\n\n".join(part if part.startswith(" ") else textwrap.fill(part, 80) for part in parts)
+    return "\n\n".join(part if part.startswith(" ") else _filled(part) for part in parts)
+
+
+def _filled(text: str) -> str:
+    """A path or the name of a test stays whole, so that it can be copied, even where it is longer than a line."""
+    return textwrap.fill(text, 80, break_long_words=False, break_on_hyphens=False)
 
 
 def _wrapped(key: str, value: str) -> str:

@@ -14,6 +14,7 @@ from clbench.files import DEFAULT_OUT
 from clbench.launch.cells import Cell, LaunchListener, run_all
 from clbench.launch.outcome import Failure, Outcome
 from clbench.launch.spec import Spec
+from clbench.launch.tune import Launching
 from clbench.learning.engine import choose_device
 from clbench.learning.listener import Listener
 from clbench.report.formats import summary
@@ -37,13 +38,26 @@ def launch(
         typer.Exit: the code of what became of the list, where that is not 0.
         ClbenchError: why nothing of it could begin.
     """
-    how = How(device, Schedule(keeping.checkpoint_minutes, keeping.checkpoint_steps), keeping.workers, rerun)
-    requests = Requests(None if keeping.max_time is None else parse_duration(keeping.max_time))
+    how, requests = _how(device, keeping, rerun), _requests(keeping)
     announcer = Announcer(how, keeping.debug)
     outcome = run_all(specs, how, listener=announcer, listeners=watching(track), requests=requests)
     conclude(outcome, specs[0].out)
     if code := exit_code(outcome):
         raise typer.Exit(code)
+
+
+def launching(device: str, keeping: Keeping) -> Launching:
+    """How a search carries out its trials: announced, watched, and stopped as a list of runs is."""
+    how = _how(device, keeping)
+    return Launching(how, Announcer(how, keeping.debug), watching(None), _requests(keeping))
+
+
+def _how(device: str, keeping: Keeping, rerun: bool = False) -> How:
+    return How(device, Schedule(keeping.checkpoint_minutes, keeping.checkpoint_steps), keeping.workers, rerun)
+
+
+def _requests(keeping: Keeping) -> Requests:
+    return Requests(None if keeping.max_time is None else parse_duration(keeping.max_time))
 
 
 def watching(track: str | None) -> Callable[[Cell], AbstractContextManager[Sequence[Listener]]]:
@@ -80,7 +94,10 @@ class Announcer(LaunchListener):
         say(f"{cell}: done in {seconds:.0f} s, {run.folder}")
 
     def done_already(self, cell: Cell, run: Run) -> None:
-        say(f"{cell}: done already in {run.folder}; --rerun runs it again")
+        recipe, recorded = cell.prepared.config.recipe, run.config.get("recipe")
+        other = recipe and (recorded is None or recorded["sha256"] != recipe.sha256)
+        what = "without this recipe, though with its options; --rerun records it" if other else "--rerun runs it again"
+        say(f"{cell}: done already in {run.folder}{' ' if other else '; '}{what}")
 
     def left(self, cell: Cell, error: Busy) -> None:
         say(f"{cell}: {error}")
@@ -110,6 +127,8 @@ def _announce(cells: Sequence[Cell], how: How) -> None:
             f"  {config.strategy}: {begins}, {memory}, {training.optimizer} {training.lr:g}, batch "
             f"{training.batch_size}, {training.epochs} epoch(s), seed {','.join(seeds)}"
         )
+        if recipe := config.recipe:
+            say(f"    recipe {recipe.file}: {recipe.trials} trials on {recipe.view}, {recipe.seconds:.0f} s")
         for warning in ("leak", "note"):
             if prepared.weights[warning]:
                 say(f"    {warning}: {prepared.weights[warning]}")

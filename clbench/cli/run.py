@@ -2,7 +2,7 @@
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -112,6 +112,10 @@ def run(
     what: What,
     device: Device = "auto",
     out: Out = DEFAULT_OUT,
+    recipe: Annotated[
+        Path | None,
+        typer.Option(envvar="CLBENCH_RECIPE", help="Options that `clbench tune` chose: a file, or a folder of them."),
+    ] = None,
     track: Annotated[Kind | None, typer.Option(help="Show the numbers in a tracker as they come.")] = None,
     rerun: Annotated[bool, typer.Option("--rerun", help="Start afresh what is done or interrupted.")] = False,
     *,
@@ -121,7 +125,7 @@ def run(
 
     Example: clbench run --scenario digits-seq --strategy er --strategy dlfl --seed 0..2
     """
-    specs = what.specs(context.meta.get(SETTINGS, {}), out)
+    specs = [replace(spec, recipe=recipe) for spec in what.specs(context.meta.get(SETTINGS, {}), out)]
     if track:
         from clbench.trackers.export import require
 

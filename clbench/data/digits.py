@@ -1,7 +1,7 @@
 """Scenes of handwritten digits on photographs, made from what scikit-learn ships.
 
-Each scene is a square crop of one of scikit-learn's two sample photographs with one to four digits in a light or a dark
-ink, each in its own cell of a 3 x 3 grid. Digits: "Optical Recognition of Handwritten Digits", E. Alpaydin and
+A scene is a square crop of one of scikit-learn's two sample photographs with one to four digits in a light or a dark
+ink, each in its own cell of a 2 x 2 grid. Digits: "Optical Recognition of Handwritten Digits", E. Alpaydin and
 C. Kaynak, UCI Machine Learning Repository, 1998 (`sklearn.datasets.load_digits`, 1,797 images of 8 x 8 px).
 """
 
@@ -13,35 +13,45 @@ from sklearn.datasets import load_digits, load_sample_images
 
 from clbench.arrays import FloatArray, IntArray
 
-SCENE = 64
+SCENE = 48
 """Edge of a scene in pixels."""
 DIGIT = 16
 """Edge of a drawn digit in pixels: the 8 x 8 px original, doubled."""
-GRID = 3
-"""Cells along each edge; 9 cells hold up to 9 objects."""
+GRID = 2
+"""Cells along each edge; 4 cells hold up to 4 objects."""
 
 INKS = {"light": (0.95, 0.85, 0.2), "dark": (0.05, 0.1, 0.5)}
 """Name -> RGB in 0 to 1, in the order of the label columns."""
 CLASSES = tuple(f"{value} {ink}" for value in range(10) for ink in INKS)
 """The 20 labels: column = 2 x digit + (0 light, 1 dark)."""
 TRAIN_DIGITS = 1300
-"""Of the 1,797 digits; the other 497 are drawn in test scenes only."""
-CONTRAST = (0.2, 0.6)
-"""Offset and scale of the photographs, so that both inks stand out: values from 0.2 to 0.8."""
+"""Of the 1,797 digits, the first in the file; the other 497 are drawn in test scenes only.
+
+Who wrote a digit is not told. But neighbours in the file are alike: of the last 497 digits the nearest of the others
+tells 96.0 %, of 497 drawn at random 98.7 % (mean of 20 draws). So the file is cut, not shuffled.
+"""
+TRAIN_WIDTH = 0.7
+"""Left part of each photograph that training scenes are cropped from; test scenes are cropped from the rest."""
+CONTRAST = (0.4, 0.2)
+"""Offset and scale of the photographs, so that both inks stand out: values from 0.4 to 0.6."""
 
 
 class SceneMaker:
     """Draws scenes with given labels.
 
-    digits: rows of `load_digits` that may be drawn, so that train and test scenes share none.
+    digits: rows of `load_digits` that may be drawn. across: where in the width of a photograph its crops lie, from and
+    to, as fractions.
     """
 
-    def __init__(self, digits: IntArray) -> None:
+    def __init__(self, digits: IntArray, across: tuple[float, float] = (0, 1)) -> None:
         raw = load_digits()
         images = raw.images[digits] / 16.0  # 0 to 16 in the source
         self._alpha = _doubled(images)
         self._by_value = [np.flatnonzero(raw.target[digits] == value) for value in range(10)]
-        self._photos = [CONTRAST[0] + CONTRAST[1] * (photo / 255.0) for photo in load_sample_images().images]
+        self._photos = [
+            CONTRAST[0] + CONTRAST[1] * (photo[:, slice(*(round(x * photo.shape[1]) for x in across))] / 255.0)
+            for photo in load_sample_images().images
+        ]
 
     def draw(self, labels: IntArray, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
         """One scene, uint8 (3, SCENE, SCENE), that shows each label column of `labels` (k,) once."""
@@ -61,6 +71,15 @@ class SceneMaker:
         left = rng.integers(photo.shape[1] - SCENE + 1)
         crop: FloatArray = photo[top : top + SCENE, left : left + SCENE].copy()
         return crop
+
+
+def makers() -> dict[str, SceneMaker]:
+    """Those of the parts, train and test: they share no digit and no pixel of a photograph."""
+    rows = np.arange(len(load_digits().target))
+    return {
+        "train": SceneMaker(rows[:TRAIN_DIGITS], (0, TRAIN_WIDTH)),
+        "test": SceneMaker(rows[TRAIN_DIGITS:], (TRAIN_WIDTH, 1)),
+    }
 
 
 def _corner(cell: int, rng: np.random.Generator) -> int:

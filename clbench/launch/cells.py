@@ -78,6 +78,7 @@ def run_all(
     listener: LaunchListener,
     listeners: Callable[[Cell], AbstractContextManager[Sequence[Listener]]] = no_others,
     requests: Requests | None = None,
+    builder: "Builder | None" = None,
 ) -> Outcome:
     """Run each that is not done; what another process has is left to it and looked at once more in the end.
 
@@ -86,13 +87,14 @@ def run_all(
 
     listener: hears of the list, and all that its runs tell; nobody else says that a checkpoint is damaged. listeners:
     those of one run alone, entered while it goes on. requests: what may ask the list to stop; with them signals are
-    heard as well, which takes the main thread.
+    heard as well, which takes the main thread. builder: what lists before this one have built, to be used again.
 
     Raises:
         UsageError, PluginError: a mistake in the list or in `how`; nothing was built.
     """
     choose_device(how.device)  # or the data would be read in vain
-    cells, failures = _built(specs, [spec.config() for spec in specs], listener)
+    configs = [spec.config() for spec in specs]
+    cells, failures = _built(specs, configs, builder or Builder(listener))
     listener.planned(cells, failures)
     turns = _Turns(how, listener, listeners, requests or Requests(), Outcome(failures=failures))
     try:
@@ -148,11 +150,9 @@ class _Turns:
         return run
 
 
-def _built(
-    specs: Sequence[Spec], configs: Sequence[Config], listener: LaunchListener
-) -> tuple[list[Cell], list[Failure]]:
+def _built(specs: Sequence[Spec], configs: Sequence[Config], builder: "Builder") -> tuple[list[Cell], list[Failure]]:
     """Every run of a list with its data, as far as it can be had."""
-    builder, cells, failures = _Builder(listener), [], []
+    cells, failures = [], []
     for spec, config in zip(specs, configs, strict=True):
         try:
             cells.append(builder.cell(spec, config))
@@ -161,7 +161,7 @@ def _built(
     return cells, failures
 
 
-class _Builder:
+class Builder:
     """Builds each distinct scenario, and each distinct configuration on it, once; an error is raised again.
 
     A scenario that is drawn from the seed is another one for each seed.

@@ -35,6 +35,7 @@ def run(
     data_root: Path | None = None,
     out: Path = DEFAULT_OUT,
     device: str = "auto",
+    recipe: Path | None = None,
     rerun: bool = False,
     listeners: Sequence[Listener] = (),
     workers: int = WORKERS,
@@ -42,14 +43,14 @@ def run(
     """Run a strategy on a scenario, once for each seed; a run that is done already is not run again.
 
     view: how much of the scenario, e.g. `limited:40`. settings: option -> value, as `--set` takes them, e.g.
-    ``{"lr": 1e-3}``.
+    ``{"lr": 1e-3}``. recipe: a file that `clbench tune` wrote, or its folder of them.
     workers: threads that decode images ahead; results do not depend on them. listeners: hear what happens; where none
     of them hears what is said (`Listener.said`), it goes to standard error.
 
     Raises:
         UsageError, PluginError, DataError: nothing has run. Whatever a run raises is recorded in its folder first.
     """
-    config = resolve(scenario, strategy, memory=memory, head=head, view=view, settings=settings)
+    config = resolve(scenario, strategy, memory=memory, head=head, view=view, settings=settings, recipe=recipe)
     choose_device(device)  # or the data would be read in vain
     shared = None if seeded(config) else Prepared(config, build_scenario(config, data_root))
     prepared = [shared or Prepared(config, build_scenario(config, data_root, seed)) for seed in seeds]

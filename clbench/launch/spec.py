@@ -11,8 +11,12 @@ from typing import Any, Self
 from clbench.errors import StoreError, UsageError, unknown
 from clbench.files import DEFAULT_OUT
 from clbench.running.config import DEFAULT, Config, resolve
+from clbench.running.recipe import COPY
 from clbench.scenario.views import ALL
 from clbench.store.folder import Run
+
+PATHS = ("data_root", "out", "recipe")
+"""What of a specification is a path; JSON has text."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +26,7 @@ class Spec:
     memory: a name, `DEFAULT`, or None for no memory. head: a name, or `DEFAULT`. view: see `clbench.scenario.views`.
     settings: option -> value, text or typed, as `--set` takes them. data_root: folder of the dataset's own files. out:
     the results folder.
+    recipe: a recipe's file, or a folder of them, see `clbench.running.recipe`; None for none.
     config_hash: what the configuration and its data must come to, of a run that is to go on; None for a new one.
     """
 
@@ -35,6 +40,7 @@ class Spec:
     data_root: Path | None = None
     out: Path = DEFAULT_OUT
     config_hash: str | None = None
+    recipe: Path | None = None
 
     def __str__(self) -> str:
         return f"{self.scenario}/{self.strategy} seed {self.seed}"
@@ -48,13 +54,14 @@ class Spec:
             head=self.head,
             view=self.view,
             settings=self.settings,
+            recipe=self.recipe,
         )
 
     def as_json(self) -> dict[str, Any]:
         """Text, numbers and None alone."""
         plain = {f.name: getattr(self, f.name) for f in fields(self)}
-        root = None if self.data_root is None else str(self.data_root)
-        return plain | {"settings": dict(self.settings), "data_root": root, "out": str(self.out)}
+        paths = {name: None if plain[name] is None else str(plain[name]) for name in PATHS}
+        return plain | {"settings": dict(self.settings)} | paths
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
@@ -69,7 +76,7 @@ class Spec:
                 raise UsageError(unknown("key of a run's specification:", key, known))
         if missing := {"scenario", "strategy"} - set(value):
             raise UsageError(f"Expected a run's specification to name its {sorted(missing)[0]} but got {dict(value)}.")
-        paths = {name: Path(value[name]) for name in ("data_root", "out") if value.get(name) is not None}
+        paths = {name: Path(value[name]) for name in PATHS if value.get(name) is not None}
         return cls(**{**value, **paths})
 
     @classmethod
@@ -93,6 +100,7 @@ class Spec:
                 data_root,
                 run.out,
                 run.config_hash,
+                run.folder / COPY if "recipe" in saved else None,
             )
         except (KeyError, AttributeError, TypeError) as error:
             raise StoreError(

@@ -6,9 +6,25 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from clbench.arrays import IntArray
 from clbench.scenario.samples import Samples
+
+_REPLAYED = WeakTensorKeyDictionary()
+"""Inputs of a model -> how many of their rows came from a memory, where any did."""
+
+
+def say_replayed(inputs: Tensor, rows: int) -> None:
+    """Note that so many rows of these inputs came from a memory."""
+    if rows:
+        _REPLAYED[inputs] = rows
+
+
+def replayed_rows(inputs: Tensor) -> int:
+    """How many rows of a model's inputs came from a memory; 0 for a tensor that is no batch's `inputs`."""
+    return int(_REPLAYED.get(inputs, 0))  # type: ignore[no-untyped-call]
+
 
 Values = Mapping[str, float | Tensor]
 """Name -> scalar, as `observe` returns it. Tensors may stay on the device; the trainer reads them in bulk."""
@@ -30,6 +46,9 @@ class Batch:
     known: Tensor
     samples: Samples
 
+    def __post_init__(self) -> None:
+        say_replayed(self.inputs, int(self.samples.replayed.sum()))
+
     def __len__(self) -> int:
         return len(self.samples.indices)
 
@@ -42,7 +61,8 @@ class Batch:
         """Both batches as one; `None` (an empty memory) leaves this one as it is."""
         if other is None:
             return self
-        pairs = ((getattr(self.samples, name), getattr(other.samples, name)) for name in ("indices", "labels", "known"))
+        names = ("indices", "labels", "known", "replayed")
+        pairs = ((getattr(self.samples, name), getattr(other.samples, name)) for name in names)
         return Batch(
             torch.cat([self.inputs, other.inputs]),
             torch.cat([self.labels, other.labels]),

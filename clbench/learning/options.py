@@ -13,7 +13,7 @@ class TrainOptions:
     batch_size: int = option(10, "images of the stream at each step", at_least=1)
     drop_last: bool = option(True, "leave out a task's last, smaller batch (unless it is the only one)")
     optimizer: str = option("adam", "adam, or sgd with momentum 0.9", choices=("adam", "sgd"))
-    lr: float = option(1e-4, "learning rate, constant", above=0.0)
+    lr: float = option(1e-4, "learning rate, constant", above=0.0, search=(1e-5, 1e-2, "log"))
     weight_decay: float = option(0.0, "L2 term of the optimiser; PRS has none in effect", at_least=0.0)
     grad_clip: float = option(5.0, "largest absolute value of a gradient's entry; 0 for no clipping", at_least=0.0)
     loss: str = option("bce", "bce, or asl (Ridnik et al., arXiv 2009.14119)", choices=("bce", "asl"))

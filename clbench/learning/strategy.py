@@ -25,9 +25,10 @@ from torch import Tensor, nn
 from clbench.learning.batch import Batch, Replay, Values
 from clbench.learning.cues import ModelCues
 from clbench.learning.loader import Loader
-from clbench.learning.optim import replace_parameter
+from clbench.learning.optim import follow_growth
 from clbench.learning.options import TrainOptions
 from clbench.learning.stage import Stage
+from clbench.learning.tally import Tally
 from clbench.memory import Cues, Memory
 from clbench.models.features import FeatureSource
 from clbench.models.network import Network
@@ -65,6 +66,11 @@ class Strategy:
     As it stands it is experience replay where there is a memory, and finetuning where there is none. A subclass says
     what is new: mostly `losses`, else `observe`. One that keeps something between batches gives it to `state` and takes
     it back in `load_state`, as tensors and JSON values, so that a run can be resumed exactly.
+
+    What learning takes is counted for every subclass (`clbench.learning.tally`): steps of `optimizer`, and images whose
+    loss goes back through the model. An optimiser of one's own is set as `optimizer`. Replayed images are told by the
+    `inputs` of a batch, as `recall`, `join` and `dataclasses.replace` give them: other inputs that are made of them,
+    augmented ones for example, are put into such a batch; rows that are cut out of `inputs` count as new.
     """
 
     Options: ClassVar[type[Any]] = NoOptions
@@ -94,7 +100,10 @@ class Strategy:
         self.loader = setup.loader
         self._setup = setup
         self._optimizer: torch.optim.Optimizer | None = None
+        self._columns = [self.model.head.num_classes]
         self._replay = generator(setup.seed, "replay")
+        self.tally = Tally()
+        self.tally.watch_model(self.model)
 
     @classmethod
     def incompatible(cls, *, scenario: str, head: str, memory: str | None) -> str | None:
@@ -165,11 +174,13 @@ class Strategy:
     def optimizer(self) -> torch.optim.Optimizer:
         """The optimiser that `step` takes: unless another is set, the run's, over `parameters()`."""
         if self._optimizer is None:
-            self._optimizer = self.new_optimizer(self.parameters())
+            self.optimizer = self.new_optimizer(self.parameters())
+        assert self._optimizer is not None
         return self._optimizer
 
     @optimizer.setter
     def optimizer(self, optimizer: torch.optim.Optimizer) -> None:
+        self.tally.watch_optimizer(optimizer)
         self._optimizer = optimizer
 
     def new_optimizer(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
@@ -177,8 +188,17 @@ class Strategy:
         return self._setup.optimizer(parameters)
 
     def parameters(self) -> list[nn.Parameter]:
-        """Every trainable tensor of `modules()`. A head that grows replaces its own, with rows added at the end."""
-        return [p for module in self.modules().values() for p in module.parameters() if p.requires_grad]
+        """Every trainable tensor of `modules()`. A head that grows has more of them afterwards, somewhere between."""
+        return list(self.named_parameters().values())
+
+    def named_parameters(self) -> dict[str, nn.Parameter]:
+        """The same by name, which stays as the head grows, e.g. ``model.head.classifier.bias_rows.0``."""
+        return {
+            f"{key}.{name}": parameter
+            for key, module in self.modules().items()
+            for name, parameter in module.named_parameters()
+            if parameter.requires_grad
+        }
 
     def load(self, samples: Samples) -> Batch:
         """The samples with their inputs, on the device, with the labels of the columns that the head has."""
@@ -266,6 +286,7 @@ class Strategy:
         """Set everything that learns to training, or to evaluation."""
         for module in self.modules().values():
             module.train(mode)
+        self.tally.paused = not mode
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
@@ -282,16 +303,17 @@ class Strategy:
         """Everything that changes while learning: tensors, arrays and JSON values only."""
         return {
             "modules": {name: module.state_dict() for name, module in self.modules().items()},
-            "columns": self.model.head.num_classes,
+            "columns": list(self._columns),
             "frozen": self.model.frozen,
             "optimizer": self.optimizer.state_dict(),
             "memory": None if self.memory is None else self.memory.state(),
             "replay": self._replay.bit_generator.state,
+            "tally": self.tally.counts and dict(self.tally.counts),
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Take over what `state` returned. `stage` is set afterwards."""
-        self._grow(state["columns"])
+        self._grow(*state["columns"])
         for name, module in self.modules().items():
             module.load_state_dict(state["modules"][name])
         if state["frozen"] and not self.model.frozen:
@@ -301,18 +323,20 @@ class Strategy:
             self.memory.load_state(state["memory"])
             self.loader.keep(self.memory.indices)
         self._replay.bit_generator.state = state["replay"]
+        counts = state.get("tally")
+        self.tally.counts = counts and dict(counts)
 
-    def _grow(self, columns: int) -> None:
-        """Give the head rows for so many classes in all, and the optimiser its state for them: zeros."""
-        before = self.model.head.num_classes
-        if columns <= before:
-            return
-        old = dict(self.model.named_parameters())
-        seed = derive(self._setup.seed, "init", "head", before)
-        self.model.head.grow(columns, torch.Generator().manual_seed(seed))
-        for name, new in self.model.named_parameters():
-            if new is not old[name] and self._optimizer is not None:
-                replace_parameter(self._optimizer, old[name], new)
+    def _grow(self, *columns: int) -> None:
+        """Give the head rows for so many classes in all, growth by growth, and tell the optimiser of them."""
+        for count in columns:
+            if count <= self._columns[-1]:
+                continue
+            trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+            seed = derive(self._setup.seed, "init", "head", self._columns[-1])
+            self.model.head.grow(count, torch.Generator().manual_seed(seed))
+            self._columns.append(count)
+            if self._optimizer is not None:
+                follow_growth(self._optimizer, trained, list(self.model.parameters()))
 
     def _cues(self) -> Cues | None:
         """What the memory may ask of the model; None for one that needs nothing."""

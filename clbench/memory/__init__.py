@@ -195,7 +195,8 @@ class Memory(ABC):
 
     def stored(self, slots: IntArray) -> Samples:
         """What stands in some slots, labels as stored."""
-        return Samples(self._indices[slots], self._labels[slots], self._known[slots])
+        replayed = np.ones(len(slots), np.bool_)
+        return Samples(self._indices[slots], self._labels[slots], self._known[slots], replayed)
 
     def keep(self, name: str, shape: Sequence[int], dtype: "torch.dtype", device: "torch.device") -> None:
         """Keep a tensor of this shape beside every slot, on a device; `COLUMNS` in it grows with the head."""

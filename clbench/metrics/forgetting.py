@@ -1,8 +1,19 @@
 """Forgetting: how much of a task's best value is gone after the last task.
 
 Input is a matrix (T, T): entry [k, t] is a metric on task t's own test images and classes after the (k+1)-th trained
-task; NaN where it is not defined. Rows before a task was trained do not count: the best value is the maximum over
-t <= k < T - 1. (PRS evaluates a task only once it has been trained, so its maximum runs over the same rows.)
+task; NaN where it is not defined. Rows before a task was trained do not count: the best value is the maximum over t <=
+k < T - 1. (PRS evaluates a task only once it has been trained, so its maximum runs over the same rows.)
+
+Source: relative: Kim et al. (PRS, ECCV 2020, arXiv 2009.03632), as released. Absolute: best minus last, as the field
+has it.
+
+Matched: both are their definition in plain loops within 1e-12
+(tests/metrics/test_forgetting.py::test_equals_the_definition). PRS's two special cases where the best value is 0
+(tests/metrics/test_forgetting.py::test_relative_forgetting_has_two_special_cases).
+
+Differs: AGCN takes the drop from the value right after a task, on all test images so far; that is not offered.
+
+Never run: beside PRS's own evaluation code.
 """
 
 import warnings

@@ -1,8 +1,19 @@
 """Average precision, by counting instead of ranking.
 
-AP = mean over positives of (positives with score >= s) / (all with score >= s), s being the positive's own score: this
-is scikit-learn's step-wise definition, with ties counted together. Both counts come from binary search in sorted
-*values*; no sample is ever ranked, which is an order of magnitude faster (bench/ranking.py).
+AP = mean over positives of (positives with score >= s) / (all with score >= s), s being the positive's own score: ties
+are counted together. Both counts come from binary search in sorted *values*; no sample is ever ranked, which is an
+order of magnitude faster (bench/ranking.py).
+
+Source: scikit-learn's step-wise definition (`average_precision_score`), which PRS's released evaluation uses too.
+
+Matched: scikit-learn's value on 10,000 cases, ties of every kind among them
+(tests/metrics/test_ranking.py::test_equals_scikit_learn_on_10_000_cases), and over the entries that are scored within
+1e-12 (tests/metrics/test_scored.py::test_each_class_is_scikit_learns_over_its_scored_rows).
+
+Differs: a class without a positive has no value and is left out of the mean, and counted, where the KRT family's code
+gives it 0; that code also breaks ties by position.
+
+Never run: beside the papers' own evaluation code.
 """
 
 import numpy as np

@@ -17,9 +17,10 @@ from torch import Tensor, nn
 from torchvision.models import get_model
 
 from clbench.errors import ClbenchError, UsageError
+from clbench.models.norm import set_norm
 
-SMALL = ((32, 2), (64, 2), (96, 1), (96, 2), (96, 1))
-"""(channels, stride) of each convolution of `small`: an 8x8 map from 64 px."""
+SMALL = ((16, 2), (32, 2), (64, 2), (96, 1))
+"""(channels, stride) of each convolution of `small`: a 6x6 map from 48 px."""
 
 LITE0 = "efficientnet_lite0"
 TIMM = "timm:"
@@ -125,12 +126,22 @@ class Timm(Backbone):
         return features.shape[1] != self.channels or str(getattr(self.model, "output_fmt", "NCHW")) == "NHWC"
 
 
-def build_backbone(name: str) -> Backbone:
+def build_backbone(name: str, norm: str = "batch", groups: int = 8) -> Backbone:
     """A backbone with random weights, drawn from PyTorch's global generator.
 
+    norm, groups: see `set_norm`.
+
     Raises:
-        UsageError: a package that is not installed, or a name that timm does not know.
+        UsageError: a package that is not installed, a name that timm does not know, or a `norm` that there cannot be.
     """
+    if norm != "batch" and (name == LITE0 or name.startswith(TIMM)):
+        raise UsageError(f"Expected norm=batch with the backbone {name} but got {norm}; small and the resnets take it.")
+    backbone = _backbone(name)
+    set_norm(backbone, norm, groups)
+    return backbone
+
+
+def _backbone(name: str) -> Backbone:
     if name == "small":
         return _small()
     if name == LITE0:

@@ -1,7 +1,8 @@
 """The Head contract: a feature map (B, D, H, W) -> logits (B, C), through features and one classifier row per label.
 
-A head can grow. The optimiser that was built before knows nothing of the new tensors: the caller makes a new one, or
-gives it the new parameters.
+A head can grow: its parameters stay the objects they are, and what is added is parameters of its own (`Rows`). The
+optimiser that was built before knows nothing of them: the caller makes a new one, or tells the old one
+(`clbench.learning.optim`).
 """
 
 from abc import ABC, abstractmethod
@@ -13,15 +14,58 @@ from torch import Tensor, nn
 from clbench.options import NoOptions
 
 
-class Classifier(nn.Module):
-    """A linear classifier for each label: logit_c = w_c . f_c + b_c. Initialised as `nn.Linear`.
+class Rows(nn.Module):
+    """One row for each class, which can grow: a block for the first ones, and another for those of each growth.
 
-    weight: (C, d); bias: (C,).
+    Each block is a parameter of its own, so an optimiser begins new rows as it begins any parameter and leaves old ones
+    as they are (Adam counts its steps by the parameter), and each can be frozen by itself.
     """
+
+    def __init__(self, rows: Tensor) -> None:
+        """rows: (C, ...), the first ones; any dtype with gradients."""
+        super().__init__()
+        self.register_parameter("0", nn.Parameter(rows))
+
+    def __len__(self) -> int:
+        """Rows of all blocks together."""
+        return sum(len(block) for block in self.blocks)
+
+    @property
+    def blocks(self) -> tuple[nn.Parameter, ...]:
+        """The parameters, the oldest first."""
+        return tuple(self.parameters())
+
+    def forward(self) -> Tensor:
+        """All rows: (C, ...). While there is one block, the parameter itself."""
+        blocks = self.blocks
+        return blocks[0] if len(blocks) == 1 else torch.cat(blocks)
+
+    def grow(self, rows: Tensor) -> None:
+        """Add a block, unless it is empty: on the device of the last one, and trainable if that is."""
+        last = self.blocks[-1]
+        if len(rows):
+            block = nn.Parameter(rows.to(last), requires_grad=last.requires_grad)
+            self.register_parameter(str(len(self.blocks)), block)
+
+
+class Classifier(nn.Module):
+    """A linear classifier for each label: logit_c = w_c . f_c + b_c. Initialised as `nn.Linear`."""
 
     def __init__(self, num_classes: int, width: int) -> None:
         super().__init__()
-        self.weight, self.bias = (nn.Parameter(t) for t in _linear_rows(num_classes, width))
+        self.weight_rows, self.bias_rows = (Rows(t) for t in _linear_rows(num_classes, width))
+
+    @property
+    def weight(self) -> Tensor:
+        """w: (C, d)."""
+        weight: Tensor = self.weight_rows()
+        return weight
+
+    @property
+    def bias(self) -> Tensor:
+        """b: (C,)."""
+        bias: Tensor = self.bias_rows()
+        return bias
 
     def forward(self, features: Tensor) -> Tensor:
         """Logits (B, C) of features (B, 1, d), shared by all labels, or (B, C, d)."""
@@ -31,11 +75,12 @@ class Classifier(nn.Module):
 
     def grow(self, num_classes: int, generator: torch.Generator) -> None:
         """Rows for so many classes in all; see `Head.grow`."""
-        added = num_classes - len(self.weight)
+        added = num_classes - len(self.weight_rows)
         if added < 0:
-            raise ValueError(f"expected at least the {len(self.weight)} classes there are but got {num_classes}")
+            raise ValueError(f"expected at least the {len(self.weight_rows)} classes there are but got {num_classes}")
         weight, bias = _linear_rows(added, self.weight.shape[1], generator)
-        self.weight, self.bias = extended(self.weight, weight), extended(self.bias, bias)
+        self.weight_rows.grow(weight)
+        self.bias_rows.grow(bias)
 
 
 class Head(nn.Module, ABC):
@@ -57,7 +102,7 @@ class Head(nn.Module, ABC):
     @property
     def num_classes(self) -> int:
         """Columns of the logits, as many as it has grown to."""
-        return len(self.classifier.weight)
+        return len(self.classifier.weight_rows)
 
     def forward(self, feature_map: Tensor) -> Tensor:
         """Logits (B, C) of a feature map (B, D, H, W)."""
@@ -80,17 +125,14 @@ class Head(nn.Module, ABC):
         return None
 
     def grow(self, num_classes: int, generator: torch.Generator) -> None:
-        """Add classes, up to `num_classes` in all: old rows keep their values, new ones are drawn from `generator`.
+        """Add classes, up to `num_classes` in all: new rows are drawn from `generator`, as parameters of their own.
 
-        Old logits may change in their last bit: in what order a matrix product adds up depends on its shape.
+        The parameters there are stay, as objects and in value; a new one stands right behind the one whose learning
+        rate it is to have. `Rows` does so. Old logits may change in their last bit: in what order a matrix product adds
+        up depends on its shape.
         generator: on the CPU. Raises ValueError for fewer classes than there are.
         """
         self.classifier.grow(num_classes, generator)
-
-
-def extended(old: nn.Parameter, rows: Tensor) -> nn.Parameter:
-    """The parameter with rows added at its end, on its device and as trainable as it was."""
-    return nn.Parameter(torch.cat([old.detach(), rows.to(old)]), requires_grad=old.requires_grad)
 
 
 def _linear_rows(rows: int, width: int, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:

@@ -1,5 +1,6 @@
 """The model of a run: images -> backbone -> feature map -> head -> logits."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -16,8 +17,15 @@ from clbench.randomness import derive
 __all__ = ["Network", "build_model", "weights_record"]
 
 
+def _unheard(inputs: Tensor, feature_map: Tensor) -> None:
+    """Nobody counts."""
+
+
 class Network(nn.Module):
-    """Logits of images as they are stored; normalises them on their device."""
+    """Logits of images as they are stored; normalises them on their device.
+
+    passed: hears of every pass, its inputs and the map that they gave; who counts them sets it.
+    """
 
     mean: Tensor
     std: Tensor
@@ -27,6 +35,7 @@ class Network(nn.Module):
         self.backbone = backbone
         self.head = head
         self.frozen = False
+        self.passed: Callable[[Tensor, Tensor], None] = _unheard
         self.register_buffer("mean", torch.tensor(backbone.mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(backbone.std).view(3, 1, 1), persistent=False)
 
@@ -53,7 +62,9 @@ class Network(nn.Module):
 
         inputs: pixels, uint8 (B, 3, S, S); or, with a frozen backbone, its maps as they are kept, float16.
         """
-        return self.feature_map(inputs) if inputs.dtype == torch.uint8 else inputs.float()
+        features = self.feature_map(inputs) if inputs.dtype == torch.uint8 else inputs.float()
+        self.passed(inputs, features)
+        return features
 
     def feature_map(self, images: Tensor) -> Tensor:
         """The backbone's map (B, D, H, W) float32 of images, uint8 (B, 3, S, S).
@@ -92,7 +103,7 @@ def build_model(
     with torch.random.fork_rng(devices=[]):
         # Not torch.manual_seed: that would seed the CUDA generators too, which this fork does not restore.
         torch.default_generator.manual_seed(derive(seed, "init", "backbone"))
-        backbone = build_backbone(options.backbone)
+        backbone = build_backbone(options.backbone, options.norm, options.norm_groups)
         channels = backbone.channels
         torch.default_generator.manual_seed(derive(seed, "init", "head"))
         head_class = plugins.load("head", head)

@@ -11,8 +11,18 @@ class ModelOptions:
 
     backbone: str = option(
         "resnet101",
-        "network from images to a feature map; small: five convolutions; resnets: torchvision's. PRS: resnet101",
+        "network from images to a feature map; small: four convolutions; resnets: torchvision's. PRS: resnet101",
         choices=("small", "resnet18", "resnet50", "resnet101", "efficientnet_lite0", "timm:NAME"),
+    )
+    norm: str = option(
+        "batch",
+        "normalisation in small and the resnets: batch, group, or continual (Pham et al., arXiv 2203.16102), which is "
+        "batch after group",
+        choices=("batch", "group", "continual"),
+        neutral="batch",
+    )
+    norm_groups: int = option(
+        8, "groups of channels with norm=group or continual; 4 in its authors' runs on COCOseq", at_least=1, neutral=8
     )
     weights: str = option(
         "none",

@@ -26,7 +26,9 @@ def card(run: Run) -> str:
         _pair("hash", run.config_hash),
         _pair("folder", str(run.folder)),
         *_section("Configuration", _configuration(run)),
+        *(_section("Recipe", _recipe(run)) if run.config.get("recipe") else ()),
         *_section("Protocol", run.config["protocol"]),
+        *(_section("Not as in the paper", unlike) if (unlike := _unlike_paper(row)) else []),
         *_section("Data", _data(run)),
         *_section("Environment", _environment(run)),
     ]
@@ -62,6 +64,24 @@ def _configuration(run: Run) -> dict[str, str]:
     return view | sections | {"memory": memory}
 
 
+def _unlike_paper(row: Row) -> dict[str, str]:
+    paper = row.first.config.get("paper")
+    if not paper:
+        return {}
+    settings = {name: f"{value} (there: {theirs})" for name, (value, theirs) in row.unlike_paper.items()}
+    return {"paper": paper["name"], **settings} | ({"not here": ", ".join(paper["beyond"])} if paper["beyond"] else {})
+
+
+def _recipe(run: Run) -> dict[str, str]:
+    recipe = run.config["recipe"]
+    return {
+        "search": f"{recipe['trials']} trials on {recipe['view']}, {recipe['seconds']:,.0f} s",
+        "file": f"recipe.toml, SHA-256 {recipe['sha256'][:12]}",
+        "from the recipe": ", ".join(recipe["options"]) or "nothing",
+        "otherwise": ", ".join(recipe["overridden"]) or "nothing",
+    }
+
+
 def _data(run: Run) -> dict[str, str]:
     manifest = run.env["manifest"]
     size = f"{len(manifest['tasks'])} tasks, {len(manifest['classes'])} classes"
@@ -92,7 +112,7 @@ def _tables(row: Row) -> list[Table]:
     names = [name for name in METRICS if name in row.metric_names]
     lines = tuple((heading_of(name), *(percent(row.values(name, group)[0]) for group in columns)) for name in names)
     costs = []
-    for name in (name for name in COSTS if name in row.first.metrics["cost"]):
+    for name in (name for name in COSTS if row.cost(name)["mean"] is not None):
         scale, digits = scale_of(name)
         costs.append(f"{heading_of(name)} {scale * row.cost(name)['mean']:,.{digits}f}")
     counted = row.first.metrics["final"].get("classes", EMPTY)

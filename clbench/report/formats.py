@@ -9,7 +9,7 @@ from typing import Any
 
 from tabulate import tabulate
 
-from clbench.report.rows import Row, collect
+from clbench.report.rows import TUNING, Row, collect
 from clbench.report.tables import COSTS, Table, percent
 from clbench.store.folder import SCHEMA, Run
 
@@ -72,7 +72,8 @@ def as_csv(rows: Sequence[Row]) -> str:
             line |= _numbers(name, row.metric(name))
         for group in row.group_names:
             line |= _numbers(f"mAP_{group}", row.metric("mAP", group))
-        line |= {name: row.cost(name)["mean"] for name in COSTS if row.done}
+        costs = [name for name in COSTS if row.done and (row.tuning or name not in TUNING)]
+        line |= {name: row.cost(name)["mean"] for name in costs}
         lines.append(line)
     fields = list(dict.fromkeys(name for line in lines for name in line))
     buffer = io.StringIO()

@@ -1,4 +1,7 @@
-"""What is wrong or special with a row: every seed without a number, and all that makes its numbers hard to compare."""
+"""What is wrong or special with a row: every seed without a number, and all that makes its numbers hard to compare.
+
+And with a table: where its settings are not those of the paper that the scenario is from.
+"""
 
 from collections.abc import Sequence
 from string import ascii_lowercase
@@ -46,14 +49,51 @@ def class_orders(rows: Sequence[Row]) -> tuple[str, ...]:
 def marked(rows: Sequence[Row]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Letters for each row (`a,b`, empty where there is nothing to say), and the footnotes that explain them."""
     seeds = expected_seeds(rows)
+    said = [remarks(row, seeds) + tuning for row, tuning in zip(rows, unequal_tuning(rows), strict=True)]
     labels: dict[str, list[str]] = {}
-    for row in rows:
-        for remark in remarks(row, seeds):
+    for row, found in zip(rows, said, strict=True):
+        for remark in found:
             labels.setdefault(remark, []).append(row.label)
     letters = {remark: letter(number) for number, remark in enumerate(labels)}
     order = list(labels).index
-    marks = tuple(",".join(letters[r] for r in sorted(remarks(row, seeds), key=order)) for row in rows)
+    marks = tuple(",".join(letters[r] for r in sorted(found, key=order)) for found in said)
     return marks, tuple(f"[{letters[remark]}] {', '.join(names)}: {remark}." for remark, names in labels.items())
+
+
+def unlike_papers(rows: Sequence[Row]) -> tuple[str, ...]:
+    """A note for each paper that a table's scenario is from: the settings that are others, and in which rows.
+
+    None where every setting is the paper's and nothing of it is missing here.
+    """
+    notes = []
+    papers = {paper["name"]: paper for row in rows if (paper := row.first.config.get("paper"))}
+    for name, paper in papers.items():
+        clauses = _unlike([row for row in rows if (row.first.config.get("paper") or {}).get("name") == name])
+        if paper["beyond"]:
+            clauses.append(f"without {', '.join(paper['beyond'])}")
+        if clauses:
+            notes.append(f"Not as in {name}: {'; '.join(clauses)}.")
+    return tuple(notes)
+
+
+def _unlike(rows: Sequence[Row]) -> list[str]:
+    """`weights=none (there: imagenet)`, with the rows where others are as in the paper."""
+    labels: dict[tuple[str, str], list[str]] = {}
+    for row in rows:
+        for name, (value, theirs) in row.unlike_paper.items():
+            labels.setdefault((name, f"{name.partition('.')[2]}={value} (there: {theirs})"), []).append(row.label)
+    of_all = {name: sum(name in row.first.config["paper"]["settings"] for row in rows) for name, _ in labels}
+    return [
+        said if len(names) == of_all[name] else f"{said} in {', '.join(names)}"
+        for (name, said), names in labels.items()
+    ]
+
+
+def unequal_tuning(rows: Sequence[Row]) -> list[list[str]]:
+    """For each row what was spent on its options, where the rows of a table are not equal in it."""
+    if len({row.tuning for row in rows}) < 2:
+        return [[] for _ in rows]
+    return [[f"options chosen in {row.tuning}" if row.tuning else "not tuned, as other rows are"] for row in rows]
 
 
 def letter(number: int) -> str:

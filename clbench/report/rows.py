@@ -19,6 +19,12 @@ ANGLE = "positive_angle"
 """The one metric that is no fraction: degrees, after the last task."""
 
 
+COUNTS = ("steps", "gradient_images", "replayed_images")
+"""Costs that are counted while a strategy learns (`clbench.learning.tally`); runs of older versions lack them."""
+TUNING = {"trials": "trials", "tuning_seconds": "seconds"}
+"""Column -> what a run's record of its recipe calls it: what was spent to choose its options."""
+
+
 @dataclass(frozen=True)
 class Row:
     """All runs of one configuration, in the order of their seeds."""
@@ -72,6 +78,22 @@ class Row:
         return str(found) if found else None
 
     @cached_property
+    def unlike_paper(self) -> dict[str, tuple[Any, Any]]:
+        """`section.option` -> (its value, the paper's), where the scenario's paper has another.
+
+        Empty where all is as there, no paper is known, or the run is older than this record.
+        """
+        config = self.first.config
+        found = {}
+        for name, theirs in (config.get("paper") or {"settings": {}})["settings"].items():
+            section, _, option = name.partition(".")
+            value = config["options"].get(section, {}).get(option)
+            if value not in theirs:
+                shown = config["changed"].get(option, value) if section == "model" else value  # a path's last part
+                found[name] = shown, theirs[0]
+        return found
+
+    @cached_property
     def is_bound(self) -> bool:
         """Whether all tasks were learned at once: an upper bound, which no continual strategy competes with."""
         return any(run.metrics["joint"] for run in self.done)
@@ -108,10 +130,33 @@ class Row:
     def group_names(self) -> list[str]:
         return list(self.done[0].metrics["groups"]) if self.done else []
 
+    @cached_property
+    def cost_names(self) -> list[str]:
+        """The counts, recorded or not, and all else that is recorded of what the row's runs took."""
+        recorded = (name for run in self.done for name in run.metrics["cost"])
+        return list(dict.fromkeys([*COUNTS, *recorded])) if self.done else []
+
+    @property
+    def tuning(self) -> str | None:
+        """What search chose its options: `20 trials on validation:0.1`; None where none did."""
+        recipes = {run.seed: run.config.get("recipe") for run in self.runs}
+        found = {seed: f"{r['trials']} trials on {r['view']}" if r else "no search" for seed, r in recipes.items()}
+        if not any(recipes.values()):
+            return None
+        if len(set(found.values())) == 1:
+            return next(iter(found.values()))
+        return ", ".join(f"{search} (seed {seed})" for seed, search in found.items())
+
     def cost(self, name: str) -> dict[str, Any]:
-        """`{"mean", "sd", "ci95", "n"}` of a cost; seconds are summed over tasks."""
-        costs = (run.metrics["cost"][name] for run in self.done)
-        return spread([float(sum(cost) if isinstance(cost, list) else cost) for cost in costs])
+        """`{"mean", "sd", "ci95", "n"}` of a cost, or of the search before the runs; seconds are summed over tasks.
+
+        No mean where a seed lacks it.
+        """
+        if name in TUNING:
+            recipes = [run.config.get("recipe") or {} for run in self.done]
+            return spread([_number(recipe.get(TUNING[name])) for recipe in recipes])
+        costs = (run.metrics["cost"].get(name) for run in self.done)
+        return spread([_number(sum(cost) if isinstance(cost, list) else cost) for cost in costs])
 
     def matrix(self, metric: str) -> np.ndarray[Any, np.dtype[np.float64]]:
         """Mean over seeds of the task-by-task matrix (evaluations, T); NaN above the diagonal."""
@@ -131,7 +176,10 @@ class Row:
             "view": self.view,
             "frozen": self.frozen,
             "leak": self.leak,
+            "tuning": self.tuning,
             "protocol": run.config["protocol"],
+            "paper": run.config.get("paper"),
+            "unlike_paper": {name: list(values) for name, values in self.unlike_paper.items()},
             "notes": data_notes([self]),
             "seeds": [done.seed for done in self.done],
             "metrics": {name: self.metric(name) for name in self.metric_names},
@@ -139,7 +187,7 @@ class Row:
                 group: {name: self.metric(name, group) for name in _metrics(self.done[0], group)}
                 for group in self.group_names
             },
-            "cost": {name: self.cost(name) for name in self.done[0].metrics["cost"]} if self.done else {},
+            "cost": {name: self.cost(name) for name in self.cost_names},
             "reasons": {str(r.seed): r.status["reason"] for r in self.runs if r.state != DONE},
         }
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from clbench.errors import UsageError, unknown
 from clbench.report.ranks import mean_ranks
-from clbench.report.remarks import class_orders, expected_seeds, marked
-from clbench.report.rows import ANGLE, WHOLE, Row, data_notes
+from clbench.report.remarks import class_orders, expected_seeds, marked, unlike_papers
+from clbench.report.rows import ANGLE, COUNTS, TUNING, WHOLE, Row, data_notes
 
 EMPTY = "–"
 """A cell whose value is not defined."""
@@ -18,21 +18,29 @@ EMPTY = "–"
 FORGETTING = ("CF1", "OF1", "forgetting_mAP", "forgetting_mAP_relative")
 """The second default table; the first is `main_columns`."""
 
+TOOK = (*COUNTS, "train_seconds", "memory_bytes")
+"""The third default table: what the numbers of the others cost. As many columns as a terminal has room for."""
+
 HEADINGS = {
     "average_mAP": "avg mAP",
     "forgetting_mAP": "forgetting",
     "forgetting_mAP_relative": "forg. rel.",
     ANGLE: "angle °",
+    "gradient_images": "grad. img",
+    "replayed_images": "replayed",
     "train_seconds": "train s",
     "eval_seconds": "eval s",
     "memory_bytes": "memory MB",
     "peak_memory_bytes": "peak MB",
+    "tuning_seconds": "tuning s",
 }
 RANK = "rank"
 """The mean rank by mAP over the complete block of rows and seeds."""
 INTERVAL = "@ci95"
 """Behind a column's name: Student's 95 % interval instead of the mean."""
-COSTS = ("train_seconds", "eval_seconds", "memory_bytes", "peak_memory_bytes", "parameters")
+COSTS = (*COUNTS, "train_seconds", "eval_seconds", "memory_bytes", "peak_memory_bytes", "parameters", *TUNING)
+COMPACT = (*COUNTS, "parameters")
+"""Written in three digits in tables, with ± only where the seeds differ; csv and json have every digit."""
 
 
 @dataclass(frozen=True)
@@ -88,9 +96,12 @@ def table_groups(
             tables = [_table(f"{heading}, %", members, columns, notes)]
         else:
             main = main_columns(members[0])
-            names = [main, FORGETTING]
-            first = _table(f"{heading}: mAP after the last task, %", members, main, ())
-            tables = [first, _table(f"{heading}: F1 and forgetting of mAP, %", members, FORGETTING, notes)]
+            names = [main, FORGETTING, TOOK]
+            tables = [
+                _table(f"{heading}: mAP after the last task, %", members, main, ()),
+                _table(f"{heading}: F1 and forgetting of mAP, %", members, FORGETTING, ()),
+                _table(f"{heading}: what it took", members, TOOK, notes),
+            ]
         groups.append((members, tables, names))
     return groups
 
@@ -159,6 +170,7 @@ def footnotes(rows: Sequence[Row]) -> tuple[str, ...]:
         f"Protocol: {protocol}.",
         *class_orders(rows),
         f"Data: {'; '.join([data, *data_notes(rows)])}.",
+        *unlike_papers(rows),
         *(f"{name}: {values}." for name, values in differences(rows).items()),
         *marked(rows)[1],
     )
@@ -191,7 +203,16 @@ def _table(heading: str, rows: Sequence[Row], columns: Sequence[str], notes: tup
     cells = [(row.label, _count(row, seeds), *(column[i] for column in written)) for i, row in enumerate(rows)]
     ranks = tuple(mean_ranks(rows, name.partition(":")[2] or None).note for name in columns if name.startswith(RANK))
     headings = ("strategy", "n", *(heading_of(name) for name in columns))
-    return Table(heading, headings, tuple(cells), notes + tuple(dict.fromkeys(ranks)), marked(rows)[0])
+    below = notes + not_recorded(rows, columns) + tuple(dict.fromkeys(ranks))
+    return Table(heading, headings, tuple(cells), below, marked(rows)[0])
+
+
+def not_recorded(rows: Sequence[Row], columns: Sequence[str]) -> tuple[str, ...]:
+    """Why some rows have no counts."""
+    named = [name for name in COUNTS if any(column.removesuffix(INTERVAL) == name for column in columns)]
+    lacking = [row.label for row in rows if row.done and any(row.cost(name)["mean"] is None for name in named)]
+    headings = ", ".join(map(heading_of, named))
+    return (f"{headings}: {EMPTY} where an older version ran it ({', '.join(lacking)}).",) if lacking else ()
 
 
 def heading_of(column: str) -> str:
@@ -224,8 +245,19 @@ def _cell(row: Row, column: str) -> str:
         return EMPTY if value["ci95"] is None else interval(value["ci95"], scale, digits)
     if value["mean"] is None:
         return EMPTY
+    if name in COMPACT:
+        return compact(value["mean"]) + (f"±{compact(value['sd'])}" if value["sd"] else "")
     spread = "" if value["sd"] is None else f"±{scale * value['sd']:.{digits}f}"
     return f"{scale * value['mean']:.{digits}f}{spread}"
+
+
+def compact(number: float) -> str:
+    """A count in three digits: 999, 1.00k, 33.4M."""
+    if number < 999.5:
+        return f"{number:.0f}"
+    digits, exponent = f"{number:.2e}".split("e")
+    thousands, place = divmod(int(exponent), 3)
+    return f"{float(digits) * 10**place:.{2 - place}f}{' kMGT'[thousands]}"
 
 
 def interval(ends: Sequence[float], scale: float, digits: int) -> str:

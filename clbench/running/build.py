@@ -46,6 +46,13 @@ class Prepared:
         return weights_record(self.config.options["model"], load_builder(self.config.scenario).dataset)
 
     @cached_property
+    def paper(self) -> dict[str, Any] | None:
+        """How the scenario's paper trained, as far as it concerns this run; see `clbench.scenario.paper`."""
+        config = self.config
+        paper = load_builder(config.scenario).configured(config.options["scenario"]).paper()
+        return paper.record(config.options, {"memory": config.memory, "head": config.head}) if paper else None
+
+    @cached_property
     def config_hash(self) -> str:
         """The same for every seed; of a scenario that is drawn from it, too."""
         drawn = self.scenario.drawn

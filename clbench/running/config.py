@@ -2,12 +2,13 @@
 
 Options come in five sections; a setting names its option alone (`lr=1e-3`), or with its section where two sections have
 the name (`memory.size=400`). Precedence, low to high: the dataclass default; the scenario's, the memory's, the
-strategy's default, and the strategy's for that scenario; then what the user set.
+strategy's default, and the strategy's for that scenario; a recipe (see `clbench.running.recipe`); then what the user
+set.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from pathlib import PurePath
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path, PurePath
 from typing import Any
 
 from clbench import plugins
@@ -16,6 +17,7 @@ from clbench.files import digest
 from clbench.learning.options import TrainOptions
 from clbench.models import ModelOptions
 from clbench.options import build, identity, names
+from clbench.running.recipe import Recipe, recipe_for
 from clbench.scenario.builder import load_builder
 from clbench.scenario.views import ALL, canonical
 from clbench.store.folder import SCHEMA
@@ -32,7 +34,10 @@ class Config:
 
     options: section (`scenario`, `strategy`, `memory`, `head`, `model`, `train`) -> options dataclass; `memory` only
         if there is one.
-    changed: what the user chose otherwise than the defaults, for labels in tables.
+    changed: what the user, or a recipe, chose otherwise than the defaults, for labels in tables.
+    given: `section.option` -> value of what the user set, as it is among the options: how a run came to be what it is,
+        and no part of that.
+    recipe: what the rest of `changed` is from. It is no part of the hash: its settings are.
     """
 
     scenario: str
@@ -42,9 +47,12 @@ class Config:
     view: str
     options: Mapping[str, Any]
     changed: Mapping[str, Any]
+    given: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    recipe: Recipe | None = None
 
     def resolved(self) -> dict[str, Any]:
         """Everything, JSON-ready."""
+        options = {section: asdict(options) for section, options in self.options.items()}
         return {
             "schema": SCHEMA,
             "scenario": self.scenario,
@@ -52,9 +60,9 @@ class Config:
             "memory": self.memory,
             "head": self.head,
             "view": self.view,
-            "options": {section: asdict(options) for section, options in self.options.items()},
+            "options": options,
             "changed": dict(self.changed),
-        }
+        } | ({"recipe": self.recipe.record(options)} if self.recipe else {})
 
     def hash(self, *, scenario_name: str, data: str, weights: Mapping[str, Any]) -> str:
         """Twelve hexadecimal digits for all that makes the numbers what they are.
@@ -84,14 +92,16 @@ def resolve(
     head: str = DEFAULT,
     view: str = ALL,
     settings: Mapping[str, Any] | None = None,
+    recipe: Path | None = None,
 ) -> Config:
     """Find the plugins, put the layers of options together and check that they go together.
 
     view: how much of the scenario, see `clbench.scenario.views`. settings: option -> value (text or typed), e.g.
-    ``{"lr": "1e-3", "memory.size": 400}``.
+    ``{"lr": "1e-3", "memory.size": 400}``. recipe: a recipe's file, or a folder that holds this method's.
 
     Raises:
-        UsageError: an unknown name or option, a bad value, or a combination that the strategy refuses.
+        UsageError: an unknown name or option, a bad value, a combination that the strategy refuses, or a recipe that is
+            not there or another's.
         PluginError: a plugin that cannot be loaded.
     """
     builder, chosen = load_builder(scenario), plugins.load("strategy", strategy)
@@ -108,20 +118,30 @@ def resolve(
     sections = {section: cls for section, cls in classes.items() if cls is not None}
     defaults = _defaults(scenario, builder, chosen, {"memory": policy, "head": head}, sections)
     wanted = _by_section(settings or {}, sections, policy)
-    options = {name: build(cls, defaults[name] | wanted[name]) for name, cls in sections.items()}
+    cooked = None if recipe is None else recipe_for(recipe, scenario, strategy, head, policy)
+    chosen_by_it = _by_section(cooked.settings if cooked else {}, sections, policy)
+    options = {name: build(cls, defaults[name] | chosen_by_it[name] | wanted[name]) for name, cls in sections.items()}
     plain = {name: build(cls, defaults[name]) for name, cls in sections.items()}
     reason = chosen.incompatible(scenario=scenario, head=head, memory=policy)
     if reason:
         raise UsageError(f"{reason[0].upper()}{reason[1:]}.")
     changed: dict[str, Any] = {} if policy == chosen.memory_policy else {"memory": policy or "none"}
     changed |= {} if head == chosen.head else {"head": head}
-    for name in ("strategy", "memory", "head", "model", "train"):  # the scenario's stand in the protocol
-        for option in names(sections[name]) if name in sections else ():
-            value = getattr(options[name], option)
-            if value != getattr(plain[name], option):
+    changed |= _changed(options, plain)
+    given = {f"{name}.{option}": getattr(options[name], option) for name in sections for option in wanted[name]}
+    return Config(scenario, strategy, policy, head, canonical(view), options, changed, given, cooked)
+
+
+def _changed(options: Mapping[str, Any], plain: Mapping[str, Any]) -> dict[str, Any]:
+    """Option -> value, where it is not the default."""
+    changed = {}
+    for section in ("strategy", "memory", "head", "model", "train"):  # the scenario's stand in the protocol
+        for option in names(type(options[section])) if section in options else ():
+            value = getattr(options[section], option)
+            if value != getattr(plain[section], option):
                 # of a path only its last part, so that labels are the same on every machine
-                changed[option] = PurePath(value).name if _is_path(sections[name], option) else value
-    return Config(scenario, strategy, policy, head, canonical(view), options, changed)
+                changed[option] = PurePath(value).name if _is_path(type(options[section]), option) else value
+    return changed
 
 
 def _defaults(

@@ -19,9 +19,11 @@ from clbench.arrays import IntArray
 from clbench.learning.batch import Values
 from clbench.learning.listener import Diverged, Evaluation, Listener
 from clbench.learning.strategy import Strategy
+from clbench.learning.tally import COUNTS
 from clbench.learning.trainer import Progress
 from clbench.running import environment
 from clbench.running.build import Prepared
+from clbench.running.recipe import COPY
 from clbench.running.stops import Stopped, passing, reason
 from clbench.scenario.samples import Samples
 from clbench.scenario.tasks import Scenario
@@ -34,7 +36,12 @@ FLUSH_EVERY = 50
 def begin(writer: RunWriter, prepared: Prepared, seed: int, device: torch.device, resumed_after: int | None) -> None:
     """config.json, env.json and what is known before the first step. resumed_after: the checkpoint's step."""
     config, scenario = prepared.config, prepared.scenario
-    writer.json("config.json", {**config.resolved(), "seed": seed, "protocol": dict(scenario.protocol)})
+    known = {"seed": seed, "protocol": dict(scenario.protocol), "paper": prepared.paper}
+    writer.json("config.json", {**config.resolved(), **known})
+    if config.recipe:
+        writer.text(COPY, config.recipe.text)
+    else:
+        (writer.folder / COPY).unlink(missing_ok=True)  # of an interrupted run that had one
     env = environment.record(device)
     env |= {
         "manifest": prepared.manifest,
@@ -65,7 +72,8 @@ def ending(writer: RunWriter, prepared: Prepared, say: Callable[[str], None]) ->
         _close(writer, say, INTERRUPTED, str(error))
         raise
     except Exception as error:
-        _close(writer, say, FAILED, reason(error), trace=traceback.format_exc(), keep=passing(error))
+        may_pass = {"may_pass": True} if passing(error) else {}
+        _close(writer, say, FAILED, reason(error), trace=traceback.format_exc(), keep=bool(may_pass), **may_pass)
         raise
     except BaseException as error:
         _close(writer, say, INTERRUPTED, type(error).__name__)
@@ -188,15 +196,24 @@ def score(scenario: Scenario, evaluations: Sequence[Evaluation], *, joint: bool)
 
 
 def costs(scenario: Scenario, strategy: Strategy, progress: Progress) -> dict[str, Any]:
-    """What a run took, and what it had. Memory bytes: see `Strategy.memory_bytes`.
+    """What a run took, and what it had.
 
-    memory_counts: after each task, for each class the samples in the memory that are stored with it.
+    memory_counts: after each task, for each class the samples in the memory that are stored with it. cost:
+        steps, gradient_images, replayed_images: see `clbench.learning.tally`; counts of the whole run, whatever its
+            stops, or None where it was begun before they were counted.
+        train_seconds: of each task, all from before its first batch to its evaluation: reading, teachers, Fisher
+            passes, what the memory decides, and writing of records and checkpoints; not what was lost to a stop.
+        eval_seconds: of each evaluation. feature_seconds: on the maps of a backbone that is frozen from the start,
+            which train_seconds leave out.
+        memory_bytes: at the end, see `Strategy.memory_bytes`. peak_memory_bytes: of process or device.
+        parameters: numbers that are trained at the end.
     """
     evaluations = progress.evaluations
     return {
         "positive_angle": [evaluation.positive_angle for evaluation in evaluations],
         "memory_counts": [evaluation.memory_counts for evaluation in evaluations],
         "cost": {
+            **(strategy.tally.counts or dict.fromkeys(COUNTS)),
             "feature_seconds": progress.feature_seconds,
             "train_seconds": [evaluation.train_seconds for evaluation in evaluations],
             "eval_seconds": [evaluation.eval_seconds for evaluation in evaluations],

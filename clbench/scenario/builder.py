@@ -9,6 +9,7 @@ from typing import Any, Self
 from clbench import plugins
 from clbench.data.collection import DataPart
 from clbench.options import NoOptions
+from clbench.scenario.paper import Paper
 from clbench.scenario.tasks import Scenario
 
 
@@ -18,7 +19,7 @@ class ScenarioBuilder(ABC):
     `Options`, `defaults` and `dataset` are the same for every builder of most classes. One that stands for a family of
     names (`coco-b0-c10`, `voc-b4-c2` …) sets them, and what else the name says, on itself in its `__init__`.
 
-    What `tasks`, `protocol` and `defaults` tell must be known without the data, as `clbench show` prints it.
+    What `tasks`, `protocol`, `paper` and `defaults` tell must be known without the data, as `clbench show` prints it.
     """
 
     Options: type[Any] = NoOptions
@@ -68,6 +69,13 @@ class ScenarioBuilder(ABC):
     @abstractmethod
     def protocol(self) -> dict[str, str]:
         """The named axes: images, missing, replay_labels, eval_images, threshold, class order and what else matters."""
+
+    def paper(self) -> Paper | None:
+        """How the paper that the scenario is from trained on it; None, as by default, where nothing is known of it.
+
+        Every table names the settings of its runs that are others.
+        """
+        return None
 
     def data_parts(self) -> tuple[DataPart, ...]:
         """What must stand below the data root; nothing by default, for scenarios that are made."""

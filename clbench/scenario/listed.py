@@ -17,6 +17,7 @@ from clbench.data.coco import read_json
 from clbench.data.collection import LabelTable, missing_files
 from clbench.errors import DataError
 from clbench.options import option
+from clbench.scenario.paper import Paper
 from clbench.scenario.protocols import class_tasks
 from clbench.scenario.tasks import GROUPS, Scenario, Task
 
@@ -27,7 +28,32 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "model": {"backbone": "resnet101"},
     "memory": {"size": 2000},
 }
-"""How PRS was trained on both, as released."""
+"""How PRS was trained on both, as released, but for what needs a network."""
+
+
+def paper(rho: float, **scenario: Any) -> Paper:
+    """Of PRS. rho: its exponent on this benchmark. scenario: options of one benchmark alone."""
+    return Paper(
+        "Kim et al. (PRS, ECCV 2020, as released)",
+        {
+            "scenario": {"image_size": 256, **scenario},
+            "model": {"backbone": "resnet101", "weights": "imagenet", "freeze": "none"},
+            "train": {
+                "epochs": 1,
+                "batch_size": 10,
+                "drop_last": True,
+                "optimizer": "adam",
+                "lr": 1e-4,
+                "weight_decay": 0.0,
+                "grad_clip": 5.0,
+                "loss": "bce",
+                "reduction": "mean",
+            },
+            "memory": {"size": "2000", "replay_batch": (10, 0)},  # 0: as many as are new
+            "memory.prs": {"rho": rho, "official_bound": True},
+            "memory.reservoir": {"off_by_one": True},
+        },
+    )
 
 
 @dataclass(frozen=True)

@@ -12,23 +12,29 @@ from clbench.arrays import BoolArray, IntArray, LabelArray
 class Samples:
     """Which samples, and their labels as the protocol shows them; on the CPU, without pixels.
 
-    indices: (B,) int64 dataset indices; labels: (B, C) uint8 in {0, 1}; known: (B, C) bool.
+    indices: (B,) int64 dataset indices; labels: (B, C) uint8 in {0, 1}; known: (B, C) bool. replayed: (B,) bool, True
+    for those that came from a memory; where it is left out none did.
     """
 
     indices: IntArray
     labels: LabelArray
     known: BoolArray
+    replayed: BoolArray = None  # type: ignore[assignment]  # which `__post_init__` makes up for
+
+    def __post_init__(self) -> None:
+        if self.replayed is None:
+            object.__setattr__(self, "replayed", np.zeros(len(self.indices), np.bool_))
 
     def __len__(self) -> int:
         return len(self.indices)
 
     def rows(self, rows: IntArray) -> "Samples":
         """Some of the samples, by their places."""
-        return Samples(self.indices[rows], self.labels[rows], self.known[rows])
+        return Samples(self.indices[rows], self.labels[rows], self.known[rows], self.replayed[rows])
 
     def cut(self, columns: int) -> "Samples":
         """The same samples with their first `columns` labels."""
-        return Samples(self.indices, self.labels[:, :columns], self.known[:, :columns])
+        return replace(self, labels=self.labels[:, :columns], known=self.known[:, :columns])
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,4 +77,4 @@ class ReplayLabels:
             known |= opened
         if self.missing == "negative":
             known[:] = True
-        return Samples(stored.indices, labels, known)
+        return replace(stored, labels=labels, known=known)

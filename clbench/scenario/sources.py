@@ -16,7 +16,7 @@ import numpy as np
 from clbench.arrays import IntArray
 from clbench.data import coco, nuswide, voc
 from clbench.data.collection import Collection, DataPart, LabelTable, used, without_missing
-from clbench.data.digits import CLASSES, TRAIN_DIGITS, SceneMaker
+from clbench.data.digits import CLASSES, SCENE, makers
 from clbench.errors import DataError, UsageError
 from clbench.options import option
 from clbench.randomness import generator
@@ -94,14 +94,12 @@ SCENE_SEED = 21
 
 
 def read_digits(root: Path | None, options: IncrementalOptions) -> Collection:
-    """Scenes with one to four of the 20 labels of `digits-seq`, uniformly drawn; digits of the parts are disjoint."""
+    """Scenes with one to four of the 20 labels of `digits-seq`, uniformly drawn; parts share no digit and no pixel."""
     from clbench.data.images import ArrayImages  # torch: late, so that listing stays quick
 
-    digits = generator(SCENE_SEED, "digits").permutation(1797)
-    makers = {"train": SceneMaker(digits[:TRAIN_DIGITS]), "test": SceneMaker(digits[TRAIN_DIGITS:])}
     ids: list[int | str] = []
     pixels, labels = [], []
-    for part, maker in makers.items():
+    for part, maker in makers().items():
         rng = generator(SCENE_SEED, part)
         for scene in range(SCENES[part]):
             drawn = np.sort(rng.permutation(len(CLASSES))[: rng.integers(1, 5)])
@@ -216,6 +214,6 @@ DIGITS = Dataset(
         "memory": {"size": 400},
     },
     read=read_digits,
-    axes=lambda options: {"image size": "64 px, no augmentation"},
+    axes=lambda options: {"image size": f"{SCENE} px, no augmentation"},
 )
 DATASETS = {dataset.name: dataset for dataset in (COCO, VOC, NUSWIDE, DIGITS)}

@@ -27,7 +27,7 @@ from torch import Tensor
 from clbench.errors import StoreError
 from clbench.files import canonical, sync_folder, write_synced
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of a checkpoint's files."""
 KEPT = 2
 TENSORS, STATE, MANIFEST = "tensors.safetensors", "state.json", "MANIFEST.json"

@@ -3,15 +3,17 @@
     <out>/<scenario>/<strategy>/<config hash>/seed<k>/
         config.json    the resolved configuration
         env.json       versions, machine, data manifest, initial weights
+        recipe.toml    a copy of the recipe that chose options, see clbench/running/recipe.py; only where one did
         absent.txt     paths of images that belong to the scenario but could not be had; only where there are any
         events.jsonl   every step's numbers
         logits/        task<t>.npy (N_test, C) float32 after each task; labels.npy (N_test, C) uint8; scored.npy
                        (N_test, C) bool, False where a label counts in no metric and labels.npy says 0; only where
                        there are such, as on a validation view
         attention.npz  where a head with label queries looks, see clbench/running/attention.py; only with such a head
-        metrics.json   what `clbench.metrics.evaluate` gives, and costs
+        metrics.json   what `clbench.metrics.evaluate` gives, and under `cost` what the run took: steps, images,
+                       seconds, bytes, parameters (`clbench.running.recording.costs`)
         status.json    running, done, failed, diverged or interrupted, with the reason; of a run that diverged the
-                       task, step, learning rate and ids of the batch
+                       task, step, learning rate and ids of the batch; `may_pass` where a failure is the machine's
         traceback.txt  of a run that failed
         checkpoint/    while it runs, or is to go on: see clbench/store/checkpoint.py
         SHA256SUMS     of all the others, written last

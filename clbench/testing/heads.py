@@ -28,13 +28,18 @@ def check_head(name: str, *, channels: int = 16, classes: int = 4) -> None:
     features = head.features(feature_map)
     assert features.shape[:2] in ((3, 1), (3, classes)), "features must be (B, 1, d) or (B, C, d)"
     assert torch.equal(before, head.classify(features)), "logits must be the classified features"
+    parameters = dict(head.named_parameters())
     old = {key: tensor.clone() for key, tensor in head.state_dict().items()}
     for each in (head, twin):
         each.grow(classes + 3, torch.Generator().manual_seed(2))
     assert head.num_classes == classes + 3 and head(feature_map).shape == (3, classes + 3), "a head must grow"
     assert same(dict(head.state_dict()), dict(twin.state_dict())), "new rows must come from the generator alone"
-    for key, tensor in head.state_dict().items():
-        assert torch.equal(tensor[: len(old[key])] if tensor.ndim else tensor, old[key]), f"{key}: old rows must stay"
+    grown, now = dict(head.named_parameters()), head.state_dict()
+    for key, parameter in parameters.items():
+        assert grown.get(key) is parameter, f"{key}: must stay the parameter it is; new rows are one of their own"
+    for key, tensor in old.items():
+        kept = now[key][: len(tensor)] if tensor.ndim else now[key]
+        assert torch.equal(kept, tensor), f"{key}: old rows must stay"
     torch.testing.assert_close(head(feature_map)[:, :classes], before, rtol=0, atol=1e-5)
     attention = head.attention(feature_map)
     if attention is not None:

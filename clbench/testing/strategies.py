@@ -52,6 +52,8 @@ def check_learning(prepared: Prepared) -> None:
     assert same(before, strategy.state()), "predict must not change the strategy"
     assert same(strategy.state(), _trained(prepared).state()), "the same seed must give the same state"
     assert strategy.memory_bytes() >= 0, "memory_bytes must count what is kept"
+    counts = strategy.tally.counts
+    assert counts and (counts["steps"] or not counts["gradient_images"]), "the optimiser that steps must be `optimizer`"
 
 
 def check_resumed(prepared: Prepared) -> None:

@@ -13,9 +13,9 @@ CPU = torch.device("cpu")
 
 
 def make(
-    name: str, *, memory: str | None = "default", head: str = "default", **settings: Any
+    name: str, scenario: str = "debug", *, memory: str | None = "default", head: str = "default", **settings: Any
 ) -> tuple[Strategy, Prepared]:
-    config = resolve("debug", name, memory=memory, head=head, settings=settings)
+    config = resolve(scenario, name, memory=memory, head=head, settings=settings)
     prepared = Prepared(config, build_scenario(config))
     return build_strategy(prepared, 0, CPU), prepared
 

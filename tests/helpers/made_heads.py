@@ -25,8 +25,9 @@ def dlfl(
     steps: int = 1,
     residual: bool = False,
     norm: bool = False,
+    freeze_queries: bool = False,
 ) -> DLFLHead:
-    options = QueryOptions(width=width, heads=heads, steps=steps, residual=residual, norm=norm)
+    options = QueryOptions(width, heads, steps, residual, norm, freeze_queries)
     return DLFLHead(options, channels, classes)
 
 

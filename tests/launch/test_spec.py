@@ -12,6 +12,7 @@ from clbench.launch.run import run
 from clbench.launch.spec import Spec
 from clbench.running.build import Prepared, build_scenario
 from clbench.running.config import DEFAULT
+from clbench.running.recipe import recipe_file, write
 from clbench.store.folder import Run
 
 SETTINGS = {"lr": "0.5", "memory.size": 7, "grad_clip": 0.25, "drop_last": False}
@@ -93,3 +94,20 @@ def test_a_folder_without_a_configuration(harm: dict[str, object], tmp_path: Pat
 def test_specs_need_no_torch() -> None:
     code = "import sys, clbench.launch.spec; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_a_run_with_a_recipe_goes_on_with_its_own_copy_of_it(tmp_path: Path) -> None:
+    file = recipe_file(tmp_path, "debug", "er", "linear", "reservoir")
+    search = {"trials": 2, "seconds": 1.0, "view": "validation:0.3"}
+    made = {"schema": 1, "scenario": "debug", "strategy": "er", "head": "linear", "memory": "reservoir"}
+    write(file, {**made, "settings": {"train.lr": 0.25}, "search": search})
+    content = file.read_bytes()
+    [done] = run("debug", "er", recipe=tmp_path, out=tmp_path / "runs")
+    file.unlink()
+    assert (done.folder / "recipe.toml").read_bytes() == content
+    spec = Spec.from_json(json.loads(json.dumps(Spec.of_run(done).as_json())))
+    assert spec.recipe == done.folder / "recipe.toml"
+    assert spec.config().resolved()["recipe"] == done.config["recipe"]
+    assert done.config["recipe"]["options"] == ["train.lr"]
+    [plain] = run("debug", "er", settings={"lr": 0.25}, out=tmp_path / "runs", rerun=True)
+    assert plain.folder == done.folder and not (plain.folder / "recipe.toml").exists()

@@ -1,8 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from clbench import Batch, Replay
+from clbench.learning.batch import replayed_rows
 from clbench.scenario.samples import Samples
 
 
@@ -36,6 +39,17 @@ def test_a_cut_batch_has_its_first_columns_for_the_memory_too(columns: int) -> N
     assert cut.labels.shape == cut.known.shape == cut.samples.labels.shape == cut.samples.known.shape == (2, columns)
     assert torch.equal(cut.labels, batch.labels[:, :columns]) and torch.equal(cut.inputs, batch.inputs)
     assert np.array_equal(cut.samples.labels, batch.samples.labels[:, :columns])
+
+
+def test_inputs_say_how_many_of_them_came_from_a_memory() -> None:
+    new, drawn = a_batch(4), a_batch(6, 10)
+    stored = replace(drawn, samples=replace(drawn.samples, replayed=np.array([True, True])))
+    other = replace(stored, inputs=stored.inputs + 1)
+    both = new.join(stored)
+    assert [replayed_rows(batch.inputs) for batch in (new, stored, other, both)] == [0, 2, 2, 2]
+    assert both.samples.replayed.tolist() == [False, True, True]
+    assert both.cut(1).samples.rows(np.array([2, 0])).replayed.tolist() == [True, False]
+    assert replayed_rows(both.inputs[1:]) == 0
 
 
 def test_replayed_samples_know_their_slots_and_join_as_a_batch() -> None:

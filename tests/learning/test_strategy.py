@@ -165,18 +165,60 @@ def test_a_frozen_backbone_is_read_as_maps_and_its_optimiser_begins_afresh() -> 
     assert again.model.frozen and torch.equal(again.loader.inputs(np.array([0, 3])), maps)
 
 
-def test_a_grown_head_comes_back_with_its_moments() -> None:
-    strategy, prepared = make("finetune", "debug-incremental")
-    for task in (0, 1):
-        enter(strategy, prepared, task)
-        strategy.observe(first_batch(strategy, prepared, task))
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
+def test_old_rows_move_as_if_nothing_had_grown_and_new_ones_as_a_parameter_that_begins(
+    optimizer: str, weight_decay: float
+) -> None:
+    settings = {"optimizer": optimizer, "weight_decay": weight_decay, "lr": 0.1, "grad_clip": 1.0}
+    strategy, prepared = make("finetune", "debug-incremental", **settings)
+    classifier = strategy.model.head.classifier
+    alone: list[tuple[nn.Parameter, torch.optim.Optimizer]] = []
+    given = torch.randn(12, 6, classifier.weight.shape[1], generator=torch.Generator().manual_seed(0))
+    for number, gradient in enumerate(given):
+        if number % 4 == 0:
+            enter(strategy, prepared, number // 4)
+            row = nn.Parameter(classifier.weight.detach()[-2:].clone())
+            alone.append((row, strategy.new_optimizer([row])))
+        strategy.step((classifier.weight * gradient[: strategy.model.head.num_classes]).sum())
+        for (row, own), part in zip(alone, gradient.split(2), strict=False):
+            row.grad = part.clamp(-1, 1)
+            own.step()
+        assert torch.equal(classifier.weight, torch.cat([row for row, _ in alone])), number
+
+
+@pytest.mark.parametrize(
+    ("strategy", "settings"), [("finetune", {}), ("dlfl", {}), ("dlfl", {"head.freeze_queries": True})]
+)
+def test_a_grown_head_comes_back_block_by_block_with_its_moments(strategy: str, settings: dict[str, Any]) -> None:
+    going, prepared = make(strategy, "debug-incremental", **settings)
+    for task in range(3):
+        enter(going, prepared, task)
+        going.observe(first_batch(going, prepared, task))
     again = build_strategy(prepared, 0, CPU)
     assert again.model.head.num_classes == 2
-    again.load_state(strategy.state())
-    assert again.model.head.num_classes == 4
-    for mine, theirs in zip(strategy.parameters(), again.parameters(), strict=True):
+    again.load_state(going.state())
+    assert [len(block) for block in again.model.head.classifier.weight_rows.blocks] == [2, 2, 2]
+    assert again.named_parameters().keys() == going.named_parameters().keys()
+    for mine, theirs in zip(going.parameters(), again.parameters(), strict=True):
         assert torch.equal(mine, theirs)
-        assert torch.equal(strategy.optimizer.state[mine]["exp_avg"], again.optimizer.state[theirs]["exp_avg"])
+        moments, loaded = going.optimizer.state[mine], again.optimizer.state[theirs]
+        assert moments.keys() == loaded.keys() and all(torch.equal(moments[key], loaded[key]) for key in moments)
+
+
+def test_frozen_queries_of_old_tasks_stay_and_the_optimiser_lets_go_of_them() -> None:
+    settings = {"head.freeze_queries": True, "weight_decay": 0.1, "lr": 0.1}
+    strategy, prepared = make("dlfl", "debug-incremental", **settings)
+    enter(strategy, prepared)
+    strategy.observe(first_batch(strategy, prepared))
+    [first] = strategy.model.head.get_submodule("query_rows").parameters()
+    enter(strategy, prepared, 1)
+    before = first.detach().clone()
+    strategy.observe(first_batch(strategy, prepared, 1))
+    assert torch.equal(first, before) and first not in strategy.optimizer.state
+    held = [p for group in strategy.optimizer.param_groups for p in group["params"]]
+    assert [id(p) for p in held] == [id(p) for p in strategy.parameters()]
+    assert "model.head.query_rows.1" in strategy.named_parameters()
 
 
 def test_new_rows_of_a_growing_head_depend_on_seed_and_columns_alone() -> None:

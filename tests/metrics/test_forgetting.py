@@ -51,5 +51,5 @@ def test_equals_the_definition(matrix: FloatArray) -> None:
         last = matrix[tasks - 1, t]
         absolute.append(best - last)
         relative.append((1.0 if last == 0 else -last) if best == 0 else (best - last) / best)
-    np.testing.assert_allclose(forgetting_per_task(matrix), absolute, atol=1e-12)
-    np.testing.assert_allclose(forgetting_per_task(matrix, relative=True), relative, atol=1e-12)
+    np.testing.assert_allclose(forgetting_per_task(matrix), absolute, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(forgetting_per_task(matrix, relative=True), relative, rtol=0, atol=1e-12)

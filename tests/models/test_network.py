@@ -71,7 +71,7 @@ def test_the_seed_alone_decides(head: str) -> None:
     torch.rand(7)  # whatever the global generator has given meanwhile
     again, other = (build_model(SMALL, 5, seed=seed, head=head).state_dict() for seed in (0, 1))
     assert all(torch.equal(first[key], again[key]) for key in first)
-    assert not torch.equal(first["head.classifier.weight"], other["head.classifier.weight"])
+    assert not torch.equal(first["head.classifier.weight_rows.0"], other["head.classifier.weight_rows.0"])
     assert not torch.equal(first["backbone.conv1.weight"], other["backbone.conv1.weight"])
 
 
@@ -130,8 +130,8 @@ def test_a_frozen_backbone_stays_as_it_is() -> None:
     model(images()).sum().backward()
     assert all(torch.equal(tensor, before[key]) for key, tensor in model.backbone.state_dict().items())
     assert [name for name, p in model.named_parameters() if p.grad is not None] == [
-        "head.classifier.weight",
-        "head.classifier.bias",
+        "head.classifier.weight_rows.0",
+        "head.classifier.bias_rows.0",
     ]
     assert model.head.training and not model.backbone.training
     assert model.parameter_count == 97 * 5

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from clbench.metrics import Scores, evaluate
+from clbench.report.rows import COUNTS
 from clbench.store.folder import DONE, RunWriter, run_folder
 
 Make = Callable[..., None]
@@ -55,18 +56,25 @@ def write_run(
     stored: list[list[int]] | None = None,
     grouped: bool = True,
     drawn: str = "",
+    paper: dict[str, Any] | None = None,
+    model: dict[str, Any] | None = None,
+    counts: tuple[int, int, int] | None = (6, 33, 15),
+    recipe: dict[str, Any] | None = None,
 ) -> None:
     """A made run of two tasks and four classes.
 
     offset: added to its final mAP. stored: what its memory holds after each task. grouped: with frequency groups.
     drawn: a hash of what the seed has drawn its tasks from; then the classes go round from letter number `seed`.
+    paper: as `Paper.record` gives it. model: options of the model.
+    counts: steps, images, replayed images; None as an older version leaves them out.
     """
     groups = GROUPS if grouped else {}
     writer = RunWriter(run_folder(store, scenario, strategy, f"{epochs:04}{manifest[:4]}{len(changed or {}):04}", seed))
-    model = {"head": "linear"} | ({"freeze": freeze} if freeze else {})
-    options = {"model": model, "train": {"epochs": epochs}}
+    made = {"head": "linear"} | ({"freeze": freeze} if freeze else {}) | (model or {})
+    options = {"model": made, "train": {"epochs": epochs}}
     config = {"strategy": strategy, "memory": None, "view": view, "options": options, "changed": changed or {}}
-    writer.json("config.json", config | {"protocol": protocol or {"images": "exclusive"}})
+    config |= {"recipe": recipe} if recipe else {}
+    writer.json("config.json", config | {"protocol": protocol or {"images": "exclusive"}, "paper": paper})
     data: dict[str, Any] = {"hash": manifest, "classes": list("abcd"), "notes": ["3 images left out"]}
     data |= {"tasks": [{"classes": ["a", "b"]}, {"classes": ["c", "d"]}], "train_positives": [5, 9, 2, 4]}
     data |= {"groups": {name: ["abcd"[c] for c in columns] for name, columns in groups.items()}}
@@ -86,6 +94,7 @@ def write_run(
         found["final"]["mAP"] += offset
         cost = {"train_seconds": [1.5, 2.5], "eval_seconds": [0.5], "memory_bytes": 2_000_000}
         cost |= {"peak_memory_bytes": 3_000_000, "parameters": 7}
+        cost |= dict(zip(COUNTS, counts, strict=True)) if counts else {}
         found |= {"positive_angle": [80.0, 75.25], "memory_counts": stored, "cost": cost}
         writer.json("metrics.json", found)
         if strategy == "dlfl":

@@ -71,8 +71,14 @@ def test_a_whole_card(make: Make, only: Callable[[], Run]) -> None:
         "forgetting      –      -6.2      -6.2\n"
         "forg. rel.   -5.0     100.0     100.0\n"
         "mAP over 4 classes with a test positive.\n"
-        "Cost: train s 4; eval s 0; memory MB 2.0; peak MB 3.0; parameters 7."
+        "Cost: steps 6; grad. img 33; replayed 15; train s 4; eval s 0; memory MB 2.0;\n"
+        "  peak MB 3.0; parameters 7."
     )
+
+
+def test_what_an_older_version_did_not_count_is_left_out(make: Make, only: Callable[[], Run]) -> None:
+    make("er", 0, counts=None)
+    assert card(only()).endswith("\nCost: train s 4; eval s 0; memory MB 2.0; peak MB 3.0; parameters 7.")
 
 
 def test_a_run_that_is_not_done_has_its_reason_and_no_numbers(make: Make, only: Callable[[], Run]) -> None:
@@ -152,3 +158,12 @@ def test_a_run_that_is_not_done_has_no_metrics_in_json(make: Make, only: Callabl
     make("er", 0, DIVERGED, reason="loss was nan")
     found = as_json(only())
     assert found["metrics"] is None and found["status"]["reason"] == "loss was nan"
+
+
+def test_a_card_names_what_is_not_as_in_the_paper(make: Make, only: Callable[[], Run]) -> None:
+    make("er", 3, paper={"name": "A (B 2020)", "settings": {"train.epochs": [20]}, "beyond": ["flips"]})
+    assert section(card(only()), "Not as in the paper") == [
+        "paper: A (B 2020)",
+        "train.epochs: 1 (there: 20)",
+        "not here: flips",
+    ]

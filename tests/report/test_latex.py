@@ -70,7 +70,7 @@ def test_one_float_for_each_scenario_and_protocol(store: Path, make: Make) -> No
     text = latex(rows(store))
     check_structure(text)
     assert re.findall(r"\\caption\{(.*?) \(", text) == ["made", "made", r"other\_one"]
-    assert text.count(r"\begin{tabular}") == 6  # the default has two blocks
+    assert text.count(r"\begin{tabular}") == 9  # the default has three blocks
     assert latex(rows(store), ["mAP", "mAP@ci95", "rank"]).count(r"\begin{tabular}") == 3
 
 

@@ -1,9 +1,10 @@
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from clbench.report.remarks import class_orders, expected_seeds, letter, marked, remarks
+from clbench.report.remarks import class_orders, expected_seeds, letter, marked, remarks, unlike_papers
 from clbench.report.rows import Row, collect
 from clbench.store.folder import DIVERGED, FAILED, RUNNING, find_runs
 
@@ -84,3 +85,88 @@ def test_class_orders_are_spoken_of_where_seeds_draw_them(store: Path, make: Mak
     make("lwf", 0)
     drawn, plain = collect(find_runs(store))
     assert len(class_orders([drawn])) == 1 and class_orders([plain]) == ()
+
+
+PAPER = {
+    "name": "A (B 2020)",
+    "settings": {"model.head": ["linear"], "train.epochs": ["one", 1]},
+    "beyond": [],
+}
+
+
+def test_a_table_without_a_paper_or_wholly_as_there_has_no_note(store: Path, make: Make) -> None:
+    make("er", 0)
+    assert unlike_papers(rows(store)) == ()
+    make("lwf", 0, paper=PAPER)
+    assert unlike_papers(rows(store)) == ()
+
+
+def test_what_all_rows_have_otherwise_is_said_once_and_what_some_have_with_them(store: Path, make: Make) -> None:
+    paper = PAPER | {"settings": {**PAPER["settings"], "model.head": ["dlfl"]}}  # type: ignore[dict-item]
+    make("er", 0, paper=paper)
+    make("er", 0, epochs=3, changed={"epochs": 3}, paper=paper)
+    make("lwf", 0)  # of before there was the record
+    assert unlike_papers(rows(store)) == (
+        "Not as in A (B 2020): head=linear (there: dlfl); epochs=3 (there: one) in er (epochs=3).",
+    )
+    first = next(row for row in rows(store) if row.changed)
+    assert first.as_json()["unlike_paper"] == {"model.head": ["linear", "dlfl"], "train.epochs": [3, "one"]}
+
+
+def test_what_only_the_paper_has_is_always_said(store: Path, make: Make) -> None:
+    make("er", 0, paper=PAPER | {"beyond": ["flips", "EMA"]})
+    assert unlike_papers(rows(store)) == ("Not as in A (B 2020): without flips, EMA.",)
+
+
+def test_of_a_weights_file_only_its_name_is_said(store: Path, make: Make) -> None:
+    weights = PAPER | {"settings": {"model.weights": ["imagenet"]}}
+    make(
+        "er", 0, paper=weights, model={"weights": "/home/me/mine.safetensors"}, changed={"weights": "mine.safetensors"}
+    )
+    [note] = unlike_papers(rows(store))
+    assert note == "Not as in A (B 2020): weights=mine.safetensors (there: imagenet)."
+
+
+def test_real_runs_have_the_note_under_every_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clbench: Callable[..., tuple[int, str, str]]
+) -> None:
+    from clbench import run
+    from clbench.scenario.paper import Paper
+    from scenarios._debug import Debug
+
+    settings: dict[str, dict[str, Any]] = {
+        "model": {"weights": "imagenet"},
+        "train": {"lr": 1e-3},
+        "memory": {"size": "5"},
+    }
+    monkeypatch.setattr(Debug, "paper", lambda self: Paper("A (B 2020)", settings, beyond=("flips",)))
+    run("debug", "er", out=tmp_path)
+    run("debug", "er", settings={"lr": 0.01, "size": 3}, out=tmp_path)
+    run("debug", "finetune", out=tmp_path)
+    other = "er (size=3, lr=0.01)"
+    note = (
+        f"Not as in A (B 2020): weights=none (there: imagenet); lr=0.01 (there: 0.001) in {other}; "
+        f"size=3 (there: 5) in {other}; without flips."
+    )
+    for command in (("report", "--format", "markdown"), ("report", "--format", "html"), ("compare",)):
+        code, out, _ = clbench(*command, "--runs", str(tmp_path))
+        assert code == 0 and " ".join(out.split()).count(note) == 1, command
+
+
+def test_rows_of_which_some_were_tuned_say_so(store: Path, make: Make) -> None:
+    recipe = {"trials": 20, "seconds": 30.0, "view": "validation:0.1"}
+    make("er", 0, recipe=recipe)
+    assert marked(rows(store)) == (("",), ())
+    make("ewc", 0, recipe=recipe)
+    assert marked(rows(store)) == (("", ""), ())
+    make("lwf", 0)
+    assert marked(rows(store)) == (
+        ("a", "a", "b"),
+        ("[a] er, ewc: options chosen in 20 trials on validation:0.1.", "[b] lwf: not tuned, as other rows are."),
+    )
+
+
+def test_budgets_that_differ_are_said(store: Path, make: Make) -> None:
+    for strategy, trials in (("er", 20), ("ewc", 40)):
+        make(strategy, 0, recipe={"trials": trials, "seconds": 30.0, "view": "validation:0.1"})
+    assert marked(rows(store))[0] == ("a", "b")

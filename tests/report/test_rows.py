@@ -118,3 +118,20 @@ def test_runs_with_class_orders_of_their_own_are_one_row_with_the_data_they_shar
     assert data_notes([plain]) == ["3 images left out"]
     assert data_notes([drawn]) == ["3 images left out", "seed 0: no test image shows e"]
     assert drawn.as_json()["notes"] == data_notes([drawn]) and drawn.metric("mAP")["n"] == 2
+
+
+RECIPE = {"trials": 20, "seconds": 30.0, "view": "validation:0.1"}
+
+
+def test_what_was_spent_on_a_rows_options(store: Path, make: Make) -> None:
+    make("er", 0, recipe=RECIPE)
+    make("er", 1, recipe=RECIPE)
+    make("ewc", 0, recipe=RECIPE)
+    make("ewc", 1)
+    make("lwf", 0)
+    er, ewc, lwf = collect(find_runs(store))
+    assert [row.tuning for row in (er, lwf)] == ["20 trials on validation:0.1", None]
+    assert ewc.tuning == "20 trials on validation:0.1 (seed 0), no search (seed 1)"
+    assert er.cost("trials")["mean"] == 20 and er.cost("tuning_seconds")["mean"] == 30
+    assert [row.cost("trials")["mean"] for row in (ewc, lwf)] == [None, None]
+    assert er.as_json()["tuning"] == "20 trials on validation:0.1"

@@ -9,8 +9,8 @@ import pytest
 
 from clbench.errors import UsageError
 from clbench.report import formats
-from clbench.report.rows import Row, collect
-from clbench.report.tables import build_tables, matrix_tables
+from clbench.report.rows import COUNTS, Row, collect
+from clbench.report.tables import build_tables, compact, matrix_tables
 from clbench.store.folder import DIVERGED, FAILED, INTERRUPTED, RUNNING, find_runs
 
 Make = Callable[..., None]
@@ -61,15 +61,15 @@ def test_other_data_and_limited_runs_never_share_a_table(store: Path, make: Make
     make("er", 0)
     make("er", 0, manifest="b" * 64, view="limited:3")
     tables = build_tables(rows(store))
-    assert len(tables) == 4 and all(len(table.cells) == 1 for table in tables)
-    assert [("LIMITED" in table.title) for table in tables] == [False, False, True, True]
+    assert len(tables) == 6 and all(len(table.cells) == 1 for table in tables)
+    assert [("LIMITED" in table.title) for table in tables] == [False] * 3 + [True] * 3
 
 
 def test_a_scenario_without_frequency_groups_has_no_columns_of_them(store: Path, make: Make) -> None:
     make("er", 0)
     make("er", 0, manifest="b" * 64, grouped=False)
     make("lwf", 0, FAILED, manifest="b" * 64, grouped=False)
-    headings = [table.headings[2:] for table in build_tables(rows(store))[::2]]
+    headings = [table.headings[2:] for table in build_tables(rows(store))[::3]]
     assert headings == [("mAP", "majority", "minority", "avg mAP"), ("mAP", "avg mAP")]
 
 
@@ -122,7 +122,7 @@ def test_each_kind_of_caution_has_its_letter(store: Path, make: Make) -> None:
     make("ewc", 0)
     make("lwf", 0, INTERRUPTED, reason="SIGTERM")
     make("lwf", 1, DIVERGED, reason="loss was nan")
-    [_, table] = build_tables(rows(store))
+    [_, _, table] = build_tables(rows(store))
     assert table.marks == ("a", "a,b", "c", "d,e")
     assert table.notes[-5:] == (
         "[a] dlfl, er: frozen backbone: only the head was trained.",
@@ -140,7 +140,7 @@ def test_each_kind_of_caution_has_its_letter(store: Path, make: Make) -> None:
 def test_limited_runs_have_a_table_of_their_own_even_where_the_limit_cut_nothing(store: Path, make: Make) -> None:
     make("er", 0)
     make("lwf", 0, view="limited:999")
-    plain, limited = build_tables(rows(store))[1::2]
+    plain, limited = build_tables(rows(store))[2::3]
     assert not any(plain.marks) and limited.marks == ("a",)
     assert "[a] lwf: only limited:999 of the scenario was seen: no result." in limited.notes
 
@@ -166,6 +166,55 @@ def test_columns_by_name(store: Path, make: Make) -> None:
     assert table.cells[0][3:] == ("75.2", "4", "2.0")
     with pytest.raises(UsageError, match="Unknown column 'mAp'; did you mean 'mAP'?"):
         build_tables(rows(store), ["mAp"])
+
+
+def test_what_it_took_stands_below_the_metrics(store: Path, make: Make) -> None:
+    make("er", 0, counts=(1000, 20_000, 9994))
+    make("er", 1, counts=(1000, 21_000, 9996))
+    make("joint", 0, joint=True, counts=(2200, 33_000_000, 0))
+    table = build_tables(rows(store))[-1]
+    assert table.title == "made (2 tasks, 4 classes): what it took"
+    assert table.headings[2:] == ("steps", "grad. img", "replayed", "train s", "memory MB")
+    assert table.cells == (
+        ("er", "2", "1.00k", "20.5k±707", "10.0k±1", "4±0", "2.0±0.0"),
+        ("joint", "1/2", "2.20k", "33.0M", "0", "4", "2.0"),
+    )
+    assert not any("older version" in note for note in table.notes)
+    assert max(map(len, formats.text([table]).splitlines())) <= 80
+    er, joint = csv.DictReader(io.StringIO(formats.as_csv(rows(store))))
+    assert [float(er[name]) for name in COUNTS] == [1000, 20_500, 9995] and float(joint["gradient_images"]) == 33e6
+    [table] = build_tables(rows(store), ["parameters", "gradient_images@ci95"])
+    assert table.cells[1][2:] == ("7", "–") and table.headings[3] == "grad. img 95 %"
+    cost = json.loads(formats.as_json(rows(store)))["rows"][0]["cost"]
+    assert cost["gradient_images"]["mean"] == 20_500 and cost["parameters"]["mean"] == 7
+
+
+def test_runs_of_older_versions_have_empty_cells_and_not_zero(store: Path, make: Make) -> None:
+    make("er", 0, counts=None)
+    make("er", 1)
+    make("lwf", 0, counts=None)
+    make("joint", 0, joint=True)
+    found = rows(store)
+    table = build_tables(found)[-1]
+    assert [row[2:5] for row in table.cells] == [("–",) * 3, ("6", "33", "15"), ("–",) * 3]
+    assert "steps, grad. img, replayed: – where an older version ran it (er, lwf)." in table.notes
+    [one] = build_tables(found, ["mAP", "gradient_images"])
+    assert "grad. img: – where an older version ran it (er, lwf)." in one.notes
+    [none] = build_tables(found, ["mAP"])
+    assert not any("older version" in note for note in none.notes)
+    lines = csv.DictReader(io.StringIO(formats.as_csv(found)))
+    assert [line["steps"] for line in lines] == ["", "6.0", ""]
+    lwf = json.loads(formats.as_json(found))["rows"][2]["cost"]
+    assert lwf["steps"] == {"mean": None, "sd": None, "ci95": None, "n": 1} and lwf["train_seconds"]["mean"] == 4.0
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(0, "0"), (7, "7"), (999.4, "999"), (999.5, "1.00k"), (1000, "1.00k"), (9994, "9.99k"), (9996, "10.0k")]
+    + [(123_456, "123k"), (999_499, "999k"), (999_500, "1.00M"), (11_176_512, "11.2M"), (3e9, "3.00G")],
+)
+def test_counts_have_three_digits(number: float, text: str) -> None:
+    assert compact(number) == text
 
 
 def test_the_matrix_has_every_cell_and_only_those(store: Path, make: Make) -> None:

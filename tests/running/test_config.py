@@ -1,12 +1,15 @@
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from clbench.errors import UsageError
+from clbench.files import sha256
 from clbench.learning.options import TrainOptions
 from clbench.options import NoOptions, option
-from clbench.running.config import resolve
+from clbench.running.config import DEFAULT, resolve
+from clbench.running.recipe import recipe_file, write
 
 WEIGHTS = {"source": "none", "sha256": None}
 
@@ -23,7 +26,7 @@ def test_layers_of_defaults() -> None:
     assert config.options["train"].batch_size == 10  # the dataclass's
     assert resolve("coco-seq", "dlfl").options["memory"].rho == -0.03  # the memory's for that scenario
     assert resolve("coco-seq", "dlfl", settings={"rho": "0.5"}).options["memory"].rho == 0.5  # the user's
-    assert resolve("digits-seq", "joint").options["strategy"].passes == 15  # the strategy's for that scenario
+    assert resolve("digits-seq", "joint").options["strategy"].passes == 8  # the strategy's for that scenario
     assert resolve("coco-b0-c10", "joint").options["train"].epochs == 20  # the scenario's, not the strategy's
 
 
@@ -130,3 +133,55 @@ def test_a_new_option_at_its_neutral_value_keeps_every_hash() -> None:
     key = ("er", "reservoir", "linear", "all")
     assert pinned(*key, train=TrainOptionsLater(**values)) == PINNED[key]
     assert pinned(*key, train=TrainOptionsLater(**values, smoothing=0.1)) != PINNED[key]
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    file = recipe_file(tmp_path, "debug", "er", "linear", "reservoir")
+    search = {"trials": 4, "seconds": 1.5, "view": "validation:0.3"}
+    made = {"schema": 1, "scenario": "debug", "strategy": "er", "head": "linear", "memory": "reservoir"}
+    write(file, {**made, "settings": {"train.lr": 0.25, "memory.size": "7", "train.epochs": 3}, "search": search})
+    return file
+
+
+def test_a_recipe_stands_between_the_defaults_and_the_user(recipe: Path) -> None:
+    config = resolve("debug", "er", settings={"size": 9}, recipe=recipe)
+    assert config.options["train"].lr == 0.25  # the recipe's, over the scenario's 1e-3
+    assert config.options["memory"].size == "9"  # the user's, over the recipe's
+    assert config.options["train"].batch_size == 3  # the scenario's, of which the recipe says nothing
+    assert config.changed == {"size": "9", "epochs": 3, "lr": 0.25}
+    assert config.given == {"memory.size": "9"}
+    assert resolve("debug", "er", recipe=recipe.parents[1]) == resolve("debug", "er", recipe=recipe)
+
+
+def test_a_recipe_is_recorded_and_no_part_of_the_identity(recipe: Path) -> None:
+    config = resolve("debug", "er", settings={"size": 9, "lr": "0.25"}, recipe=recipe)
+    assert config.resolved()["recipe"] == {
+        "sha256": sha256(recipe),
+        "trials": 4,
+        "seconds": 1.5,
+        "view": "validation:0.3",
+        "options": ["train.lr", "train.epochs"],
+        "overridden": ["memory.size"],
+    }
+    plain = resolve("debug", "er", settings={"size": 9, "lr": 0.25, "epochs": 3})
+    assert "recipe" not in plain.resolved()
+    hashes = [each.hash(scenario_name="debug", data="d", weights=WEIGHTS) for each in (config, plain)]
+    assert hashes[0] == hashes[1]
+
+
+@pytest.mark.parametrize(
+    ("method", "choices", "sentence"),
+    [
+        (("debug-incremental", "er"), {}, "Expected a recipe for scenario debug-incremental but"),
+        (("debug", "finetune"), {}, "Expected a recipe for strategy finetune but"),
+        (("debug", "er"), {"head": "dlfl"}, "is for head linear; name another, or run --head linear."),
+        (("debug", "er"), {"memory": "prs"}, "is for memory reservoir; name another, or run --memory reservoir."),
+    ],
+)
+def test_a_recipe_of_something_else_is_refused(
+    recipe: Path, method: tuple[str, str], choices: dict[str, str], sentence: str
+) -> None:
+    with pytest.raises(UsageError) as error:
+        resolve(*method, recipe=recipe, head=choices.get("head", DEFAULT), memory=choices.get("memory", DEFAULT))
+    assert sentence in str(error.value)

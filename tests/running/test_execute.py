@@ -8,6 +8,8 @@ import torch
 from clbench import plugins
 from clbench.errors import UsageError
 from clbench.learning.listener import Listener
+from clbench.learning.strategy import Strategy
+from clbench.learning.tally import COUNTS
 from clbench.models.features import FOLDER
 from clbench.running.build import Prepared, build_scenario
 from clbench.running.config import resolve
@@ -64,6 +66,8 @@ def test_a_run_that_was_stopped_goes_on_and_says_so(prepared: Prepared, tmp_path
     for name in ("events.jsonl", "logits/task2.npy"):
         assert (run.folder / name).read_bytes() == (whole.folder / name).read_bytes()
     assert not (run.folder / "checkpoint").exists()
+    for name, expected in (("steps", 6), ("gradient_images", 33), ("replayed_images", 15)):  # see test_tally
+        assert run.metrics["cost"][name] == whole.metrics["cost"][name] == expected
 
 
 def test_a_run_that_cannot_be_resumed_says_so_and_begins_again(
@@ -79,6 +83,22 @@ def test_a_run_that_cannot_be_resumed_says_so_and_begins_again(
     again = Ear()
     run = execute(prepared, 0, tmp_path, CPU, listeners=[again])
     assert again.tasks == [0, 1, 2] and run.env["resumed_after_step"] is None
+    assert run.metrics["cost"]["steps"] == 6
+
+
+def test_counts_that_a_checkpoint_lacks_are_none_and_not_too_few(
+    prepared: Prepared, tmp_path: Path, stop_after: StopAfter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = Strategy.state
+
+    def without(self: Strategy) -> dict[str, Any]:
+        return {name: value for name, value in plain(self).items() if name != "tally"}
+
+    with monkeypatch.context() as patch, pytest.raises(Stopped):
+        patch.setattr(Strategy, "state", without)
+        execute(prepared, 0, tmp_path, CPU, requests=stop_after(3))
+    cost = execute(prepared, 0, tmp_path, CPU).metrics["cost"]
+    assert [cost[name] for name in COUNTS] == [None, None, None] and cost["parameters"] > 0
 
 
 def test_a_run_afresh_forgets_the_checkpoint(prepared: Prepared, tmp_path: Path, stop_after: StopAfter) -> None:

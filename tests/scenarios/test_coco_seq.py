@@ -354,3 +354,4 @@ def test_a_whole_run(tmp_path: Path, root: Path, splits: Path) -> None:
     assert done.state == "done"
     assert done.env["manifest"]["notes"] == list(official(root, splits).notes)
     assert done.config["protocol"]["splits"] == "official"
+    assert done.config["paper"]["settings"]["model.weights"] == ["imagenet"]  # and the run has none

@@ -1,5 +1,7 @@
 """Every discovered strategy and memory, ours or a third party's, keeps the contract."""
 
+from typing import Any
+
 import pytest
 
 from clbench import plugins
@@ -24,6 +26,14 @@ MEMORIES = sorted(plugins.available("memory"))
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_strategy(name: str, scenario: str) -> None:
     check_strategy(name, scenario)
+
+
+def test_a_strategy_whose_head_freezes_a_part_of_itself_as_it_grows() -> None:
+    settings: dict[str, Any] = {"head.freeze_queries": True}
+    check_strategy("dlfl", "debug-incremental", **settings)
+    for name in ("ewc", "lwf"):
+        config = resolve("debug-incremental", name, memory=None, head="dlfl", settings=settings)
+        check_resumed(Prepared(config, build_scenario(config)))
 
 
 @pytest.mark.parametrize("replay", REPLAY_LABELS)

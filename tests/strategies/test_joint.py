@@ -56,6 +56,7 @@ def test_counted_as_they_are_loaded(scenario: str) -> None:
             self.images += len(samples)
 
     def trained(name: str) -> tuple[int, int]:
+        """New and replayed images as they are handed out; the run's own counts say the same."""
         from clbench.learning.trainer import train
 
         config = resolve(scenario, name)
@@ -71,7 +72,12 @@ def test_counted_as_they_are_loaded(scenario: str) -> None:
 
         strategy.recall = counting  # type: ignore[method-assign, assignment]
         train(strategy, prepared.scenario, config.options["train"], seed=0, listeners=[counts])
-        return counts.images, int(np.sum(drawn))
+        new, replayed = counts.images, int(np.sum(drawn))
+        recorded = strategy.tally.counts
+        assert recorded is not None
+        assert (recorded["gradient_images"], recorded["replayed_images"]) == (new + replayed, replayed)
+        return new, replayed
 
-    new, replayed = trained("er")
-    assert replayed > 0 and new + replayed <= trained("joint")[0]
+    bound, _ = trained("joint")
+    images = {name: trained(name) for name in STRATEGIES if name != "joint"}
+    assert all(new + replayed <= bound for new, replayed in images.values()) and images["er"][1] > 0

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from clbench.models.head import Classifier, Head
+from clbench.models.head import Classifier, Head, Rows
 from clbench.models.heads.dlfl import DLFLHead
 from clbench.models.heads.linear import LinearHead
 from clbench.testing import check_head
@@ -57,7 +57,17 @@ def forgetting_rows(patch: Patch) -> None:
 
     def grow(self: Any, num_classes: int, generator: torch.Generator) -> None:
         plain(self, num_classes, generator)
-        self.bias.data += 1
+        self.bias_rows.blocks[0].data += 1
+
+    patch.setattr(Classifier, "grow", grow)
+
+
+def replacing_rows(patch: Patch) -> None:
+    plain = Classifier.grow
+
+    def grow(self: Any, num_classes: int, generator: torch.Generator) -> None:
+        plain(self, num_classes, generator)
+        self.bias_rows = Rows(self.bias.detach().clone())
 
     patch.setattr(Classifier, "grow", grow)
 
@@ -82,7 +92,8 @@ def unnormalised(patch: Patch) -> None:
         (other_logits, "linear", "logits must be the classified features"),
         (not_growing, "linear", "a head must grow"),
         (growing_unseeded, "linear", "new rows must come from the generator alone"),
-        (forgetting_rows, "linear", "classifier.bias: old rows must stay"),
+        (forgetting_rows, "linear", "classifier.bias_rows.0: old rows must stay"),
+        (replacing_rows, "linear", "classifier.bias_rows.0: must stay the parameter it is"),
         (flat_attention, "dlfl", r"attention must be \(B, C, H, W\)"),
         (unnormalised, "dlfl", "Tensor-likes are not close"),
     ],

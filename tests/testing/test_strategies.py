@@ -54,6 +54,18 @@ def negative(patch: Patch) -> None:
     patch.setattr(Strategy, "memory_bytes", lambda self: -1)
 
 
+def hidden_optimizer(patch: Patch) -> None:
+    """Steps by an optimiser that nobody was told of."""
+
+    def step(self: Strategy, loss: Tensor) -> None:
+        own = torch.optim.SGD(self.parameters(), 1e-3)
+        own.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        own.step()
+
+    patch.setattr(Strategy, "step", step)
+
+
 def deaf_module(patch: Patch) -> None:
     """A module that stays in training mode."""
 
@@ -80,6 +92,7 @@ def values(returned: Mapping[str, Any]) -> Any:
         (learning_when_asked, "predict must not change the strategy"),
         (drawing_from_nowhere, "the same seed must give the same state"),
         (negative, "memory_bytes must count what is kept"),
+        (hidden_optimizer, "the optimiser that steps must be `optimizer`"),
         (deaf_module, "evaluation must reach the module own"),
         (values({}), "observe must return the loss"),
         (values({"loss": 1.0, "b": float("nan")}), "finite numbers, but b is nan"),

@@ -1,11 +1,24 @@
 """One feature per label: learned label queries that pool the map by cross-attention, in the style of DLFL.
 
-Jia et al., "Learning Disentangled Label Representations for Multi-label Classification" (DLFL), arXiv 2212.01461, with
-the cascade of their DAFL (AAAI 2022, doi 10.1609/aaai.v36i1.19991): Q of a step is F' of the step before.
-Not a reproduction. Our choices, where we do not know theirs: each step has its own weights and only the last one is
-classified; queries begin normally distributed with standard deviation 1; heads, residual and LayerNorm as given; a 1x1
-projection where `width` is not the map's channels; no self-attention, feed-forward layer or positional encoding; and
-none of DAFL's group attention merging.
+Source: Jia et al., "Learning Disentangled Label Representations for Multi-label Classification" (DLFL), arXiv
+2212.01461 (abstract read), with the cascade of their DAFL (AAAI 2022, doi 10.1609/aaai.v36i1.19991; abstract and a
+reader's note read, which has the attention's equation): Q of a step is F' of the step before.
+
+Matched: an attention step is PyTorch's `MultiheadAttention` with the same weights, features and maps within 1e-6
+(tests/models/heads/test_dlfl.py::test_attention_is_pytorchs_with_the_same_weights). A later step's queries are the
+features of the step before, within 1e-6
+(tests/models/heads/test_dlfl.py::test_a_later_steps_queries_are_the_features_of_the_step_before). Growing keeps old
+queries and rows exactly, and old logits within 1e-6
+(tests/models/test_head.py::test_growing_keeps_old_rows_exactly_and_old_logits_to_rounding).
+
+Differs: no reproduction. Our choices, where we do not know theirs: each step has its own weights and only the last one
+is classified; queries begin normally distributed with standard deviation 1; heads, residual and LayerNorm as given; a
+1x1 projection where `width` is not the map's channels; no self-attention, feed-forward layer or positional encoding;
+and none of DAFL's group attention merging, nor its third loss. With `freeze_queries` the classifiers of old labels
+learn on; KBK's do not.
+
+Never run: on a GPU; on coco-seq, nuswide-seq or another real collection in full; with the backbones of the paper
+(ResNet-101, Swin) beyond a forward pass; to any number of the paper.
 """
 
 from dataclasses import dataclass
@@ -14,7 +27,7 @@ import torch
 from torch import Tensor, nn
 
 from clbench.errors import UsageError
-from clbench.models.head import Classifier, Head, extended
+from clbench.models.head import Classifier, Head, Rows
 from clbench.options import option
 
 
@@ -27,12 +40,19 @@ class QueryOptions:
     steps: int = option(1, "cascaded attention steps (DAFL, Jia et al., AAAI 2022, has several)", at_least=1)
     residual: bool = option(False, "add the query to what its attention has pooled; our choice, not the paper's")
     norm: bool = option(True, "LayerNorm on every step's label features; our choice, not the paper's")
+    freeze_queries: bool = option(
+        False,
+        "a task's queries stay as they are from the next task on, as in KBK (arXiv 2608.30316); only where the head "
+        "grows with the tasks: one that has all classes from the start learns as without it",
+        neutral=False,
+    )
 
 
 class CrossAttention(nn.Module):
     """Semantic spatial cross-attention (SSCA), one step: each query pools the positions that it attends to.
 
-    A = softmax over positions of theta(Q) phi(F) / sqrt(d), and F' = A psi(F). Several heads with an output projection
+    A = softmax over positions of theta(Q) phi(F) / sqrt(d), and F' = A psi(F), each map affine but phi, whose offset
+    would not act. Several heads with an output projection
     and the scale 1 / sqrt(d per head), as in the transformer (Vaswani et al., NeurIPS 2017, arXiv 1706.03762).
     """
 
@@ -45,7 +65,9 @@ class CrossAttention(nn.Module):
             )
         self.heads = heads
         self.residual = residual
-        self.query, self.key, self.value, self.out = (nn.Linear(width, width) for _ in range(4))
+        self.query, self.value, self.out = (nn.Linear(width, width) for _ in range(3))
+        # A bias of the keys would add the same to all positions of a query, which the softmax does not see.
+        self.key = nn.Linear(width, width, bias=False)
         self.norm = nn.LayerNorm(width) if norm else nn.Identity()
 
     def forward(self, queries: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
@@ -65,23 +87,27 @@ class CrossAttention(nn.Module):
 
 
 class DLFLHead(Head):
-    """Learned label queries that pool one feature per label (OFOL in the paper's words).
-
-    queries: (C, width).
-    """
+    """Learned label queries that pool one feature per label (OFOL in the paper's words)."""
 
     Options = QueryOptions
 
     def __init__(self, options: QueryOptions, channels: int, num_classes: int) -> None:
         super().__init__(options, channels, num_classes)
         width = options.width or channels
-        self.project = nn.Identity() if width == channels else nn.Linear(channels, width)  # at each position: 1x1
-        self.queries = nn.Parameter(torch.randn(num_classes, width))
+        project = nn.Identity() if width == channels else nn.Linear(channels, width)  # at each position: 1x1
+        self.query_rows = Rows(torch.randn(num_classes, width))  # registered first: sums over parameters go in order
+        self.project = project
         self.steps = nn.ModuleList(
             CrossAttention(width, options.heads, residual=options.residual, norm=options.norm)
             for _ in range(options.steps)
         )
         self.classifier = Classifier(num_classes, width)
+
+    @property
+    def queries(self) -> Tensor:
+        """(C, width)."""
+        queries: Tensor = self.query_rows()
+        return queries
 
     def features(self, feature_map: Tensor) -> Tensor:
         return self._pool(feature_map)[0]
@@ -100,5 +126,8 @@ class DLFLHead(Head):
 
     def grow(self, num_classes: int, generator: torch.Generator) -> None:
         super().grow(num_classes, generator)
-        shape = (num_classes - len(self.queries), self.queries.shape[1])
-        self.queries = extended(self.queries, torch.randn(shape, generator=generator))
+        shape = (num_classes - len(self.query_rows), self.queries.shape[1])
+        self.query_rows.grow(torch.randn(shape, generator=generator))
+        if self.options.freeze_queries:
+            for old in self.query_rows.blocks[:-1]:
+                old.requires_grad_(False)

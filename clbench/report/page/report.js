@@ -1,9 +1,9 @@
 "use strict";
 (() => {
-  // "57.0±10.0" sorts as 57, "2/3" as 2; words and dashes come last, whichever way the numbers go.
+  // "57.0±10.0" sorts as 57, "2/3" as 2, "1.50k" as 1500; words and dashes come last, whichever way the numbers go.
   const numberOf = (row, column) => {
-    const found = row.cells[column].textContent.trim().match(/^\[?-?\d+(\.\d+)?/);
-    return found ? parseFloat(found[0].replace("[", "")) : NaN;
+    const found = row.cells[column].textContent.trim().match(/^\[?(-?\d+(?:\.\d+)?)([kMGT]?)/);
+    return found ? parseFloat(found[1]) * 1000 ** " kMGT".indexOf(found[2] || " ") : NaN;
   };
   const compare = (column, sign) => (one, other) => {
     if (column > 0) {

@@ -12,12 +12,12 @@ def steps_of(head: DLFLHead) -> list[CrossAttention]:
 
 
 def torchs_attention(step: CrossAttention, width: int) -> nn.MultiheadAttention:
-    """PyTorch's multi-head attention with a step's weights."""
+    """PyTorch's multi-head attention with a step's weights, and some bias for its keys: the softmax does not see it."""
     theirs = nn.MultiheadAttention(width, step.heads, batch_first=True)
     inner = [step.query, step.key, step.value]
     state = {
         "in_proj_weight": torch.cat([layer.weight for layer in inner]),
-        "in_proj_bias": torch.cat([layer.bias for layer in inner]),
+        "in_proj_bias": torch.cat([step.query.bias, torch.randn(width, generator=rng()), step.value.bias]),
         "out_proj.weight": step.out.weight,
         "out_proj.bias": step.out.bias,
     }
@@ -60,7 +60,7 @@ def test_attention_finds_the_position_that_its_query_asks_for() -> None:
     with torch.no_grad():
         for layer in (steps_of(head)[0].query, steps_of(head)[0].key):
             layer.weight.copy_(torch.eye(16))
-            layer.bias.zero_()
+        steps_of(head)[0].query.bias.zero_()
         head.queries.fill_(1.0)
     # score 16 * 10 / sqrt(16) = 40 there and 0 elsewhere
     assert head.attention(feature_map)[0, 0, 2, 1].item() == pytest.approx(1.0)
@@ -97,3 +97,14 @@ def test_every_parameter_gets_a_gradient(steps: int, width: int) -> None:
 def test_heads_must_divide_the_width() -> None:
     with pytest.raises(UsageError, match="divides the width 16 but got 5; change --set head.heads or head.width"):
         dlfl(heads=5)
+
+
+def test_queries_are_frozen_when_the_next_ones_are_added() -> None:
+    head = dlfl(freeze_queries=True)
+    head.grow(7, rng())  # nothing is added, so nothing is old
+    assert all(p.requires_grad for p in head.parameters())
+    for classes in (9, 12):
+        head.grow(classes, rng())
+    assert [name for name, p in head.named_parameters() if not p.requires_grad] == ["query_rows.0", "query_rows.1"]
+    head(a_map()).sum().backward()
+    assert [block.grad is None for block in head.query_rows.blocks] == [True, True, False]

@@ -39,7 +39,7 @@ class FreshOptimizer(Strategy):
         return super().state() | {"steps": self.steps, "schedule": schedule}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        self._grow(state["columns"])
+        self._grow(*state["columns"])
         self.begin(state["steps"])
         super().load_state(state)
         self.schedule.load_state_dict(dict(state["schedule"]))
