@@ -3,14 +3,12 @@
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pytest
+from blank_digits import makers_blank_in
 from makers import every_class_twice, write_coco, write_nuswide, write_voc
 
-from clbench.arrays import IntArray
 from clbench.data import coco, nuswide, voc
 from clbench.data.collection import Collection
-from clbench.data.digits import SceneMaker, makers
 from clbench.errors import DataError, UsageError
 from clbench.learning.options import TrainOptions
 from clbench.options import names
@@ -150,11 +148,7 @@ def test_scenes_hold_one_to_four_of_twenty_labels_evenly(digits: Collection) -> 
 
 @pytest.mark.parametrize("part", ["train", "test"])
 def test_each_part_of_the_digits_is_drawn_by_its_own_maker(part: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Blank(SceneMaker):
-        def draw(self, labels: IntArray, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
-            return np.zeros_like(super().draw(labels, rng))
-
-    monkeypatch.setattr(sources, "makers", lambda: makers() | {part: Blank(np.arange(200))})
+    monkeypatch.setattr(sources, "makers", lambda: makers_blank_in(part))
     monkeypatch.setattr(sources, "SCENES", {"train": 3, "test": 2})
     few = sources.read_digits(None, IncrementalOptions())
     rows = {"train": few.train, "test": few.test}

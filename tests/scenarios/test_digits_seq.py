@@ -1,14 +1,13 @@
 from collections.abc import Iterator
 
 import numpy as np
-import numpy.typing as npt
 import pytest
+from blank_digits import makers_blank_in
 from hypothesis import given
 from hypothesis import strategies as st
 
 from clbench import Scenario
-from clbench.arrays import IntArray
-from clbench.data.digits import CLASSES, SceneMaker, makers
+from clbench.data.digits import CLASSES
 from clbench.scenario.tasks import Drawn
 from clbench.testing import check_scenario, check_seeded
 from scenarios import digits_seq
@@ -63,11 +62,7 @@ def test_the_test_set_is_balanced(scenario: Scenario) -> None:
 
 @pytest.mark.parametrize("part", ["train", "test"])
 def test_each_part_is_drawn_by_its_own_maker(part: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Blank(SceneMaker):
-        def draw(self, labels: IntArray, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
-            return np.zeros_like(super().draw(labels, rng))
-
-    monkeypatch.setattr(digits_seq, "makers", lambda: makers() | {part: Blank(np.arange(200))})
+    monkeypatch.setattr(digits_seq, "makers", lambda: makers_blank_in(part))
     monkeypatch.setattr(digits_seq, "TRAIN_SCENES", 5)
     monkeypatch.setattr(digits_seq, "TEST_SCENES", 5)
     few = DigitsSeq().build()
