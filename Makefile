@@ -22,7 +22,8 @@ $(VENV)/.installed: pyproject.toml
 	touch $@
 
 demo: $(VENV)/.installed
-	$(BIN)/clbench run --scenario digits-seq --strategy finetune --strategy er --strategy dlfl
+	$(BIN)/clbench run --scenario digits-seq --strategy finetune --recipe results/recipes
+	$(BIN)/clbench run --scenario digits-seq --strategy er,dlfl --memory prs --recipe results/recipes
 	$(BIN)/clbench report
 	$(BIN)/clbench report --out results/report
 
