@@ -57,10 +57,13 @@ def test_what_stands_in_the_tables(folder: Path, made: Path) -> None:
     assert re.findall(r"^\| (\w+) +\| +(\w{12}) \|$", text, re.MULTILINE) == sorted(hashes.items())
     assert "clbench run --scenario debug --strategy er,joint --seed 0..1 --device cpu\n" in text
     assert re.search(r"at (commit `[0-9a-f]{12}`|no checkout)", text)
-    assert re.findall(r"^\| (\w+) +\| +2 \|", text, re.MULTILINE) == ["er", "joint"]  # neither seed 2 nor lr=0.5
+    assert re.findall(r"^\| (\w+) +\| linear +\| [\w–]+ +\| +2 \|", text, re.MULTILINE) == [
+        "er",
+        "joint",
+    ]  # neither seed 2 nor lr=0.5
     frame = clbench.load_runs(folder / "runs")
     mean = frame[(frame.config_hash == hashes["er"]) & (frame.seed < 2)]["mAP"].mean()
-    assert re.search(rf"^\| er +\| +2 \| +{100 * mean:.1f}±", text, re.MULTILINE)
+    assert re.search(rf"^\| er +\| linear +\| reservoir +\| +2 \| +{100 * mean:.1f}±", text, re.MULTILINE)
 
 
 def test_tables_that_were_just_made_are_up_to_date(made: Path) -> None:
@@ -98,12 +101,17 @@ def test_tables_that_are_not_there_are_said(tmp_path: Path) -> None:
     ]
 
 
-def test_the_readmes_table_is_replaced_and_nothing_else(made: Path, tmp_path: Path) -> None:
-    readme = tmp_path / "README.md"
-    readme.write_text("# a\n\n| strategy | n |\n|---|---|\n| old | 3 |\n\nbelow\n\n| strategies | x |\n")
+@pytest.mark.parametrize("sentence", ["", "By mAP nothing was known.\n\n"])
+def test_the_readmes_table_is_replaced_with_its_sentence_and_nothing_else(
+    made: Path, tmp_path: Path, sentence: str
+) -> None:
+    readme, rest = tmp_path / "README.md", "below\n\n| strategies | x |\n"
+    readme.write_text(f"# a\n\n{sentence}| strategy | n |\n|---|---|\n| old | 3 |\n\n{rest}")
     put_into_readme(readme, made / "debug.md")
     table = first_table(made / "debug.md")
-    assert readme.read_text() == f"# a\n\n{table}\n\nbelow\n\n| strategies | x |\n" and table.count("\n") == 3
+    assert readme.read_text() == f"# a\n\n{table}\n\n{rest}"
+    assert table.startswith("By mAP there is nothing to conclude: fewer than two rows compete.\n\n| strategy ")
+    assert [line.split()[1] for line in table.splitlines()[4:]] == ["er", "*bounds*", "joint"]
 
 
 @pytest.mark.slow

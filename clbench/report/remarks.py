@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from string import ascii_lowercase
 
+from clbench.report.names import in_words
 from clbench.report.rows import WHOLE, Row
 from clbench.store.folder import DONE
 
@@ -37,9 +38,9 @@ def marked(rows: Sequence[Row]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Letters for each row (`a,b`, empty where there is nothing to say), and the footnotes that explain them."""
     seeds = expected_seeds(rows)
     labels: dict[str, list[str]] = {}
-    for row in rows:
+    for row, name in zip(rows, in_words(rows), strict=True):
         for remark in remarks(row, seeds):
-            labels.setdefault(remark, []).append(row.label)
+            labels.setdefault(remark, []).append(name)
     letters = {remark: letter(number) for number, remark in enumerate(labels)}
     order = list(labels).index
     marks = tuple(",".join(letters[r] for r in sorted(remarks(row, seeds), key=order)) for row in rows)

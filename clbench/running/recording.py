@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from clbench import metrics
+from clbench import metrics, plugins
 from clbench.arrays import IntArray
 from clbench.learning.batch import Values
 from clbench.learning.listener import Diverged, Evaluation, Listener
@@ -34,7 +34,9 @@ FLUSH_EVERY = 50
 def begin(writer: RunWriter, prepared: Prepared, seed: int, device: torch.device, resumed_after: int | None) -> None:
     """config.json, env.json and what is known before the first step. resumed_after: the checkpoint's step."""
     config, scenario = prepared.config, prepared.scenario
-    writer.json("config.json", {**config.resolved(), "seed": seed, "protocol": dict(scenario.protocol)})
+    joint = plugins.load("strategy", config.strategy).joint  # so that reports know a bound that never got done
+    written = {**config.resolved(), "seed": seed, "joint": joint, "protocol": dict(scenario.protocol)}
+    writer.json("config.json", written)
     env = environment.record(device)
     env |= {
         "manifest": prepared.manifest,
