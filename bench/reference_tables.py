@@ -81,7 +81,8 @@ REFERENCES = {
 """Table -> what stands in it."""
 COLUMNS = "mAP,mAP:majority,mAP:moderate,mAP:minority,average_mAP,CF1,OF1,forgetting_mAP,forgetting_mAP_relative"
 IN_README = "digits-seq"
-MARKDOWN_TABLE = re.compile(r"^\| strategy .*?(?=\n\n|\Z)", re.MULTILINE | re.DOTALL)
+MARKDOWN_TABLE = re.compile(r"^(?:By [^\n]+\n\n)?\| strategy .*?(?=\n\n|\Z)", re.MULTILINE | re.DOTALL)
+"""With the sentence above it that says what can be concluded."""
 
 
 def config_hashes(reference: Reference, limit: int | None = None) -> dict[Method, str]:
@@ -181,13 +182,13 @@ def provenance(runs: Sequence[Run]) -> str:
 
 
 def put_into_readme(readme: Path, table: Path) -> None:
-    """Set the README's table of results to the one in the file."""
+    """Set the README's table of results, and the sentence above it, to those in the file."""
     new, text = first_table(table), readme.read_text(encoding="utf-8")
     write_bytes(readme, text.replace(first_table(readme), new, 1).encode())
 
 
 def first_table(file: Path) -> str:
-    """The first Markdown table with a row for each strategy."""
+    """The first Markdown table with a row for each strategy, and what is concluded from it."""
     found = MARKDOWN_TABLE.search(file.read_text(encoding="utf-8"))
     if not found:
         raise SystemExit(f"Expected a table of strategies in {_shown(file)} but found none; put it back.")

@@ -58,9 +58,13 @@ def content() -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
             "notes": [],
         },
     }
-    options = {"model": {"head": "linear"}, "train": {"epochs": 1}, "memory": {"size": 400}}
-    config = {"scenario": SCENARIO, "strategy": STRATEGY, "memory": "reservoir", "view": "all", "options": options}
-    return config | {"protocol": {"images": "exclusive", "missing": "none"}}, env, metrics
+    options = {"model": {}, "train": {"epochs": 1}, "memory": {"size": 400}}
+    config = {"scenario": SCENARIO, "strategy": STRATEGY, "head": "linear", "memory": "reservoir", "view": "all"}
+    return (
+        config | {"options": options, "joint": False, "protocol": {"images": "exclusive", "missing": "none"}},
+        env,
+        metrics,
+    )
 
 
 def write_runs(store: Path, count: int) -> None:

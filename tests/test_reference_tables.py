@@ -133,12 +133,17 @@ def test_rows_take_the_recipes_of_the_folder(tmp_path: Path, monkeypatch: pytest
     assert tuned.commands("0")[0][-4:] == ["--set", "epochs=2", "--recipe", "r"]
 
 
-def test_the_readmes_table_is_replaced_and_nothing_else(made: Path, tmp_path: Path) -> None:
-    readme = tmp_path / "README.md"
-    readme.write_text("# a\n\n| strategy | n |\n|---|---|\n| old | 3 |\n\nbelow\n\n| strategies | x |\n")
+@pytest.mark.parametrize("sentence", ["", "By mAP nothing was known.\n\n"])
+def test_the_readmes_table_is_replaced_with_its_sentence_and_nothing_else(
+    made: Path, tmp_path: Path, sentence: str
+) -> None:
+    readme, rest = tmp_path / "README.md", "below\n\n| strategies | x |\n"
+    readme.write_text(f"# a\n\n{sentence}| strategy | n |\n|---|---|\n| old | 3 |\n\n{rest}")
     put_into_readme(readme, made / "debug.md")
     table = first_table(made / "debug.md")
-    assert readme.read_text() == f"# a\n\n{table}\n\nbelow\n\n| strategies | x |\n" and table.count("\n") == 3
+    assert readme.read_text() == f"# a\n\n{table}\n\n{rest}"
+    assert table.startswith("By mAP n = 2 seeds are too few to conclude anything: ") and "\n\n| strategy " in table
+    assert [line.split()[1] for line in table.splitlines()[4:]] == ["er", "er", "*bounds*", "joint"]
 
 
 @pytest.mark.slow

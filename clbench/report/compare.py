@@ -6,20 +6,12 @@ from dataclasses import asdict, dataclass
 from itertools import combinations
 from typing import Any
 
-import numpy as np
-
-from clbench.arrays import BoolArray, FloatArray
 from clbench.errors import UsageError, unknown
-from clbench.randomness import generator
 from clbench.report.intervals import ALPHA, student_interval
+from clbench.report.paired import DRAWS, common_seeds, paired_tests, seeds_needed
 from clbench.report.rows import ANGLE, Row
 from clbench.report.tables import COSTS, EMPTY, RANK, Table, column_names, interval, scale_of
 
-EXACT = 16
-"""Up to so many seeds every one of the 2^n sign patterns is looked at; above, DRAWS random ones."""
-DRAWS = 99_999
-TIE = 1e-9
-"""Relative: sums that differ by less are equal, for numbers added in another order may differ in the last bits."""
 PREFIX = 4
 """Digits of a configuration's hash that name a row."""
 
@@ -61,63 +53,29 @@ def compare_rows(pairs: Sequence[tuple[Row, Row]], metric: str) -> list[Comparis
         UsageError: rows on other data or another protocol, rows without a common seed, or a metric that one of them
             has not.
     """
-    found = [_differences(a, b, metric) for a, b in pairs]
-    tested = [sign_flip_test(first - second) for _, first, second in found]
-    corrected = holm([p for p, _ in tested])
+    found = paired_tests([_values(a, b, metric) for a, b in pairs])
     return [
         Comparison(
             a=a.label,
             b=b.label,
             metric=metric,
-            seeds=seeds,
-            mean_a=float(first.mean()),
-            mean_b=float(second.mean()),
-            difference=float((first - second).mean()),
-            sd=float((first - second).std(ddof=1)) if len(seeds) > 1 else None,
-            ci95=student_interval(first - second),
-            p=p,
-            p_holm=p_holm,
-            exact=exact,
+            seeds=pair.seeds,
+            mean_a=float(pair.first.mean()),
+            mean_b=float(pair.second.mean()),
+            difference=pair.difference,
+            sd=float((pair.first - pair.second).std(ddof=1)) if len(pair.seeds) > 1 else None,
+            ci95=student_interval(pair.first - pair.second),
+            p=pair.p,
+            p_holm=pair.p_holm,
+            exact=pair.exact,
         )
-        for (a, b), (seeds, first, second), (p, exact), p_holm in zip(pairs, found, tested, corrected, strict=True)
+        for (a, b), pair in zip(pairs, found, strict=True)
     ]
 
 
 def all_pairs(rows: Sequence[Row]) -> list[tuple[Row, Row]]:
     """Each row with each later one."""
     return list(combinations(rows, 2))
-
-
-def sign_flip_test(differences: FloatArray) -> tuple[float, bool]:
-    """Two-sided paired permutation test of (n,) differences: p, and whether it is exact.
-
-    Where neither is better, each difference might as well have the other sign: p is the share of sign patterns whose
-    mean is at least as far from 0 as the one seen. The smallest that n seeds can give is 2^(1-n). Above EXACT seeds it
-    is estimated from DRAWS random patterns, always the same ones, the seen one counted among them.
-    """
-    n = len(differences)
-    if n <= EXACT:
-        signs = 1.0 - 2.0 * (np.arange(2**n)[:, None] >> np.arange(n) & 1)
-        extreme = _at_least(np.abs(signs @ differences), abs(differences.sum()), differences)
-        return float(extreme.mean()), True
-    signs = generator(0, "sign flips", n).choice([-1.0, 1.0], size=(DRAWS, n))
-    extreme = _at_least(np.abs(signs @ differences), abs(differences.sum()), differences)
-    return float((extreme.sum() + 1) / (DRAWS + 1)), False
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's step-down correction: the k-th smallest of m times m - k + 1, never below an earlier one, at most 1."""
-    corrected = [0.0] * len(p_values)
-    largest = 0.0
-    for place, index in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
-        largest = max(largest, min(1.0, (len(p_values) - place) * p_values[index]))
-        corrected[index] = largest
-    return corrected
-
-
-def seeds_needed(pairs: int) -> int:
-    """The fewest seeds with which the best of so many pairs can pass Holm's correction: pairs * 2^(1-n) <= ALPHA."""
-    return math.ceil(1 - math.log2(ALPHA / pairs))
 
 
 def conclusion(found: Sequence[Comparison]) -> str:
@@ -210,25 +168,21 @@ def find_row(rows: Sequence[Row], name: str) -> Row:
     return found[0]
 
 
-def _differences(a: Row, b: Row, metric: str) -> tuple[tuple[int, ...], FloatArray, FloatArray]:
-    """Common seeds and both rows' values on them."""
+def _values(a: Row, b: Row, metric: str) -> tuple[dict[int, float], dict[int, float]]:
+    """Both rows' values by seed, once it is clear that they can be compared."""
     comparable(a, b)
     name, _, group = metric.partition(":")
     for row in (a, b):
         if row.done and metric not in metric_columns([row]):
             raise UsageError(unknown("metric", metric, metric_columns([row])))
     first, second = a.by_seed(name, group or None), b.by_seed(name, group or None)
-    seeds = tuple(sorted(set(first) & set(second)))
+    seeds = common_seeds(first, second)
     if not seeds:
         raise UsageError(f"Expected {a.label} and {b.label} to have a seed in common that is done but they have none.")
     for row, values in ((a, first), (b, second)):
         if not all(math.isfinite(values[seed]) for seed in seeds):
             raise UsageError(f"Expected {metric} to be defined for {row.label} but it is not; choose another --metric.")
-    return seeds, np.array([first[seed] for seed in seeds]), np.array([second[seed] for seed in seeds])
-
-
-def _at_least(sums: FloatArray, seen: float, differences: FloatArray) -> BoolArray:
-    return sums >= seen - TIE * float(np.abs(differences).sum())
+    return first, second
 
 
 def _has_hash(row: Row, name: str) -> bool:

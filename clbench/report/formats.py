@@ -9,23 +9,27 @@ from typing import Any
 
 from tabulate import tabulate
 
+from clbench.report.conclude import sentence
+from clbench.report.names import in_words
 from clbench.report.rows import TUNING, Row, collect
-from clbench.report.tables import COSTS, Table, percent
+from clbench.report.tables import COSTS, EMPTY, NAMES, Table, by_data, main_columns, ordered, percent
 from clbench.store.folder import SCHEMA, Run
 
 WIDTH = 80
 """Columns of a terminal that a printed table should fit into."""
 GAP = 2
 """Spaces between two columns."""
+LABEL = 16
+"""Letters that a row's label keeps in a table that is too wide."""
 
 
 def text(tables: Sequence[Table]) -> str:
     """Aligned plain text, footnotes wrapped."""
     blocks = []
     for table in tables:
-        body = _plain(table)
+        lead = [textwrap.fill(table.lead, WIDTH)] if table.lead else []
         notes = (textwrap.fill(note, WIDTH, subsequent_indent="  ") for note in table.notes)
-        blocks.append("\n".join([table.title, body, *notes]))
+        blocks.append("\n".join([table.title, *lead, _plain(table), *notes]))
     return "\n\n".join(blocks)
 
 
@@ -34,9 +38,13 @@ def markdown(tables: Sequence[Table]) -> str:
     blocks = []
     for table in tables:
         cells = [[_as_markdown(cell) for cell in row] for row in table.marked_cells]
+        if table.bounds:  # there is no rule inside a table
+            cells.insert(len(cells) - table.bounds, ["*bounds*", *[""] * (len(table.headings) - 1)])
         body = tabulate(cells, table.headings, "github", colalign=_align(table), disable_numparse=True)
         notes = "\n".join(f"- {_as_markdown(note)}" for note in table.notes)
-        blocks.append("\n\n".join(part for part in (f"**{table.title}**", body, notes) if part))
+        blocks.append(
+            "\n\n".join(part for part in (f"**{table.title}**", _as_markdown(table.lead), body, notes) if part)
+        )
     return "\n\n".join(blocks)
 
 
@@ -45,27 +53,39 @@ def summary(runs: Sequence[Run]) -> str:
     names = ("mAP", "average_mAP", "CF1", "OF1", "forgetting_mAP")
     rows = collect(runs)
     cells = [
-        [row.label, str(run.seed), *(percent(value[i]) for value in (row.values(name) for name in names))]
+        [
+            row.name,
+            row.head,
+            row.memory or EMPTY,
+            str(run.seed),
+            *(percent(value[i]) for value in (row.values(name) for name in names)),
+        ]
         for row in rows
         for i, run in enumerate(row.done)
     ]
-    headings = ("strategy", "seed", "mAP %", "avg mAP", "CF1", "OF1", "forgetting")
-    return _plain(Table("", headings, tuple(tuple(line) for line in cells)))
+    headings = (*NAMES, "seed", "mAP %", "avg mAP", "CF1", "OF1", "forgetting")
+    return _plain(Table("", headings, tuple(tuple(line) for line in cells), names=len(NAMES)))
 
 
 def as_csv(rows: Sequence[Row]) -> str:
-    """One line for each row, fractions as in the files: every metric's mean, sd and 95 % interval, and n."""
+    """One line for each row, in the order of the tables.
+
+    Fractions as in the files: every metric's mean, sd and 95 % interval, and n.
+    """
     lines = []
-    for row in rows:
+    for row in (row for members in _groups(rows) for row in members):
         line: dict[str, object] = {
             "scenario": row.first.scenario,
             "strategy": row.first.strategy,
+            "head": row.head,
+            "memory": row.memory,
             "config_hash": row.first.config_hash,
             "options": json.dumps(row.changed),
             "status": row.status,
             "view": row.view,
             "frozen": row.frozen,
             "leak": row.leak,
+            "bound": row.is_bound,
             "n": len(row.done),
         }
         for name in row.metric_names:
@@ -84,8 +104,27 @@ def as_csv(rows: Sequence[Row]) -> str:
 
 
 def as_json(rows: Sequence[Row]) -> str:
-    """`{"schema": 1, "rows": [...]}`; see `Row.as_json`."""
-    return json.dumps({"schema": SCHEMA, "rows": [row.as_json() for row in rows]}, indent=2, allow_nan=False)
+    """`{"schema": 1, "tables": [...], "rows": [...]}`: what each table says, and every row; see `Row.as_json`."""
+    groups = _groups(rows)
+    document = {
+        "schema": SCHEMA,
+        "tables": [_said(members) for members in groups],
+        "rows": [row.as_json() for members in groups for row in members],
+    }
+    return json.dumps(document, indent=2, allow_nan=False)
+
+
+def _groups(rows: Sequence[Row]) -> list[list[Row]]:
+    """The rows of each table, in the order of its first default one."""
+    return [ordered(members, main_columns(members[0])) for members in by_data(rows)]
+
+
+def _said(rows: Sequence[Row]) -> dict[str, Any]:
+    """Which table it is, and what can be concluded from it."""
+    run, metric = rows[0].first, main_columns(rows[0])[0]
+    which = {"scenario": run.scenario, "protocol": run.config["protocol"], "view": rows[0].view}
+    said = {"metric": metric, "conclusion": sentence(rows, in_words(rows), metric)}
+    return which | {"manifest": run.env["manifest"]["hash"]} | said
 
 
 def _numbers(name: str, value: Mapping[str, Any]) -> dict[str, object]:
@@ -100,16 +139,37 @@ def _as_markdown(text: str) -> str:
 
 
 def _plain(table: Table) -> str:
-    """A text table; labels are wrapped where it would be wider than a terminal."""
+    """A text table; where it would be wider than a terminal, labels are wrapped, then columns stand in blocks."""
     marked = table.marked_cells
     widest = [max(len(row[i]) for row in (table.headings, *marked)) for i in range(len(table.headings))]
-    label = max(16, WIDTH - sum(width + GAP for width in widest[1:]))
-    cells = [(textwrap.fill(row[0], label), *row[1:]) for row in marked]
-    rule = ["-" * min(widest[0], label), *("-" * width for width in widest[1:])]
+    return "\n\n".join(_block(table, marked, widest, columns) for columns in _blocks(widest, table.names))
+
+
+def _blocks(widest: Sequence[int], names: int) -> list[list[int]]:
+    """The columns of each block: those that name the row, and as many others as fit. One block for a single name."""
+    start = min(widest[0], LABEL) + sum(width + GAP for width in widest[1:names])
+    blocks, used = [[*range(names)]], start
+    for column, width in enumerate(widest[names:], start=names):
+        used += width + GAP
+        if names > 1 and used > WIDTH and len(blocks[-1]) > names:
+            blocks.append([*range(names)])
+            used = start + width + GAP
+        blocks[-1].append(column)
+    return blocks
+
+
+def _block(table: Table, marked: Sequence[Sequence[str]], widest: Sequence[int], columns: Sequence[int]) -> str:
+    first, *others = columns
+    label = max(LABEL, WIDTH - sum(widest[i] + GAP for i in others))
+    rule = ["-" * min(widest[first], label), *("-" * widest[i] for i in others)]
+    cells = [[textwrap.fill(row[first], label), *(row[i] for i in others)] for row in marked]
+    if 0 < table.bounds < len(cells):
+        cells.insert(len(cells) - table.bounds, rule)
     # Headings as a row of cells: tabulate would pad real ones.
-    lines = [table.headings, rule, *cells]
-    return tabulate(lines, tablefmt="plain", colalign=_align(table), disable_numparse=True)
+    lines = [[table.headings[i] for i in columns], rule, *cells]
+    align = [_align(table)[i] for i in columns]
+    return tabulate(lines, tablefmt="plain", colalign=align, disable_numparse=True)
 
 
 def _align(table: Table) -> tuple[str, ...]:
-    return ("left", *["right"] * (len(table.headings) - 1))
+    return tuple("left" if i < table.names else "right" for i in range(len(table.headings)))

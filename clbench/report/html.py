@@ -13,7 +13,7 @@ from typing import Any
 from clbench.report.figures import Drawing, draw
 from clbench.report.rows import Row
 from clbench.report.style import INK
-from clbench.report.tables import Table, matrix_tables, table_groups, title
+from clbench.report.tables import Table, by_data, matrix_tables, table_groups, title
 from clbench.store.folder import Run
 
 _METADATA = re.compile(r"<metadata>.*?</metadata>", re.DOTALL)
@@ -49,10 +49,10 @@ def html(rows: Sequence[Row], columns: Sequence[str] = (), drawn: Sequence[Seque
     page = files("clbench.report") / "page"
     source, style, script = ((page / f"report.{end}").read_text("utf-8") for end in ("html.j2", "css", "js"))
     groups = table_groups(rows, columns)
-    figures = [draw(members) for members, _, _ in groups] if drawn is None else drawn
+    figures = [draw(members) for members in by_data(rows)] if drawn is None else drawn
     sections = [
-        _section(number, members, tables, drawings)
-        for number, ((members, tables, _), drawings) in enumerate(zip(groups, figures, strict=True))
+        _section(number, members, [built.table for built in group], drawings)
+        for number, ((members, group), drawings) in enumerate(zip(groups, figures, strict=True))
     ]
     # A policy's hash is of exactly what stands between the tags.
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from clbench.report.best import BEST, SECOND, note, standing
 from clbench.report.rows import Row
-from clbench.report.tables import Table, table_groups, title
+from clbench.report.tables import Built, Table, table_groups, title
 
 _SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -38,7 +38,7 @@ def latex(rows: Sequence[Row], columns: Sequence[str] = ()) -> str:
     Raises:
         UsageError: an unknown column.
     """
-    return "\n\n".join(_float(members, tables, names) for members, tables, names in table_groups(rows, columns))
+    return "\n\n".join(_float(members, group) for members, group in table_groups(rows, columns))
 
 
 def escape(text: str) -> str:
@@ -46,18 +46,19 @@ def escape(text: str) -> str:
     return _MINUS.sub("$-$", "".join(_SPECIAL.get(character, character) for character in text))
 
 
-def _float(rows: Sequence[Row], tables: Sequence[Table], names: Sequence[Sequence[str]]) -> str:
-    standings = [[standing(rows, name) for name in columns] for columns in names]
+def _float(rows: Sequence[Row], group: Sequence[Built]) -> str:
+    standings = [[standing(built.rows, name) for name in built.columns] for built in group]
     blocks = []
-    for table, found in zip(tables, standings, strict=True):
-        # The first two columns are the label and n.
-        styles = {(p, c + 2): style for c, one in enumerate(found) if one for p, style in one.styles.items()}
-        blocks.append(_tabular(table, styles))
-    notes = [line for table in tables for line in table.notes] + [note([one for found in standings for one in found])]
+    for (table, _, _), found in zip(group, standings, strict=True):
+        start = table.names + 1  # the names and n
+        styles = {(p, c + start): style for c, one in enumerate(found) if one for p, style in one.styles.items()}
+        blocks.append(_lead(table) + _tabular(table, styles))
+    notes = [line for built in group for line in built.table.notes]
+    notes.append(note([one for found in standings for one in found]))
     return "\n".join(
         [
             r"\begin{table}",
-            r"\centering\footnotesize\setlength{\tabcolsep}{4pt}",
+            r"\centering\footnotesize\setlength{\tabcolsep}{3pt}",
             rf"\caption{{{escape(title(rows[0]))}: metrics after the last task, \%.}}",
             "\n\\par\\medskip\n".join(blocks),
             r"\par\smallskip",
@@ -66,6 +67,14 @@ def _float(rows: Sequence[Row], tables: Sequence[Table], names: Sequence[Sequenc
             r"\end{minipage}",
             r"\end{table}",
         ]
+    )
+
+
+def _lead(table: Table) -> str:
+    if not table.lead:
+        return ""
+    return (
+        f"\\begin{{minipage}}{{\\linewidth}}\\raggedright\n{escape(table.lead)}\n\\end{{minipage}}\n\\par\\smallskip\n"
     )
 
 
@@ -78,8 +87,10 @@ def _tabular(table: Table, styles: dict[tuple[int, int], str]) -> str:
         ]
         cells[0] += rf"\textsuperscript{{{letters}}}" if letters else ""
         lines.append(" & ".join(cells) + r" \\")
+    if 0 < table.bounds < len(lines):
+        lines.insert(len(lines) - table.bounds, r"\midrule")
     heading = " & ".join(escape(heading) for heading in table.headings) + r" \\"
-    columns = "l" + "r" * (len(table.headings) - 1)
+    columns = "l" * table.names + "r" * (len(table.headings) - table.names)
     body = [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", heading, r"\midrule", *lines]
     return "\n".join([*body, r"\bottomrule", r"\end{tabular}"])
 

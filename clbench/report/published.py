@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from clbench.errors import DataError
+from clbench.report.names import in_words
 from clbench.report.remarks import letter
 from clbench.report.rows import Row
 from clbench.report.tables import EMPTY, Table, by_data, heading_of
@@ -86,7 +87,7 @@ def _beside(rows: Sequence[Row], entries: Sequence[Published]) -> Table:
     refused: dict[str, dict[str, None]] = {}
     for entry in entries:
         differences = [differing_axes(entry, row) for row in rows]
-        same = [row.label for row, found in zip(rows, differences, strict=True) if not found]
+        same = [name for name, found in zip(in_words(rows), differences, strict=True) if not found]
         if same:
             agreeing[entry] = same
         else:

@@ -6,6 +6,7 @@ And with a table: where its settings are not those of the paper that the scenari
 from collections.abc import Sequence
 from string import ascii_lowercase
 
+from clbench.report.names import in_words
 from clbench.report.rows import WHOLE, Row
 from clbench.store.folder import DONE
 
@@ -51,9 +52,9 @@ def marked(rows: Sequence[Row]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     seeds = expected_seeds(rows)
     said = [remarks(row, seeds) + tuning for row, tuning in zip(rows, unequal_tuning(rows), strict=True)]
     labels: dict[str, list[str]] = {}
-    for row, found in zip(rows, said, strict=True):
+    for name, found in zip(in_words(rows), said, strict=True):
         for remark in found:
-            labels.setdefault(remark, []).append(row.label)
+            labels.setdefault(remark, []).append(name)
     letters = {remark: letter(number) for number, remark in enumerate(labels)}
     order = list(labels).index
     marks = tuple(",".join(letters[r] for r in sorted(found, key=order)) for found in said)

@@ -46,9 +46,28 @@ class Row:
 
     @property
     def label(self) -> str:
-        """Strategy and changed options: `er (head=dlfl)`."""
-        changed = ", ".join(f"{name}={value}" for name, value in self.changed.items())
-        return f"{self.first.strategy} ({changed})" if changed else self.first.strategy
+        """Strategy and all that was changed: `er (head=dlfl, lr=0.5)`. It names the row wherever it stands alone."""
+        return _with_options(self.first.strategy, self.changed)
+
+    @property
+    def name(self) -> str:
+        """The label without head and memory, which have columns of their own: `er (lr=0.5)`."""
+        return self.spoken(())
+
+    def spoken(self, parts: Sequence[str]) -> str:
+        """The name with some parts that tell it from others: `er/dlfl/prs (lr=0.5)`."""
+        changed = {name: value for name, value in self.changed.items() if name not in ("head", "memory")}
+        return _with_options("/".join([self.first.strategy, *parts]), changed)
+
+    @property
+    def head(self) -> str:
+        return str(self.first.config["head"])
+
+    @property
+    def memory(self) -> str | None:
+        """The memory's policy; None for a strategy without."""
+        found = self.first.config["memory"]
+        return None if found is None else str(found)
 
     @property
     def view(self) -> str:
@@ -96,7 +115,8 @@ class Row:
     @cached_property
     def is_bound(self) -> bool:
         """Whether all tasks were learned at once: an upper bound, which no continual strategy competes with."""
-        return any(run.metrics["joint"] for run in self.done)
+        recorded = any(run.config.get("joint", False) for run in self.runs)
+        return recorded or any(run.metrics["joint"] for run in self.done)  # runs that are older have it there alone
 
     @cached_property
     def states(self) -> Counter[str]:
@@ -170,6 +190,8 @@ class Row:
         return {
             "scenario": run.scenario,
             "strategy": run.strategy,
+            "head": self.head,
+            "memory": self.memory,
             "config_hash": run.config_hash,
             "options": self.changed,
             "status": self.status,
@@ -177,6 +199,7 @@ class Row:
             "frozen": self.frozen,
             "leak": self.leak,
             "tuning": self.tuning,
+            "bound": self.is_bound,
             "protocol": run.config["protocol"],
             "paper": run.config.get("paper"),
             "unlike_paper": {name: list(values) for name, values in self.unlike_paper.items()},
@@ -232,6 +255,11 @@ def spread(values: Sequence[float]) -> dict[str, Any]:
     if ends is None:
         return {"mean": mean, "sd": None, "ci95": None, "n": n}
     return {"mean": mean, "sd": float(data.std(ddof=1)), "ci95": list(ends), "n": n}
+
+
+def _with_options(strategy: str, options: Mapping[str, Any]) -> str:
+    listed = ", ".join(f"{name}={value}" for name, value in options.items())
+    return f"{strategy} ({listed})" if listed else strategy
 
 
 def _metrics(run: Run, group: str | None) -> Mapping[str, Any]:

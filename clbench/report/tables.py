@@ -3,11 +3,14 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 from clbench.errors import UsageError, unknown
+from clbench.report.conclude import sentence
+from clbench.report.names import first_column, in_words
+from clbench.report.order import best_first, better
 from clbench.report.ranks import mean_ranks
 from clbench.report.remarks import class_orders, expected_seeds, marked, unlike_papers
 from clbench.report.rows import ANGLE, COUNTS, TUNING, WHOLE, Row, data_notes
@@ -38,16 +41,28 @@ RANK = "rank"
 """The mean rank by mAP over the complete block of rows and seeds."""
 INTERVAL = "@ci95"
 """Behind a column's name: Student's 95 % interval instead of the mean."""
-COSTS = (*COUNTS, "train_seconds", "eval_seconds", "memory_bytes", "peak_memory_bytes", "parameters", *TUNING)
+COSTS = (
+    *COUNTS,
+    "train_seconds",
+    "eval_seconds",
+    "memory_bytes",
+    "peak_memory_bytes",
+    "parameters",
+    *TUNING,
+)
 COMPACT = (*COUNTS, "parameters")
 """Written in three digits in tables, with ± only where the seeds differ; csv and json have every digit."""
+NAMES = ("strategy", "head", "memory")
+"""The first columns of a table of rows: they say which row it is."""
 
 
 @dataclass(frozen=True)
 class Table:
     """A titled table of text with its footnotes.
 
-    marks: for each row the letters of its footnotes (`a,b`), or none at all.
+    marks: for each row the letters of its footnotes (`a,b`), or none at all. lead: what stands above it. names: so
+    many first columns are words that say which row it is; where they are several, a terminal that has no room for all
+    columns shows the last ones below, with the names again. bounds: so many last rows stand apart, below a rule.
     """
 
     title: str
@@ -55,6 +70,9 @@ class Table:
     cells: tuple[tuple[str, ...], ...]
     notes: tuple[str, ...] = ()
     marks: tuple[str, ...] = ()
+    lead: str = ""
+    names: int = 1
+    bounds: int = 0
 
     @property
     def marked_cells(self) -> tuple[tuple[str, ...], ...]:
@@ -63,6 +81,14 @@ class Table:
             return self.cells
         pairs = zip(self.cells, self.marks, strict=True)
         return tuple((f"{row[0]} [{letters}]" if letters else row[0], *row[1:]) for row, letters in pairs)
+
+
+class Built(NamedTuple):
+    """A table with its rows, in its order, and the names of its columns after `n`."""
+
+    table: Table
+    rows: Sequence[Row]
+    columns: Sequence[str]
 
 
 def column_names(rows: Sequence[Row]) -> list[str]:
@@ -80,30 +106,53 @@ def build_tables(rows: Sequence[Row], columns: Sequence[str] = ()) -> list[Table
     Raises:
         UsageError: an unknown column.
     """
-    return [table for _, tables, _ in table_groups(rows, columns) for table in tables]
+    return [built.table for _, group in table_groups(rows, columns) for built in group]
 
 
-def table_groups(
-    rows: Sequence[Row], columns: Sequence[str] = ()
-) -> list[tuple[list[Row], list[Table], list[Sequence[str]]]]:
-    """`build_tables` by scenario, protocol and data: the rows, their tables, and the column names of each table."""
+def table_groups(rows: Sequence[Row], columns: Sequence[str] = ()) -> list[tuple[list[Row], list[Built]]]:
+    """`build_tables` by scenario, protocol, data and view: the rows, and their tables; notes stand below the last.
+
+    Each table has its own order and its own conclusion, by its first metric; bounds are last.
+    """
     _check_columns(rows, columns)
     groups = []
     for members in by_data(rows):
-        heading, notes = title(members[0]), footnotes(members)
         if columns:
-            names: list[Sequence[str]] = [columns]
-            tables = [_table(f"{heading}, %", members, columns, notes)]
+            wanted: dict[str, Sequence[str]] = {", %": columns}
         else:
             main = main_columns(members[0])
-            names = [main, FORGETTING, TOOK]
-            tables = [
-                _table(f"{heading}: mAP after the last task, %", members, main, ()),
-                _table(f"{heading}: F1 and forgetting of mAP, %", members, FORGETTING, ()),
-                _table(f"{heading}: what it took", members, TOOK, notes),
-            ]
-        groups.append((members, tables, names))
+            wanted = {
+                ": mAP after the last task, %": main,
+                ": F1 and forgetting of mAP, %": FORGETTING,
+                ": what it took": TOOK,
+            }
+        members = ordered(members, next(iter(wanted.values())))  # that of the footnotes' letters, too
+        built = [_table(f"{title(members[0])}{heading}", members, shown) for heading, shown in wanted.items()]
+        last = built[-1].table
+        built[-1] = built[-1]._replace(table=replace(last, notes=footnotes(members) + last.notes))
+        groups.append((members, built))
     return groups
+
+
+def first_metric(columns: Sequence[str]) -> str | None:
+    """The metric that orders a table and is tested above it: its first column that is neither a cost nor a rank."""
+    plain = (column.removesuffix(INTERVAL) for column in columns)
+    return next((name for name in plain if name not in COSTS and not name.startswith(RANK)), None)
+
+
+def ordered(rows: Sequence[Row], columns: Sequence[str]) -> list[Row]:
+    """The rows of a table from the best to the worst by its first metric, then those that lack a cell, then bounds.
+
+    Without a metric: from the least cost or rank to the most.
+    """
+    first = first_metric(columns) or columns[0].removesuffix(INTERVAL)
+    written = [_column(rows, name) for name in columns]
+    last = [
+        2 if row.is_bound else int(not row.done or any(column[i] == EMPTY for column in written))
+        for i, row in enumerate(rows)
+    ]
+    sign = -1 if first_metric(columns) is None else better(first) or 1
+    return [rows[place] for place in best_first(_means(rows, first), sign, last)]
 
 
 def main_columns(row: Row) -> tuple[str, ...]:
@@ -172,24 +221,30 @@ def footnotes(rows: Sequence[Row]) -> tuple[str, ...]:
         f"Data: {'; '.join([data, *data_notes(rows)])}.",
         *unlike_papers(rows),
         *(f"{name}: {values}." for name, values in differences(rows).items()),
+        *_bounds(rows),
         *marked(rows)[1],
     )
 
 
+def _bounds(rows: Sequence[Row]) -> tuple[str, ...]:
+    """Which rows stand apart, and why."""
+    names = [name for row, name in zip(rows, in_words(rows), strict=True) if row.is_bound]
+    return (f"{', '.join(names)}: upper bound, all tasks learned at once; it is not ranked.",) if names else ()
+
+
 def differences(rows: Sequence[Row]) -> dict[str, str]:
-    """Options of model and training that are not the same in all rows: name -> `5 (joint), 1 (others)`."""
+    """Options that are not the same in all rows and have no column: name -> `5 (joint), 1 (others)`."""
     settings: list[Mapping[str, Any]] = []
     for row in rows:
         config = row.first.config
-        memory = {"memory": config["memory"] or "none"}
         size = {"memory size": config["options"]["memory"]["size"]} if config["memory"] else {}
-        settings.append(config["options"]["model"] | config["options"]["train"] | memory | size)
+        settings.append(config["options"]["model"] | config["options"]["train"] | size)
     found = {}
     for name in dict.fromkeys(name for setting in settings for name in setting):
         by_value: dict[Any, list[str]] = {}
-        for row, setting in zip(rows, settings, strict=True):
+        for called, setting in zip(in_words(rows), settings, strict=True):
             if name in setting:
-                by_value.setdefault(setting[name], []).append(row.label)
+                by_value.setdefault(setting[name], []).append(called)
         if len(by_value) > 1:
             most = max(by_value, key=lambda value: len(by_value[value]))
             rest = [f"{value} ({', '.join(labels)})" for value, labels in by_value.items() if value != most]
@@ -197,20 +252,38 @@ def differences(rows: Sequence[Row]) -> dict[str, str]:
     return found
 
 
-def _table(heading: str, rows: Sequence[Row], columns: Sequence[str], notes: tuple[str, ...]) -> Table:
-    seeds = len(expected_seeds(rows))
+def _table(heading: str, members: Sequence[Row], columns: Sequence[str]) -> Built:
+    """One table, in its own order; letters are those of the members' order."""
+    rows, seeds = ordered(members, columns), len(expected_seeds(members))
     written = [_column(rows, name) for name in columns]
-    cells = [(row.label, _count(row, seeds), *(column[i] for column in written)) for i, row in enumerate(rows)]
-    ranks = tuple(mean_ranks(rows, name.partition(":")[2] or None).note for name in columns if name.startswith(RANK))
-    headings = ("strategy", "n", *(heading_of(name) for name in columns))
-    below = notes + not_recorded(rows, columns) + tuple(dict.fromkeys(ranks))
-    return Table(heading, headings, tuple(cells), below, marked(rows)[0])
+    cells = tuple(
+        (name, row.head, row.memory or EMPTY, _count(row, seeds), *(column[i] for column in written))
+        for i, (name, row) in enumerate(zip(first_column(rows), rows, strict=True))
+    )
+    metric = first_metric(columns)
+    letters = dict(zip(map(id, members), marked(members)[0], strict=True))
+    ranks = (mean_ranks(rows, name.partition(":")[2] or None).note for name in columns if name.startswith(RANK))
+    table = Table(
+        heading,
+        (*NAMES, "n", *(heading_of(name) for name in columns)),
+        cells,
+        notes=not_recorded(rows, columns) + tuple(dict.fromkeys(ranks)),
+        marks=tuple(letters[id(row)] for row in rows),
+        lead=sentence(rows, in_words(rows), metric) if metric else "",
+        names=len(NAMES),
+        bounds=sum(row.is_bound for row in rows),
+    )
+    return Built(table, rows, columns)
 
 
 def not_recorded(rows: Sequence[Row], columns: Sequence[str]) -> tuple[str, ...]:
     """Why some rows have no counts."""
     named = [name for name in COUNTS if any(column.removesuffix(INTERVAL) == name for column in columns)]
-    lacking = [row.label for row in rows if row.done and any(row.cost(name)["mean"] is None for name in named)]
+    lacking = [
+        name
+        for row, name in zip(rows, in_words(rows), strict=True)
+        if row.done and any(row.cost(count)["mean"] is None for count in named)
+    ]
     headings = ", ".join(map(heading_of, named))
     return (f"{headings}: {EMPTY} where an older version ran it ({', '.join(lacking)}).",) if lacking else ()
 
@@ -233,6 +306,17 @@ def _column(rows: Sequence[Row], column: str) -> list[str]:
         means = mean_ranks(rows, column.partition(":")[2] or None).means
         return [EMPTY if mean is None else f"{mean:.1f}" for mean in means]
     return [_cell(row, column) for row in rows]
+
+
+def _means(rows: Sequence[Row], column: str) -> list[float | None]:
+    """What each row is ordered by; None where it has no number."""
+    name, _, group = column.partition(":")
+    if name == RANK:
+        return list(mean_ranks(rows, group or None).means)
+    return [
+        (row.cost(name) if name in COSTS else row.metric(name, group or None))["mean"] if row.done else None
+        for row in rows
+    ]
 
 
 def _cell(row: Row, column: str) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from clbench import metrics
+from clbench import metrics, plugins
 from clbench.arrays import IntArray
 from clbench.learning.batch import Values
 from clbench.learning.listener import Diverged, Evaluation, Listener
@@ -36,7 +36,8 @@ FLUSH_EVERY = 50
 def begin(writer: RunWriter, prepared: Prepared, seed: int, device: torch.device, resumed_after: int | None) -> None:
     """config.json, env.json and what is known before the first step. resumed_after: the checkpoint's step."""
     config, scenario = prepared.config, prepared.scenario
-    known = {"seed": seed, "protocol": dict(scenario.protocol), "paper": prepared.paper}
+    joint = plugins.load("strategy", config.strategy).joint  # so that reports know a bound that never got done
+    known = {"seed": seed, "joint": joint, "protocol": dict(scenario.protocol), "paper": prepared.paper}
     writer.json("config.json", {**config.resolved(), **known})
     if config.recipe:
         writer.text(COPY, config.recipe.text)

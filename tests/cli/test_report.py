@@ -25,8 +25,8 @@ def test_a_format_for_each_reader(clbench: CommandLine) -> None:
 
 
 def test_columns_and_the_matrix(clbench: CommandLine) -> None:
-    heading = clbench("report", "--columns", "mAP, positive_angle")[1].splitlines()[1]
-    assert heading.split() == ["strategy", "n", "mAP", "angle", "°"]
+    heading = clbench("report", "--columns", "mAP, positive_angle")[1].splitlines()[2]
+    assert heading.split() == ["strategy", "head", "memory", "n", "mAP", "angle", "°"]
     assert clbench("report", "--matrix")[1] != clbench("report")[1]
 
 

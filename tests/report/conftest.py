@@ -60,6 +60,8 @@ def write_run(
     counts: tuple[int, int, int] | None = (6, 33, 15),
     recipe: dict[str, Any] | None = None,
     drawn: str = "",
+    head: str = "linear",
+    memory: str | None = None,
 ) -> None:
     """A made run of two tasks and four classes.
 
@@ -71,10 +73,11 @@ def write_run(
     groups = GROUPS if grouped else {}
     writer = RunWriter(run_folder(store, scenario, strategy, f"{epochs:04}{manifest[:4]}{len(changed or {}):04}", seed))
     made = {"head": "linear"} | ({"freeze": freeze} if freeze else {}) | (model or {})
-    options = {"model": made, "train": {"epochs": epochs}}
-    config = {"strategy": strategy, "memory": None, "view": view, "options": options, "changed": changed or {}}
-    config |= {"recipe": recipe} if recipe else {}
-    writer.json("config.json", config | {"protocol": protocol or {"images": "exclusive"}, "paper": paper})
+    options = {"model": made, "train": {"epochs": epochs}} | ({"memory": {"size": 4}} if memory else {})
+    config: dict[str, Any] = {"strategy": strategy, "head": head, "memory": memory, "view": view, "joint": joint}
+    config |= {"options": options, "changed": changed or {}, "protocol": protocol or {"images": "exclusive"}}
+    config |= {"paper": paper} | ({"recipe": recipe} if recipe else {})
+    writer.json("config.json", config)
     data: dict[str, Any] = {"hash": manifest, "classes": list("abcd"), "notes": ["3 images left out"]}
     data |= {"tasks": [{"classes": ["a", "b"]}, {"classes": ["c", "d"]}], "train_positives": [5, 9, 2, 4]}
     data |= {"groups": {name: ["abcd"[c] for c in columns] for name, columns in groups.items()}}

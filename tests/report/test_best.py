@@ -34,10 +34,10 @@ def test_with_few_seeds_nothing_is_best(store: Path, make: Make) -> None:
         make("lwf", seed)
         make("ewc", seed, offset=-0.2 + 0.01 * seed)
     found = standing(rows(store), "mAP")
-    assert found == Standing({}, 6, 2)
+    assert found == Standing({}, 6, 3)
     assert note([found]) == (
-        "Nothing is marked as best: 6 common seeds are too few to test it, 7 are the least (paired permutation test "
-        "over seeds, Holm's correction, 5 %)."
+        "Nothing is marked as best: 6 common seeds are too few to test it, 7 are the least (paired permutation tests "
+        "over seeds, Holm's correction over all pairs, 5 %)."
     )
 
 
@@ -46,7 +46,7 @@ def test_best_and_second_of_three_take_seven_seeds(store: Path, make: Make, seed
     er, ewc, lwf = found = three(store, make, seeds)
     for row, start in ((er, 0.1), (ewc, 0.5), (lwf, 0.3)):
         set_values(row, "CF1", [start + 0.01 * seed * start for seed in range(seeds)])
-    assert standing(found, "CF1") == Standing(styles, seeds, 2)
+    assert standing(found, "CF1") == Standing(styles, seeds, 3)
 
 
 def test_two_rows_take_six_seeds_and_the_loser_is_no_second(store: Path, make: Make) -> None:
@@ -55,8 +55,9 @@ def test_two_rows_take_six_seeds_and_the_loser_is_no_second(store: Path, make: M
         make("lwf", seed, offset=0.1)
     assert standing(rows(store), "mAP") == Standing({1: BEST}, 6, 1)  # p = 2/64
     assert note([standing(rows(store), "mAP")]) == (
-        "Bold: best; underlined: second best; only where the difference to the next is significant (paired permutation "
-        "test over seeds, Holm's correction, 5 %). Upper bounds and leaked weights do not compete."
+        "Bold: best; underlined: second best; only where the differences to all rows below are significant (paired "
+        "permutation tests over seeds, Holm's correction over all pairs, 5 %). Bounds and leaked weights do not "
+        "compete."
     )
 
 
@@ -66,10 +67,10 @@ def test_a_difference_that_is_not_significant_is_not_marked(store: Path, make: M
         make("lwf", seed)
         make("ewc", seed, offset=-0.5)
     found = standing(rows(store), "mAP")
-    assert found == Standing({}, 8, 2)  # though the second is certainly better than the third
+    assert found == Standing({}, 8, 3)  # though the second is certainly better than the third
     assert note([found, None]) == (
-        "Nothing is marked as best: no difference to the next row is significant (paired permutation test over seeds, "
-        "Holm's correction, 5 %)."
+        "Nothing is marked as best: no row differs significantly from all others (paired permutation tests over seeds, "
+        "Holm's correction over all pairs, 5 %)."
     )
 
 
@@ -78,7 +79,7 @@ def test_a_best_without_a_second(store: Path, make: Make) -> None:
     set_values(er, "OF1", [0.9] * 8)
     set_values(ewc, "OF1", [0.5, 0.4] * 4)
     set_values(lwf, "OF1", [0.4, 0.5] * 4)
-    assert standing(found, "OF1") == Standing({0: BEST}, 8, 2)
+    assert standing(found, "OF1") == Standing({0: BEST}, 8, 3)
 
 
 def test_less_forgetting_is_better(store: Path, make: Make) -> None:
@@ -110,11 +111,20 @@ def test_of_all_other_metrics_more_is_better(store: Path, make: Make, metric: st
     assert standing(found, metric) == Standing({1: BEST}, 6, 1)
 
 
-def test_of_many_rows_only_the_first_three_are_tested(store: Path, make: Make) -> None:
-    for seed in range(7):
+@pytest.mark.parametrize(("seeds", "styles"), [(7, {}), (8, {3: BEST, 2: SECOND})])
+def test_of_four_rows_all_six_pairs_are_tested(store: Path, make: Make, seeds: int, styles: dict[int, str]) -> None:
+    for seed in range(seeds):
         for name, offset in (("er", 0.0), ("ewc", 0.1), ("finetune", 0.2), ("lwf", 0.3)):
             make(name, seed, offset=offset)
-    assert standing(rows(store), "mAP") == Standing({3: "best", 2: "second"}, 7, 2)
+    assert standing(rows(store), "mAP") == Standing(styles, seeds, 6)
+
+
+def test_the_best_differs_from_every_other_row_not_from_the_next_alone(store: Path, make: Make) -> None:
+    er, ewc, lwf = found = three(store, make, 8)
+    set_values(er, "CF1", [0.9] * 8)
+    set_values(ewc, "CF1", [0.8] * 8)
+    set_values(lwf, "CF1", [0.99, 0.99, 0.99, 0.99, 0.99, 0.1, 0.1, 0.1])  # the lowest mean, and above er on five seeds
+    assert standing(found, "CF1") == Standing({}, 8, 3)
 
 
 def test_a_groups_column_is_judged_by_the_groups_values(store: Path, make: Make) -> None:
@@ -138,7 +148,7 @@ def test_rows_that_do_not_compete_neither_win_nor_count(store: Path, make: Make)
     assert standing(rows(store), "mAP") == Standing({4: BEST}, 6, 1)
 
 
-def test_only_seeds_that_all_have_are_counted_and_a_row_without_a_value_is_left_out(store: Path, make: Make) -> None:
+def test_only_common_seeds_are_counted_and_a_row_without_a_value_is_left_out(store: Path, make: Make) -> None:
     for seed in range(7):
         make("er", seed)
         make("ewc", seed + 1, offset=0.1)
@@ -152,7 +162,7 @@ def test_only_seeds_that_all_have_are_counted_and_a_row_without_a_value_is_left_
 
 def test_a_note_where_nobody_competes_or_some_column_has_a_best() -> None:
     assert note([]) == note([None]) == "Nothing is marked as best: fewer than two rows compete."
-    assert note([Standing({}, 8, 2), Standing({0: BEST}, 8, 2)]).startswith("Bold: best;")
-    assert "no difference to the next row" in note([Standing({}, 6, 1)])  # six seeds are enough for one test
-    few = note([Standing({}, 3, 1), Standing({}, 4, 2)])  # the most seeds, and the fewest that any column needs
+    assert note([Standing({}, 8, 3), Standing({0: BEST}, 8, 3)]).startswith("Bold: best;")
+    assert "no row differs significantly" in note([Standing({}, 6, 1)])  # six seeds are enough for one test
+    few = note([Standing({}, 3, 1), Standing({}, 4, 3)])  # the most seeds, and the fewest that any column needs
     assert few.startswith("Nothing is marked as best: 4 common seeds are too few to test it, 6 are the least (")

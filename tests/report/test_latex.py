@@ -36,7 +36,10 @@ def check_structure(text: str) -> None:
             assert opened.pop() == name
     assert not opened
     for columns, body in re.findall(r"\\begin\{tabular\}\{([lr]+)\}(.*?)\\end\{tabular\}", text, re.DOTALL):
-        assert re.findall(r"\\(?:top|mid|bottom)rule", body) == [r"\toprule", r"\midrule", r"\bottomrule"]
+        bounds = re.search(r"^joint", body, re.MULTILINE)
+        rules = [r"\toprule", r"\midrule", *([r"\midrule"] if bounds else []), r"\bottomrule"]
+        assert re.findall(r"\\(?:top|mid|bottom)rule", body) == rules
+        assert not bounds or body[: bounds.start()].endswith("\\midrule\n")
         lines = re.findall(r"^(.*) \\\\$", body, re.MULTILINE)
         assert len(lines) >= 2
         for line in lines:

@@ -26,7 +26,7 @@ def test_ranks_rest_on_the_complete_block_alone(store: Path, make: Make) -> None
     make("dlfl", 0, leak="it saw them")
     make("finetune", 0, FAILED, reason="it broke")
     [table] = build_tables(rows(store), ["rank"])
-    assert {row[0]: row[2] for row in table.cells} == {
+    assert {row[0]: row[4] for row in table.cells} == {
         "dlfl": "–",
         "finetune": "–",
         "joint": "–",
@@ -54,7 +54,7 @@ def test_no_common_seed_means_no_rank(store: Path, make: Make) -> None:
     make("er", 0)
     make("lwf", 1)
     [table] = build_tables(rows(store), ["rank", "rank:minority"])
-    assert [row[2:] for row in table.cells] == [("–", "–"), ("–", "–")]
+    assert [row[4:] for row in table.cells] == [("–", "–"), ("–", "–")]
     assert table.notes[-1] == "rank: none; no seed is done by every continual strategy here."
 
 

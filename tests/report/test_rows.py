@@ -54,8 +54,30 @@ def test_a_bound_is_what_the_runs_say_was_joint_training(store: Path, make: Make
     make("lwf", 0, RUNNING)
     er, joint, lwf = rows(store)
     assert (er.is_bound, joint.is_bound, lwf.is_bound) == (False, True, False)
+    joint.first.config["joint"] = False
+    assert Row(joint.runs).is_bound  # a run that is older has it in its metrics alone
     joint.done[0].metrics["joint"] = False  # one evaluation alone is no sign of it: so has a scenario of one task
     assert not Row(joint.runs).is_bound
+
+
+def test_a_bound_that_never_got_done_is_one(store: Path, make: Make) -> None:
+    make("joint", 0, FAILED, joint=True)
+    make("mine", 0, RUNNING, joint=True)
+    assert [row.is_bound for row in rows(store)] == [True, True]
+
+
+def test_head_and_memory_are_what_the_run_had(store: Path, make: Make) -> None:
+    make("dlfl", 0, head="dlfl", memory="prs")
+    make("er", 0, changed={"memory": "none", "lr": 0.5})
+    dlfl, er = rows(store)
+    assert (dlfl.head, dlfl.memory, er.head, er.memory) == ("dlfl", "prs", "linear", None)
+    assert (er.label, er.name, er.spoken(["linear"])) == (
+        "er (memory=none, lr=0.5)",
+        "er (lr=0.5)",
+        "er/linear (lr=0.5)",
+    )
+    document = er.as_json()
+    assert (document["head"], document["memory"], document["bound"]) == ("linear", None, False)
 
 
 def test_only_seeds_that_are_done_have_values(store: Path, make: Make) -> None:

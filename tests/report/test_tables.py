@@ -9,6 +9,10 @@ import pytest
 
 from clbench.errors import UsageError
 from clbench.report import formats
+from clbench.report.compare import all_pairs, compare_rows
+from clbench.report.html import html
+from clbench.report.latex import latex
+from clbench.report.published import published_tables
 from clbench.report.rows import COUNTS, Row, collect
 from clbench.report.tables import build_tables, compact, matrix_tables
 from clbench.store.folder import DIVERGED, FAILED, INTERRUPTED, RUNNING, find_runs
@@ -29,7 +33,7 @@ def test_a_mean_carries_its_spread_and_its_count(store: Path, make: Make) -> Non
         make("er", seed)
     values = [json.loads((run.folder / "metrics.json").read_text())["final"]["mAP"] for run in find_runs(store)]
     cells = line(formats.text(build_tables(rows(store))), "er")
-    assert cells[:3] == ["er", "3", f"{100 * np.mean(values):.1f}±{100 * np.std(values, ddof=1):.1f}"]
+    assert cells[:5] == ["er", "linear", "–", "3", f"{100 * np.mean(values):.1f}±{100 * np.std(values, ddof=1):.1f}"]
 
 
 @pytest.mark.parametrize("state", [FAILED, DIVERGED, INTERRUPTED, RUNNING])
@@ -38,8 +42,9 @@ def test_a_run_that_is_not_done_stays_visible(store: Path, make: Make, state: st
     make("er", 1, state, reason="it broke")
     make("lwf", 0, state, reason="it broke too")
     text = formats.text(build_tables(rows(store)))
-    assert line(text, "er")[:3] == ["er", "[a]", "1/2"] and "±" not in line(text, "er")[3]
-    assert line(text, "lwf") == ["lwf", "[b,c]", "0/2", *[state] * 4]
+    assert line(text, "er")[:5] == ["er", "[a]", "linear", "–", "1/2"] and "±" not in line(text, "er")[5]
+    assert line(text, "lwf")[:6] == ["lwf", "[b,c]", "linear", "–", "0/2", state]
+    assert build_tables(rows(store))[0].cells[1] == ("lwf", "linear", "–", "0/2", *[state] * 4)
     assert f"[a] er: seed 1: {state}: it broke." in text and f"[b] lwf: seed 0: {state}: it broke too." in text
     assert "[c] lwf: fewer seeds: 1 not run." in text
     [er, lwf] = json.loads(formats.as_json(rows(store)))["rows"]
@@ -69,43 +74,133 @@ def test_a_scenario_without_frequency_groups_has_no_columns_of_them(store: Path,
     make("er", 0)
     make("er", 0, manifest="b" * 64, grouped=False)
     make("lwf", 0, FAILED, manifest="b" * 64, grouped=False)
-    headings = [table.headings[2:] for table in build_tables(rows(store))[::3]]
+    headings = [table.headings[4:] for table in build_tables(rows(store))[::3]]
     assert headings == [("mAP", "majority", "minority", "avg mAP"), ("mAP", "avg mAP")]
 
 
-def test_changed_options_stand_in_the_label(store: Path, make: Make) -> None:
+def test_head_and_memory_are_columns_and_other_changed_options_stand_in_the_label(store: Path, make: Make) -> None:
+    make("er", 0, memory="reservoir", offset=0.1)
+    make("er", 0, head="dlfl", memory="prs", changed={"head": "dlfl", "memory": "prs", "lr": 0.5})
+    make("joint", 0, joint=True)
+    for table in build_tables(rows(store)):
+        assert table.headings[:4] == ("strategy", "head", "memory", "n") and (table.names, table.bounds) == (3, 1)
+        assert sorted(row[:3] for row in table.cells) == [
+            ("er", "linear", "reservoir"),
+            ("er (lr=0.5)", "dlfl", "prs"),
+            ("joint", "linear", "–"),
+        ]
+    assert not any("memory:" in note or "head:" in note for note in table.notes)
+
+
+def order(store: Path, *columns: str) -> list[str]:
+    return [row[0] for row in build_tables(rows(store), columns)[0].cells]
+
+
+def test_the_best_is_first_by_the_first_metric_and_bounds_are_last(store: Path, make: Make) -> None:
+    for seed in range(2):
+        make("dlfl", seed, offset=-0.1)
+        make("er", seed, offset=0.1)
+        make("ewc", seed)
+        make("joint", seed, joint=True, offset=0.9)
+        make("another_bound", seed, FAILED, joint=True)
+    found = rows(store)
+    for number, row in enumerate(found):
+        for run in row.done:
+            run.metrics["final"]["forgetting_mAP"] = None if row.is_bound else (0.3, -0.1, 0.1)[number - 1]
+            run.metrics["cost"]["train_seconds"] = [float((3, 1, 2, 4)[number - 1])]
+
+    def shown(*columns: str) -> list[str]:
+        [table] = build_tables(found, columns)
+        assert table.bounds == 2
+        return [row[0] for row in table.cells]
+
+    bounds = ["joint", "another_bound"]
+    assert shown("mAP") == ["er", "ewc", "dlfl", *bounds]
+    assert shown("forgetting_mAP", "mAP") == ["er", "ewc", "dlfl", *bounds[::-1]]  # joint has none either
+    assert shown("train_seconds", "mAP@ci95") == ["er", "ewc", "dlfl", *bounds]  # seconds are no metric
+    assert shown("train_seconds") == ["er", "ewc", "dlfl", *bounds]  # but order a table without one, the least first
+    assert shown("rank") == ["er", "ewc", "dlfl", *bounds[::-1]]
+    assert shown("mAP:minority")[3:] == bounds and shown("mAP:minority")[:3] == ["dlfl", "er", "ewc"]  # equal
+
+
+def test_rows_that_lack_a_cell_come_after_those_that_have_all(store: Path, make: Make) -> None:
+    for seed in range(2):
+        make("dlfl", seed)
+        make("er", 0, offset=0.3)  # one seed has no interval
+        make("ewc", seed, FAILED)
+        make("finetune", seed, offset=0.2, leak="it saw them")  # no rank
+        make("lwf", seed, offset=-0.3)
+    assert order(store, "mAP") == ["er", "finetune", "dlfl", "lwf", "ewc"]
+    assert order(store, "mAP", "mAP@ci95") == ["finetune", "dlfl", "lwf", "er", "ewc"]
+    assert order(store, "mAP", "rank") == ["er", "dlfl", "lwf", "finetune", "ewc"]
+
+
+def test_each_table_has_its_own_order_and_conclusion_and_letters_are_the_same_in_all(store: Path, make: Make) -> None:
+    for seed in range(6):
+        make("er", seed, offset=0.5)
+        make("lwf", seed, freeze="backbone")
+    found = rows(store)
+    for run in found[1].done:
+        run.metrics["final"]["CF1"] += 0.2
+    first, second = build_tables(found)
+    assert [row[0] for row in first.cells] == ["er", "lwf"] and first.marks == ("", "a")
+    assert [row[0] for row in second.cells] == ["lwf", "er"] and second.marks == ("a", "")
+    assert first.lead == "By mAP er beats lwf (n = 6; paired test, 5 %)."
+    assert second.lead == "By CF1 lwf beats er (n = 6; paired test, 5 %)."
+    assert not first.notes and second.notes[-1] == "[a] lwf: frozen backbone: only the head was trained."
+    assert [table.lead for table in build_tables(found, ["train_seconds", "rank"])] == [""]  # nothing that is tested
+
+
+@pytest.mark.parametrize("view", ["validation:0.1", "limited:8", "first:1+validation:0.1"])
+def test_rows_of_different_views_never_share_a_table(store: Path, make: Make, view: str) -> None:
+    """Though scenario, protocol and even the manifest are the same."""
     make("er", 0)
-    make("er", 0, changed={"head": "dlfl"})
-    assert [row.label for row in rows(store)] == ["er", "er (head=dlfl)"]
+    make("lwf", 0)
+    make("er", 0, view=view, epochs=2)
+    make("ewc", 0, view=view, epochs=2)
+    found = rows(store)
+    tables = [*build_tables(found), *build_tables(found, ["mAP"])]
+    assert [{"er", "lwf"} if view.upper() not in table.title else {"er", "ewc"} for table in tables] == [
+        {row[0] for row in table.cells} for table in tables
+    ]
+    assert len(tables) == 6 and len(published_tables(found, [])) == 2
+    for text in (formats.markdown(build_tables(found)), latex(found), html(found, drawn=[[], []])):
+        whole, _, seen = text.partition(view.upper())
+        assert "ewc" in seen and "ewc" not in whole
+    with pytest.raises(UsageError, match="differ in view: all against"):
+        compare_rows(all_pairs(found), "mAP")
 
 
 GOLDEN = """\
 made (2 tasks, 4 classes), %
-strategy       n        mAP      mAP 95 %  forgetting  rank
------------  ---  ---------  ------------  ----------  ----
-dlfl           3  57.0±10.0  [32.2, 81.8]    1.7±16.0   1.0
-er [a,b]     1/3       53.0             –        20.0   2.0
-ewc [c,d]      3  47.0±10.0  [22.2, 71.8]    1.7±16.0     –
-joint [e]    1/3       46.7             –           –     –
-lwf [f,g,h]  0/3   not done      not done    not done     –
+By mAP n = 1 seed is too few to conclude anything: a pair takes at least 6.
+strategy     head    memory    n        mAP      mAP 95 %  forgetting  rank
+-----------  ------  ------  ---  ---------  ------------  ----------  ----
+dlfl         linear  prs       3  57.0±10.0  [32.2, 81.8]    1.7±16.0   1.0
+er [a,b]     linear  –       1/3       53.0             –        20.0   2.0
+ewc [c,d]    linear  –         3  47.0±10.0  [22.2, 71.8]    1.7±16.0     –
+lwf [e,f,g]  linear  –       0/3   not done      not done    not done     –
+-----------  ------  ------  ---  ---------  ------------  ----------  ----
+joint [h]    linear  –       1/3       46.7             –           –     –
 mean±sd over n seeds
 Protocol: images: exclusive.
 Data: manifest aaaaaaaaaaaa; 3 images left out.
+joint: upper bound, all tasks learned at once; it is not ranked.
 [a] er: seed 1: failed: OSError: no space left.
 [b] er: seed 2: failed: OSError: no space left.
 [c] ewc: frozen backbone: only the head was trained.
 [d] ewc: leaked weights: fitted to all classes.
-[e] joint: fewer seeds: 1, 2 not run.
-[f] lwf: seed 0: diverged: loss was nan at step 7.
-[g] lwf: seed 1: interrupted: SIGTERM.
-[h] lwf: seed 2: running.
+[e] lwf: seed 0: diverged: loss was nan at step 7.
+[f] lwf: seed 1: interrupted: SIGTERM.
+[g] lwf: seed 2: running.
+[h] joint: fewer seeds: 1, 2 not run.
 rank: of mAP, 1 is best; mean over the complete block of 2 rows x 1 seeds (0).
 """
 
 
 def test_the_golden_table_of_every_state(store: Path, make: Make) -> None:
     for seed in range(3):
-        make("dlfl", seed, offset=0.1)
+        make("dlfl", seed, offset=0.1, memory="prs")
         make("er", seed, FAILED if seed else "done", reason="OSError: no space left")
         make("ewc", seed, freeze="backbone", leak="fitted to all classes")
     make("joint", 0, joint=True)
@@ -123,17 +218,18 @@ def test_each_kind_of_caution_has_its_letter(store: Path, make: Make) -> None:
     make("lwf", 0, INTERRUPTED, reason="SIGTERM")
     make("lwf", 1, DIVERGED, reason="loss was nan")
     [_, _, table] = build_tables(rows(store))
-    assert table.marks == ("a", "a,b", "c", "d,e")
+    assert [row[0] for row in table.cells] == ["ewc", "dlfl", "er", "lwf"]
+    assert table.marks == ("a", "b", "b,c", "d,e")
     assert table.notes[-5:] == (
-        "[a] dlfl, er: frozen backbone: only the head was trained.",
-        "[b] er: leaked weights: the weights were fitted to this scenario's classes.",
-        "[c] ewc: fewer seeds: 1 not run.",
+        "[a] ewc: fewer seeds: 1 not run.",
+        "[b] dlfl, er: frozen backbone: only the head was trained.",
+        "[c] er: leaked weights: the weights were fitted to this scenario's classes.",
         "[d] lwf: seed 0: interrupted: SIGTERM.",
         "[e] lwf: seed 1: diverged: loss was nan.",
     )
-    assert [row[1] for row in table.cells] == ["2", "2", "1/2", "0/2"]
-    assert line(formats.markdown([table]), "| er [a,b]")[:5] == ["|", "er", "[a,b]", "|", "2"]
-    [dlfl, er, _, _] = json.loads(formats.as_json(rows(store)))["rows"]
+    assert [row[3] for row in table.cells] == ["1/2", "2", "2", "0/2"]
+    assert line(formats.markdown([table]), "| er [b,c]")[:4] == ["|", "er", "[b,c]", "|"]
+    [_, dlfl, er, _] = json.loads(formats.as_json(rows(store)))["rows"]
     assert dlfl["frozen"] and dlfl["leak"] is None and er["leak"].startswith("the weights")
 
 
@@ -151,9 +247,9 @@ def test_the_interval_is_a_column_style_and_stands_in_csv(store: Path, make: Mak
     make("lwf", 0)
     [table] = build_tables(rows(store), ["mAP@ci95", "train_seconds@ci95"])
     low, high = rows(store)[0].metric("mAP")["ci95"]
-    assert table.headings[2:] == ("mAP 95 %", "train s 95 %")
-    assert [row[2] for row in table.cells] == [f"[{100 * low:.1f}, {100 * high:.1f}]", "–"]
-    er, lwf = csv.DictReader(io.StringIO(formats.as_csv(rows(store))))
+    assert table.headings[4:] == ("mAP 95 %", "train s 95 %")
+    assert [row[4] for row in table.cells] == [f"[{100 * low:.1f}, {100 * high:.1f}]", "–"]
+    lwf, er = csv.DictReader(io.StringIO(formats.as_csv(rows(store))))
     assert (float(er["mAP_ci95_low"]), float(er["mAP_ci95_high"])) == (low, high) and lwf["mAP_ci95_low"] == ""
     with pytest.raises(UsageError, match="Unknown column 'rank@ci95'"):
         build_tables(rows(store), ["rank@ci95"])
@@ -162,8 +258,8 @@ def test_the_interval_is_a_column_style_and_stands_in_csv(store: Path, make: Mak
 def test_columns_by_name(store: Path, make: Make) -> None:
     make("er", 0)
     [table] = build_tables(rows(store), ["mAP:minority", "positive_angle", "train_seconds", "memory_bytes"])
-    assert table.headings == ("strategy", "n", "minority", "angle °", "train s", "memory MB")
-    assert table.cells[0][3:] == ("75.2", "4", "2.0")
+    assert table.headings == ("strategy", "head", "memory", "n", "minority", "angle °", "train s", "memory MB")
+    assert table.cells[0][5:] == ("75.2", "4", "2.0")
     with pytest.raises(UsageError, match="Unknown column 'mAp'; did you mean 'mAP'?"):
         build_tables(rows(store), ["mAp"])
 

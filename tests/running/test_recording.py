@@ -91,12 +91,19 @@ def test_what_is_known_before_the_first_step(writer: RunWriter, prepared: Prepar
     begin(writer, Prepared(prepared.config, scenario), 3, CPU, 17)
     run = Run(writer.folder)
     assert run.config["seed"] == 3 and run.config["options"]["train"]["lr"] == 0.5
-    assert run.config["protocol"] == dict(scenario.protocol)
+    assert run.config["protocol"] == dict(scenario.protocol) and run.config["joint"] is False
     assert run.env["resumed_after_step"] == 17 and run.env["manifest"]["hash"] == prepared.manifest["hash"]
     assert run.env["weights"]["source"] == "none" and run.env["freeze"] == "none"
     assert (writer.folder / "absent.txt").read_text() == "a.jpg\nb.jpg\n"
     labels = np.load(writer.folder / "logits" / "labels.npy")
     assert np.array_equal(labels, scenario.labels[scenario.test_indices()]) and run.state == "running"
+
+
+def test_a_bound_says_so_before_its_first_step(tmp_path: Path) -> None:
+    writer = RunWriter(tmp_path / "seed0")
+    config = resolve("debug", "joint")
+    begin(writer, Prepared(config, build_scenario(config)), 0, CPU, None)
+    assert Run(writer.folder).config["joint"] is True
 
 
 def end(writer: RunWriter, prepared: Prepared, error: BaseException, said: list[str]) -> Run:
