@@ -14,12 +14,13 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from clbench.cli.common import parse_seeds
 from clbench.files import DEFAULT_OUT, DEFAULT_RECIPES, write_bytes
 from clbench.report import formats
+from clbench.report.compare import all_pairs, as_table, compare_rows
 from clbench.report.rows import Row, collect
 from clbench.report.tables import Table, build_tables
 from clbench.running.build import Prepared, build_scenario
@@ -80,6 +81,9 @@ REFERENCES = {
 }
 """Table -> what stands in it."""
 COLUMNS = "mAP,mAP:majority,mAP:moderate,mAP:minority,average_mAP,CF1,OF1,forgetting_mAP,forgetting_mAP_relative"
+COST = "steps,gradient_images,replayed_images,train_seconds,memory_bytes,parameters"
+SEARCH = "trials,tuning_seconds"
+"""Of rows with a recipe."""
 IN_README = "digits-seq"
 MARKDOWN_TABLE = re.compile(r"^(?:By [^\n]+\n\n)?\| strategy .*?(?=\n\n|\Z)", re.MULTILINE | re.DOTALL)
 """With the sentence above it that says what can be concluded."""
@@ -147,6 +151,9 @@ def write_tables(table: str, reference: Reference, seeds: str, limit: int | None
         ("method", "config hash"),
         tuple(("/".join(method), made) for method, made in sorted(hashes.items())),
     )
+    cost = f"{COST},{SEARCH}" if reference.recipes else COST
+    results = build_tables(rows, columns(rows).split(","))
+    took = [replace(table, title="What it took", notes=()) for table in build_tables(rows, cost.split(","))]
     commands = [" ".join([*command, "--device", "cpu"]) for command in reference.commands(seeds, limit)]
     text = "\n".join(
         [
@@ -155,13 +162,21 @@ def write_tables(table: str, reference: Reference, seeds: str, limit: int | None
             "```",
             *commands,
             f"clbench report --scenario {reference.scenario} --columns {columns(rows)}",
+            f"clbench report --scenario {reference.scenario} --columns {cost}",
+            f"clbench compare --scenario {reference.scenario}",
             "```\n",
-            formats.markdown([*build_tables(rows, columns(rows).split(",")), configurations]),
+            formats.markdown([*results, *took, pairs(rows), configurations]),
         ]
     )
     out.mkdir(parents=True, exist_ok=True)
     write_bytes(out / f"{table}.md", f"{text}\n".encode())
     write_bytes(out / f"{table}.csv", f"{formats.as_csv(rows)}\n".encode())
+
+
+def pairs(rows: Sequence[Row]) -> Table:
+    """All pairs that compete, by mAP."""
+    competing = [row for row in rows if not row.is_bound]
+    return as_table(compare_rows(all_pairs(competing), "mAP"), "All pairs but the bound")
 
 
 def columns(rows: Sequence[Row]) -> str:

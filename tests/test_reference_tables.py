@@ -68,7 +68,7 @@ def test_what_stands_in_the_tables(folder: Path, made: Path) -> None:
     text = (made / "debug.md").read_text(encoding="utf-8")
     hashes = config_hashes(DEBUG)
     expected = {"/".join(method): made for method, made in hashes.items()}
-    assert dict(re.findall(r"^\| ([\w/]+) +\| (\w{12}) +\|$", text, re.MULTILINE)) == expected
+    assert dict(re.findall(r"^\| ([\w/]+) +\| +(\w{12}) +\|$", text, re.MULTILINE)) == expected
     assert "clbench run --scenario debug --strategy er,joint --seed 0..1 --device cpu\n" in text
     assert "clbench run --scenario debug --strategy er --memory prs --seed 0..1 --device cpu\n" in text
     assert re.search(r"at (commit `[0-9a-f]{12}`|no checkout)", text)

@@ -44,10 +44,17 @@ class Row:
         """Options that the user chose otherwise than the defaults."""
         return dict(self.first.config["changed"])
 
+    @cached_property
+    def told(self) -> dict[str, Any]:
+        """What of `changed` names the row: not what its recipe chose, which its notes, csv and json tell."""
+        recipe = self.first.config.get("recipe") or {}
+        chosen = {option.rpartition(".")[2] for option in recipe.get("options", ())}
+        return {name: value for name, value in self.changed.items() if name not in chosen}
+
     @property
     def label(self) -> str:
-        """Strategy and all that was changed: `er (head=dlfl, lr=0.5)`. It names the row wherever it stands alone."""
-        return _with_options(self.first.strategy, self.changed)
+        """Strategy and what was changed, for a row that stands alone: `er (head=dlfl, lr=0.5)`, or `er (tuned)`."""
+        return _named(self.first.strategy, self.told, ["tuned"] if self.tuning else [])
 
     @property
     def name(self) -> str:
@@ -56,8 +63,8 @@ class Row:
 
     def spoken(self, parts: Sequence[str]) -> str:
         """The name with some parts that tell it from others: `er/dlfl/prs (lr=0.5)`."""
-        changed = {name: value for name, value in self.changed.items() if name not in ("head", "memory")}
-        return _with_options("/".join([self.first.strategy, *parts]), changed)
+        told = {name: value for name, value in self.told.items() if name not in ("head", "memory")}
+        return _named("/".join([self.first.strategy, *parts]), told)
 
     @property
     def head(self) -> str:
@@ -257,8 +264,8 @@ def spread(values: Sequence[float]) -> dict[str, Any]:
     return {"mean": mean, "sd": float(data.std(ddof=1)), "ci95": list(ends), "n": n}
 
 
-def _with_options(strategy: str, options: Mapping[str, Any]) -> str:
-    listed = ", ".join(f"{name}={value}" for name, value in options.items())
+def _named(strategy: str, options: Mapping[str, Any], words: Sequence[str] = ()) -> str:
+    listed = ", ".join([*(f"{name}={value}" for name, value in options.items()), *words])
     return f"{strategy} ({listed})" if listed else strategy
 
 

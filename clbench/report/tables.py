@@ -222,6 +222,7 @@ def footnotes(rows: Sequence[Row]) -> tuple[str, ...]:
         *unlike_papers(rows),
         *(f"{name}: {values}." for name, values in differences(rows).items()),
         *_bounds(rows),
+        *_tuned(rows),
         *marked(rows)[1],
     )
 
@@ -230,6 +231,13 @@ def _bounds(rows: Sequence[Row]) -> tuple[str, ...]:
     """Which rows stand apart, and why."""
     names = [name for row, name in zip(rows, in_words(rows), strict=True) if row.is_bound]
     return (f"{', '.join(names)}: upper bound, all tasks learned at once; it is not ranked.",) if names else ()
+
+
+def _tuned(rows: Sequence[Row]) -> tuple[str, ...]:
+    """What was spent on the options of every row, where it is the same; `marked` says what differs."""
+    searches = {row.tuning for row in rows}
+    alike = searches.pop() if len(searches) == 1 else None
+    return (f"Options of each row: the best of {alike}, by its recipe.",) if alike else ()
 
 
 def differences(rows: Sequence[Row]) -> dict[str, str]:

@@ -6,6 +6,7 @@ import pytest
 
 from clbench.report.remarks import class_orders, expected_seeds, letter, marked, remarks, unlike_papers
 from clbench.report.rows import Row, collect
+from clbench.report.tables import footnotes
 from clbench.store.folder import DIVERGED, FAILED, RUNNING, find_runs
 
 Make = Callable[..., None]
@@ -152,7 +153,9 @@ def test_rows_of_which_some_were_tuned_say_so(store: Path, make: Make) -> None:
     assert marked(rows(store)) == (("",), ())
     make("ewc", 0, recipe=recipe)
     assert marked(rows(store)) == (("", ""), ())
+    assert "Options of each row: the best of 20 trials on validation:0.1, by its recipe." in footnotes(rows(store))
     make("lwf", 0)
+    assert not any(note.startswith("Options of each row") for note in footnotes(rows(store)))
     assert marked(rows(store)) == (
         ("a", "a", "b"),
         ("[a] er, ewc: options chosen in 20 trials on validation:0.1.", "[b] lwf: not tuned, as other rows are."),

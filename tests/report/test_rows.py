@@ -147,6 +147,14 @@ def test_what_was_spent_on_a_rows_options(store: Path, make: Make) -> None:
     assert er.as_json()["tuning"] == "20 trials on validation:0.1"
 
 
+def test_what_a_recipe_chose_is_no_part_of_a_name(store: Path, make: Make) -> None:
+    changed = {"memory": "prs", "lr": 0.5, "epochs": 2}
+    make("er", 0, memory="prs", changed=changed, recipe=RECIPE | {"options": ["train.lr"]})
+    [er] = collect(find_runs(store))
+    assert er.label == "er (memory=prs, epochs=2, tuned)" and er.name == "er (epochs=2)"
+    assert er.changed == changed
+
+
 def test_runs_with_class_orders_of_their_own_are_one_row_with_the_data_they_share(store: Path, make: Make) -> None:
     for seed in range(2):
         make("er", seed, drawn="d" * 64)

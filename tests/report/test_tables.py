@@ -142,12 +142,16 @@ def test_each_table_has_its_own_order_and_conclusion_and_letters_are_the_same_in
     found = rows(store)
     for run in found[1].done:
         run.metrics["final"]["CF1"] += 0.2
-    first, second = build_tables(found)
+    first, second, third = build_tables(found)
     assert [row[0] for row in first.cells] == ["er", "lwf"] and first.marks == ("", "a")
     assert [row[0] for row in second.cells] == ["lwf", "er"] and second.marks == ("a", "")
     assert first.lead == "By mAP er beats lwf (n = 6; paired test, 5 %)."
     assert second.lead == "By CF1 lwf beats er (n = 6; paired test, 5 %)."
-    assert not first.notes and second.notes[-1] == "[a] lwf: frozen backbone: only the head was trained."
+    assert (
+        third.lead == ""
+        and not (first.notes or second.notes)
+        and third.notes[-1] == "[a] lwf: frozen backbone: only the head was trained."
+    )
     assert [table.lead for table in build_tables(found, ["train_seconds", "rank"])] == [""]  # nothing that is tested
 
 
@@ -163,7 +167,7 @@ def test_rows_of_different_views_never_share_a_table(store: Path, make: Make, vi
     assert [{"er", "lwf"} if view.upper() not in table.title else {"er", "ewc"} for table in tables] == [
         {row[0] for row in table.cells} for table in tables
     ]
-    assert len(tables) == 6 and len(published_tables(found, [])) == 2
+    assert len(tables) == 8 and len(published_tables(found, [])) == 2
     for text in (formats.markdown(build_tables(found)), latex(found), html(found, drawn=[[], []])):
         whole, _, seen = text.partition(view.upper())
         assert "ewc" in seen and "ewc" not in whole
@@ -270,17 +274,17 @@ def test_what_it_took_stands_below_the_metrics(store: Path, make: Make) -> None:
     make("joint", 0, joint=True, counts=(2200, 33_000_000, 0))
     table = build_tables(rows(store))[-1]
     assert table.title == "made (2 tasks, 4 classes): what it took"
-    assert table.headings[2:] == ("steps", "grad. img", "replayed", "train s", "memory MB")
+    assert table.headings[4:] == ("steps", "grad. img", "replayed", "train s", "memory MB")
     assert table.cells == (
-        ("er", "2", "1.00k", "20.5k±707", "10.0k±1", "4±0", "2.0±0.0"),
-        ("joint", "1/2", "2.20k", "33.0M", "0", "4", "2.0"),
+        ("er", "linear", "–", "2", "1.00k", "20.5k±707", "10.0k±1", "4±0", "2.0±0.0"),
+        ("joint", "linear", "–", "1/2", "2.20k", "33.0M", "0", "4", "2.0"),
     )
     assert not any("older version" in note for note in table.notes)
     assert max(map(len, formats.text([table]).splitlines())) <= 80
     er, joint = csv.DictReader(io.StringIO(formats.as_csv(rows(store))))
     assert [float(er[name]) for name in COUNTS] == [1000, 20_500, 9995] and float(joint["gradient_images"]) == 33e6
     [table] = build_tables(rows(store), ["parameters", "gradient_images@ci95"])
-    assert table.cells[1][2:] == ("7", "–") and table.headings[3] == "grad. img 95 %"
+    assert table.cells[1][4:] == ("7", "–") and table.headings[5] == "grad. img 95 %"
     cost = json.loads(formats.as_json(rows(store)))["rows"][0]["cost"]
     assert cost["gradient_images"]["mean"] == 20_500 and cost["parameters"]["mean"] == 7
 
@@ -292,8 +296,8 @@ def test_runs_of_older_versions_have_empty_cells_and_not_zero(store: Path, make:
     make("joint", 0, joint=True)
     found = rows(store)
     table = build_tables(found)[-1]
-    assert [row[2:5] for row in table.cells] == [("–",) * 3, ("6", "33", "15"), ("–",) * 3]
-    assert "steps, grad. img, replayed: – where an older version ran it (er, lwf)." in table.notes
+    assert [row[4:7] for row in table.cells] == [("–",) * 3, ("–",) * 3, ("6", "33", "15")]
+    assert "steps, grad. img, replayed: – where an older version ran it (lwf, er)." in table.notes
     [one] = build_tables(found, ["mAP", "gradient_images"])
     assert "grad. img: – where an older version ran it (er, lwf)." in one.notes
     [none] = build_tables(found, ["mAP"])
