@@ -4,7 +4,7 @@
 
 Both train the same strategies (er and dlfl, 10 new and 10 replayed images) with EfficientNet-Lite0 and its ImageNet
 weights in evaluation, without gradients; one reads the kept maps, the other computes them. They take turns step by step
-in one process, on one thread, CPU time. Images: digits-seq at 64 px, and photographs of `--photos` at 128 px. The maps
+in one process, on one thread, CPU time. Images: digits-seq at 48 px, and photographs of `--photos` at 128 px. The maps
 are kept in float16, which is the only difference between the two: the largest one of their losses is printed.
 """
 
@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from _common import header, spread
 
+from clbench.data.digits import SCENE
 from clbench.data.images import ArrayImages, FileImages
 from clbench.learning.loader import Loader
 from clbench.learning.strategy import Strategy
@@ -84,7 +85,7 @@ def main() -> None:
     torch.set_num_threads(1)
     print(header())
     digits = build_scenario(resolve("digits-seq", "er"))
-    compare("digits-seq at 64 px", digits, arguments.steps)
+    compare(f"digits-seq at {SCENE} px", digits, arguments.steps)
     if arguments.photos:
         images = photographs(arguments.photos, 128)
         tasks = tuple(replace(task, train=task.train % 1000, test=task.test % 1000) for task in digits[:1])

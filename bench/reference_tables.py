@@ -176,7 +176,8 @@ def write_tables(table: str, reference: Reference, seeds: str, limit: int | None
 def pairs(rows: Sequence[Row]) -> Table:
     """All pairs that compete, by mAP."""
     competing = [row for row in rows if not row.is_bound]
-    return as_table(compare_rows(all_pairs(competing), "mAP"), "All pairs but the bound")
+    table = as_table(compare_rows(all_pairs(competing), "mAP"), "All pairs but the bound")
+    return replace(table, notes=table.notes[1:])  # the first is what stands above the results
 
 
 def columns(rows: Sequence[Row]) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from clbench.errors import UsageError, unknown
 from clbench.report.intervals import ALPHA, student_interval
+from clbench.report.names import in_words
 from clbench.report.paired import DRAWS, common_seeds, paired_tests, seeds_needed
 from clbench.report.rows import ANGLE, Row
 from clbench.report.tables import COSTS, EMPTY, RANK, Table, column_names, interval, scale_of
@@ -20,6 +21,7 @@ PREFIX = 4
 class Comparison:
     """Two rows on the seeds that both have done; a metric's fractions.
 
+    a, b: what a table of all the rows that are compared calls them.
     difference: mean of a - b over the seeds; sd: its sample standard deviation; ci95: Student's interval, which takes
     the differences for normal (None for one seed). p: sign-flip test, two-sided; p_holm: after Holm's correction.
     """
@@ -54,10 +56,12 @@ def compare_rows(pairs: Sequence[tuple[Row, Row]], metric: str) -> list[Comparis
             has not.
     """
     found = paired_tests([_values(a, b, metric) for a, b in pairs])
+    rows = list({id(row): row for pair in pairs for row in pair}.values())
+    called = dict(zip(map(id, rows), in_words(rows), strict=True))
     return [
         Comparison(
-            a=a.label,
-            b=b.label,
+            a=called[id(a)],
+            b=called[id(b)],
             metric=metric,
             seeds=pair.seeds,
             mean_a=float(pair.first.mean()),

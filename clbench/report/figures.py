@@ -11,6 +11,7 @@ import numpy as np
 from clbench.arrays import FloatArray
 from clbench.metrics.forgetting import forgetting_per_task
 from clbench.report.classes import by_name, class_counts, class_names, stored
+from clbench.report.names import in_words
 from clbench.report.rows import Row
 from clbench.report.style import COLOURS, INK, PALETTE, line_style, settle, styled, svg
 
@@ -79,7 +80,7 @@ def map_over_tasks(rows: Sequence[Row]) -> "Figure | None":
             mean, sd = np.repeat(mean, most), np.repeat(sd, most)
             style |= {"marker": "", "linestyle": (0, (2, 2))}
         tasks = np.arange(1, len(mean) + 1)
-        axes.plot(tasks, 100 * mean, label=_short(row.label), **style)
+        axes.plot(tasks, 100 * mean, label=_called(rows, row), **style)
         axes.fill_between(tasks, 100 * (mean - sd), 100 * (mean + sd), color=style["color"], alpha=0.18, linewidth=0)
     axes.set(xlabel="tasks learned", ylabel="mAP, %", xticks=range(1, most + 1))
     axes.set_ylim(bottom=max(0.0, axes.get_ylim()[0]))
@@ -102,7 +103,7 @@ def matrices(rows: Sequence[Row], metric: str = "mAP") -> "Figure | None":
     for axes, row in zip(grid.flat, chosen, strict=False):
         values = 100 * row.matrix(metric)
         cells = _heat_map(axes, values, scale)
-        axes.set_title(_short(row.label))
+        axes.set_title(_called(rows, row))
     for axes in grid.flat[len(chosen) :]:
         axes.set_axis_off()
     for axes in grid.flat[max(0, len(chosen) - columns) : len(chosen)]:  # below them there is none
@@ -157,7 +158,7 @@ def against_cost(rows: Sequence[Row]) -> "Figure | None":
             axes.errorbar(
                 scale * x["mean"],
                 100 * y["mean"],
-                label=_short(row.label),
+                label=_called(rows, row),
                 **style,
                 **errors,
                 markersize=7,
@@ -183,7 +184,7 @@ def per_class(rows: Sequence[Row]) -> "Figure | None":
     for number, row in _numbered(rows, chosen):
         mean, _ = _mean_sd([by_name(run, run.metrics["ap"][-1], names) for run in row.done])
         style = line_style(number) | {"linestyle": "none", "alpha": 0.9}
-        axes.plot(range(len(order)), 100 * mean[order], label=_short(row.label), **style)
+        axes.plot(range(len(order)), 100 * mean[order], label=_called(rows, row), **style)
     axes.set_xticks(range(len(order)), [f"{names[c]} ({counts[c]})" for c in order], rotation=90)
     axes.tick_params(axis="x", labelsize=8 if len(names) <= 30 else 5)
     axes.set(ylabel="AP, %", ylim=(0, 102), xlabel=f"class ({what})", xlim=(-0.7, len(order) - 0.3))
@@ -213,7 +214,7 @@ def memory(rows: Sequence[Row]) -> "Figure | None":
     for axes, (row, mean) in zip(panels, chosen, strict=True):
         shown = np.ma.masked_equal(mean[:, order], 0)
         cells = axes.imshow(shown, cmap=COLOURS, norm=scale, interpolation="none", aspect="auto")
-        axes.set_title(_short(row.label))
+        axes.set_title(_called(rows, row))
         axes.set_yticks(range(len(mean)))
         axes.grid(False)
         axes.set_ylabel("after task")
@@ -249,7 +250,7 @@ def attention(rows: Sequence[Row]) -> "Figure | None":
             shown = weights.astype(np.float32)
             axes.imshow(shown, cmap="inferno", alpha=0.55, extent=(0, side, side, 0), interpolation="bilinear")
             axes.set_title(names[int(column)], fontsize=8)
-        line[0].text(-0.08, 0.5, _short(row.label), rotation=90, va="center", ha="right", transform=line[0].transAxes)
+        line[0].text(-0.08, 0.5, _called(rows, row), rotation=90, va="center", ha="right", transform=line[0].transAxes)
     return figure
 
 
@@ -334,7 +335,7 @@ def _bars(
         places = np.arange(len(names)) - 0.4 + width * (number + 0.5)
         colour = line_style(rows.index(row))["color"]
         hatch = ("", "////")[rows.index(row) // len(PALETTE) % 2]
-        drawn: dict[str, Any] = {"label": _short(row.label), "color": colour, "hatch": hatch, "edgecolor": "none"}
+        drawn: dict[str, Any] = {"label": _called(rows, row), "color": colour, "hatch": hatch, "edgecolor": "none"}
         axes.bar(places, 100 * mean, width * 0.92, **drawn)
         axes.errorbar(places, 100 * mean, 100 * sd, linestyle="none", color=INK, elinewidth=1)
     axes.axhline(0, color=INK, linewidth=0.8)
@@ -369,6 +370,7 @@ def _legend(figure: "Figure", axes: "Axes") -> None:
     figure.legend(handles, labels, loc="outside lower center", ncols=max(1, min(len(labels), LINE // widest)))
 
 
-def _short(label: str) -> str:
-    """A label that leaves room for the others."""
-    return label if len(label) <= 40 else f"{label[:39]}…"
+def _called(rows: Sequence[Row], row: Row) -> str:
+    """What a table of these rows calls one of them, with room for the others."""
+    name = in_words(rows)[rows.index(row)]
+    return name if len(name) <= 40 else f"{name[:39]}…"
