@@ -63,7 +63,7 @@ def summary(runs: Sequence[Run]) -> str:
         for row in rows
         for i, run in enumerate(row.done)
     ]
-    headings = (*NAMES, "seed", "mAP %", "avg mAP", "CF1", "OF1", "forgetting")
+    headings = (*NAMES, "seed", "mAP %", "avg mAP", "CF1", "OF1", "forg.")
     return _plain(Table("", headings, tuple(tuple(line) for line in cells), names=len(NAMES)))
 
 

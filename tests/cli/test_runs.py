@@ -39,7 +39,7 @@ def test_a_run_has_a_card(clbench: CommandLine, tmp_path: Path) -> None:
     code, out, _ = clbench("show", f"{first.config_hash[:6]}/seed0")
     assert code == 0 and max(map(len, out.splitlines())) <= 80
     assert out.startswith("debug, er, seed 0\n  state: done (")
-    for part in ("Configuration", "memory: reservoir, size=5", "Protocol", "Data", "Environment", "Cost: train s"):
+    for part in ("Configuration", "memory: reservoir, size=5", "Protocol", "Data", "Environment", "Cost: steps 6; "):
         assert part in out
     numbers = next(line.split()[1:] for line in out.splitlines() if line.startswith("mAP "))
     assert numbers[0] == f"{100 * first.metrics['final']['mAP']:.1f}"

@@ -299,7 +299,7 @@ def test_runs_of_older_versions_have_empty_cells_and_not_zero(store: Path, make:
     assert [row[4:7] for row in table.cells] == [("–",) * 3, ("–",) * 3, ("6", "33", "15")]
     assert "steps, grad. img, replayed: – where an older version ran it (lwf, er)." in table.notes
     [one] = build_tables(found, ["mAP", "gradient_images"])
-    assert "grad. img: – where an older version ran it (er, lwf)." in one.notes
+    assert "grad. img: – where an older version ran it (lwf, er)." in one.notes
     [none] = build_tables(found, ["mAP"])
     assert not any("older version" in note for note in none.notes)
     lines = csv.DictReader(io.StringIO(formats.as_csv(found)))
