@@ -126,12 +126,20 @@ def table_groups(rows: Sequence[Row], columns: Sequence[str] = ()) -> list[tuple
                 ": F1 and forgetting of mAP, %": FORGETTING,
                 ": what it took": TOOK,
             }
-        members = ordered(members, next(iter(wanted.values())))  # that of the footnotes' letters, too
-        built = [_table(f"{title(members[0])}{heading}", members, shown) for heading, shown in wanted.items()]
-        last = built[-1].table
-        built[-1] = built[-1]._replace(table=replace(last, notes=footnotes(members) + last.notes))
-        groups.append((members, built))
+        built: list[Built] = []
+        for heading, shown in wanted.items():  # equal rows of a later table stand as in the first
+            built.append(_table(f"{title(members[0])}{heading}", built[0].rows if built else members, shown))
+        groups.append((list(built[0].rows), _with_notes(built)))
     return groups
+
+
+def _with_notes(built: Sequence[Built]) -> list[Built]:
+    """The tables with their letters, in the first one's order, and the last one with the notes of all."""
+    first = built[0].rows
+    letters = dict(zip(map(id, first), marked(first)[0], strict=True))
+    tables = [replace(table, marks=tuple(letters[id(row)] for row in rows)) for table, rows, _ in built]
+    tables[-1] = replace(tables[-1], notes=footnotes(first) + tables[-1].notes)
+    return [one._replace(table=table) for one, table in zip(built, tables, strict=True)]
 
 
 def first_metric(columns: Sequence[str]) -> str | None:
@@ -145,14 +153,18 @@ def ordered(rows: Sequence[Row], columns: Sequence[str]) -> list[Row]:
 
     Without a metric: from the least cost or rank to the most.
     """
-    first = first_metric(columns) or columns[0].removesuffix(INTERVAL)
-    written = [_column(rows, name) for name in columns]
+    return [rows[place] for place in _order(rows, columns, [_column(rows, name) for name in columns])]
+
+
+def _order(rows: Sequence[Row], columns: Sequence[str], written: Sequence[Sequence[str]]) -> list[int]:
+    """Places of the rows; see `ordered`. written: the cells of each column."""
+    metric = first_metric(columns)
     last = [
         2 if row.is_bound else int(not row.done or any(column[i] == EMPTY for column in written))
         for i, row in enumerate(rows)
     ]
-    sign = -1 if first_metric(columns) is None else better(first) or 1
-    return [rows[place] for place in best_first(_means(rows, first), sign, last)]
+    sign = better(metric) or 1 if metric else -1
+    return best_first(_means(rows, metric or columns[0].removesuffix(INTERVAL)), sign, last)
 
 
 def main_columns(row: Row) -> tuple[str, ...]:
@@ -261,22 +273,21 @@ def differences(rows: Sequence[Row]) -> dict[str, str]:
 
 
 def _table(heading: str, members: Sequence[Row], columns: Sequence[str]) -> Built:
-    """One table, in its own order; letters are those of the members' order."""
-    rows, seeds = ordered(members, columns), len(expected_seeds(members))
-    written = [_column(rows, name) for name in columns]
+    """One table, in its own order, without letters."""
+    written = [_column(members, name) for name in columns]
+    places = _order(members, columns, written)
+    rows, seeds = [members[place] for place in places], len(expected_seeds(members))
     cells = tuple(
-        (name, row.head, row.memory or EMPTY, _count(row, seeds), *(column[i] for column in written))
-        for i, (name, row) in enumerate(zip(first_column(rows), rows, strict=True))
+        (name, row.head, row.memory or EMPTY, _count(row, seeds), *(column[place] for column in written))
+        for place, name, row in zip(places, first_column(rows), rows, strict=True)
     )
     metric = first_metric(columns)
-    letters = dict(zip(map(id, members), marked(members)[0], strict=True))
     ranks = (mean_ranks(rows, name.partition(":")[2] or None).note for name in columns if name.startswith(RANK))
     table = Table(
         heading,
         (*NAMES, "n", *(heading_of(name) for name in columns)),
         cells,
         notes=not_recorded(rows, columns) + tuple(dict.fromkeys(ranks)),
-        marks=tuple(letters[id(row)] for row in rows),
         lead=sentence(rows, in_words(rows), metric) if metric else "",
         names=len(NAMES),
         bounds=sum(row.is_bound for row in rows),

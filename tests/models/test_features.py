@@ -193,6 +193,6 @@ def test_maps_beyond_the_limit_and_a_bad_limit_are_sentences(
 
 def test_maps_that_float16_cannot_hold_are_refused(scenario: Scenario, network: Network) -> None:
     with torch.no_grad():
-        network.backbone.get_parameter("bn5.weight").fill_(1e8)
+        network.backbone.get_parameter("bn4.weight").fill_(1e8)
     with pytest.raises(DataError, match="within float16's range"):
         FeatureSource(scenario.images, scenario.ids, network, CPU).read(np.arange(N))

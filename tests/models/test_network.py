@@ -96,11 +96,11 @@ def test_a_copy_and_a_reloaded_model_give_the_same_logits() -> None:
 
 
 def test_parameter_count_worked_by_hand() -> None:
-    convolutions = 9 * (3 * 32 + 32 * 64 + 64 * 96 + 96 * 96 + 96 * 96)
-    batch_norms = 2 * (32 + 64 + 96 + 96 + 96)
+    convolutions = 9 * (3 * 16 + 16 * 32 + 32 * 64 + 64 * 96)
+    batch_norms = 2 * (16 + 32 + 64 + 96)
     backbone = convolutions + batch_norms
     assert build_model(SMALL, 5, seed=0).parameter_count == backbone + 97 * 5
-    attention = 4 * (96 * 96 + 96) + 2 * 96
+    attention = 4 * 96 * 96 + 3 * 96 + 2 * 96  # keys have no bias; LayerNorm
     assert build_model(SMALL, 5, seed=0, head="dlfl").parameter_count == backbone + attention + 5 * 96 + 97 * 5
 
 

@@ -85,7 +85,7 @@ def with_another(state: State) -> State:
 
 
 def misshaped(state: State) -> State:
-    return state | {"conv1.weight": torch.zeros(32, 1, 3, 3)}
+    return state | {"conv1.weight": torch.zeros(16, 1, 3, 3)}
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def misshaped(state: State) -> State:
     [
         (without_first, "bn1.weight is missing"),
         (with_another, "conv6.weight is not part of it"),
-        (misshaped, r"conv1.weight has shape \(32, 1, 3, 3\) instead of \(32, 3, 3, 3\)"),
+        (misshaped, r"conv1.weight has shape \(16, 1, 3, 3\) instead of \(16, 3, 3, 3\)"),
     ],
 )
 def test_a_file_that_does_not_fit_is_named_with_its_first_bad_key(

@@ -198,10 +198,10 @@ def test_a_run_is_a_line_of_the_summary_and_one_that_is_not_done_is_none(store: 
         run.metrics["final"] |= {"mAP": mean, "average_mAP": 0.75, "CF1": 1.0, "OF1": 0.0, "forgetting_mAP": -0.25}
     runs[2].metrics["final"] |= {"average_mAP": None, "forgetting_mAP": None}
     assert formats.summary(runs).splitlines() == [
-        "strategy     head    memory     seed  mAP %  avg mAP    CF1  OF1  forgetting",
-        "-----------  ------  ---------  ----  -----  -------  -----  ---  ----------",
-        "er (lr=0.5)  linear  reservoir     0   50.0     75.0  100.0  0.0       -25.0",
-        "joint        linear  –             3   12.5        –  100.0  0.0           –",
+        "strategy     head    memory     seed  mAP %  avg mAP    CF1  OF1  forg.",
+        "-----------  ------  ---------  ----  -----  -------  -----  ---  -----",
+        "er (lr=0.5)  linear  reservoir     0   50.0     75.0  100.0  0.0  -25.0",
+        "joint        linear  –             3   12.5        –  100.0  0.0      –",
     ]
 
 
