@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import eight_processes
 import pytest
 import torch
 
@@ -247,30 +248,9 @@ def test_divergence_says_where(clbench: CommandLine, tmp_path: Path, monkeypatch
 
 def test_eight_processes_share_a_list_of_runs(tmp_path: Path) -> None:
     """24 runs offered to 8 processes, 3 of which are killed: each run is done once, none is lost."""
-    from clbench.cli import app
-
     arguments = ["run", "--scenario", "debug", "--strategy", "er,finetune,lwf", "--seed", "0..7", "--out"]
     arguments += [str(tmp_path / "runs"), "--set", "epochs=8"]
-
-    def start(number: int) -> int:
-        child = os.fork()
-        if child:
-            return child
-        try:
-            with open(tmp_path / f"{number}.err", "w") as err:
-                os.dup2(err.fileno(), 2)
-                sys.stderr = err
-                app(arguments, standalone_mode=False)
-        finally:
-            os._exit(0)
-
-    children = [start(number) for number in range(8)]
-    time.sleep(1.0)
-    for child in children[:3]:
-        os.kill(child, signal.SIGKILL)
-    for child in children:
-        os.waitpid(child, 0)
-    os.waitpid(start(8), 0)  # takes over what the killed ones had begun, if the others were done by then
+    subprocess.run([sys.executable, eight_processes.__file__, str(tmp_path), *arguments], check=True)
     runs = list(find_runs(tmp_path / "runs"))
     assert len(runs) == 24 and all(run.state == "done" for run in runs)
     said = "".join((tmp_path / f"{number}.err").read_text() for number in range(9))
