@@ -26,8 +26,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clbench.arrays import FloatArray, IntArray, LabelArray
-from clbench.data.digits import CLASSES, SCENE, SceneMaker, makers
+from clbench.arrays import FloatArray, IntArray
+from clbench.data.digits import CLASSES, SCENE, SceneMaker, label_row, makers
 from clbench.options import option
 from clbench.randomness import derive, generator
 from clbench.scenario.builder import ScenarioBuilder
@@ -108,7 +108,7 @@ class DigitsSeq(ScenarioBuilder):
                 for scene in range(scenes[part]):
                     drawn = draw_labels(columns, weights[part], rng)
                     pixels.append(maker.draw(drawn, rng))
-                    labels.append(_row(drawn))
+                    labels.append(label_row(drawn))
                     ids.append(f"{part}-{number}-{scene}")
                 rows[part, number] = np.arange(start, len(ids))
         truth = np.stack(labels)
@@ -182,13 +182,6 @@ def ranked(tasks: Tasks, seed: int = SEED) -> IntArray:
         order = generator(seed, "ranks", place).permutation(TASKS)
         rounds.append([tasks[t][(place + t) % PER_TASK] for t in order])
     return np.array(rounds).ravel()
-
-
-def _row(columns: IntArray) -> LabelArray:
-    """(C,) labels with ones in these columns."""
-    row = np.zeros(len(CLASSES), np.uint8)
-    row[columns] = 1
-    return row
 
 
 def draw_labels(columns: tuple[int, ...], weights: FloatArray, rng: np.random.Generator) -> IntArray:

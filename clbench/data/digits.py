@@ -5,13 +5,14 @@ ink, each in its own cell of a 2 x 2 grid. Digits: "Optical Recognition of Handw
 C. Kaynak, UCI Machine Learning Repository, 1998 (`sklearn.datasets.load_digits`, 1,797 images of 8 x 8 px).
 """
 
+from functools import cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from sklearn.datasets import load_digits, load_sample_images
 
-from clbench.arrays import FloatArray, IntArray
+from clbench.arrays import FloatArray, IntArray, LabelArray
 
 SCENE = 48
 """Edge of a scene in pixels."""
@@ -44,7 +45,7 @@ class SceneMaker:
     """
 
     def __init__(self, digits: IntArray, across: tuple[float, float] = (0, 1)) -> None:
-        raw = load_digits()
+        raw = _source()
         images = raw.images[digits] / 16.0  # 0 to 16 in the source
         self._alpha = _doubled(images)
         self._by_value = [np.flatnonzero(raw.target[digits] == value) for value in range(10)]
@@ -73,17 +74,30 @@ class SceneMaker:
         return crop
 
 
+def label_row(columns: IntArray) -> LabelArray:
+    """The labels of a scene that shows these columns, uint8 (C,)."""
+    row = np.zeros(len(CLASSES), np.uint8)
+    row[columns] = 1
+    return row
+
+
 def makers() -> dict[str, SceneMaker]:
     """Those of the parts, train and test: they share no digit and no pixel of a photograph."""
-    rows = np.arange(len(load_digits().target))
+    rows = np.arange(len(_source().target))
     return {
         "train": SceneMaker(rows[:TRAIN_DIGITS], (0, TRAIN_WIDTH)),
         "test": SceneMaker(rows[TRAIN_DIGITS:], (TRAIN_WIDTH, 1)),
     }
 
 
+@cache
+def _source() -> Any:
+    """All digits, read once: both makers take theirs from it."""
+    return load_digits()
+
+
 def _corner(cell: int, rng: np.random.Generator) -> int:
-    """Where a digit starts within its row or column of cells (21 px wide): up to 5 px of jitter."""
+    """Where a digit starts within its row or column of cells (24 px wide): up to 8 px of jitter."""
     pitch = SCENE // GRID
     return cell * pitch + int(rng.integers(pitch - DIGIT + 1))
 

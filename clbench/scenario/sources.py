@@ -16,7 +16,7 @@ import numpy as np
 from clbench.arrays import IntArray
 from clbench.data import coco, nuswide, voc
 from clbench.data.collection import Collection, DataPart, LabelTable, used, without_missing
-from clbench.data.digits import CLASSES, SCENE, makers
+from clbench.data.digits import CLASSES, SCENE, label_row, makers
 from clbench.errors import DataError, UsageError
 from clbench.options import option
 from clbench.randomness import generator
@@ -104,7 +104,7 @@ def read_digits(root: Path | None, options: IncrementalOptions) -> Collection:
         for scene in range(SCENES[part]):
             drawn = np.sort(rng.permutation(len(CLASSES))[: rng.integers(1, 5)])
             pixels.append(maker.draw(drawn, rng))
-            labels.append(np.isin(np.arange(len(CLASSES)), drawn).astype(np.uint8))
+            labels.append(label_row(drawn))
             ids.append(f"{part}-{scene}")
     table = LabelTable(tuple(ids), ("",) * len(ids), CLASSES, np.stack(labels))
     parts = np.split(np.arange(len(ids)), [SCENES["train"]])
