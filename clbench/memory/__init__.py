@@ -92,6 +92,7 @@ class Memory(ABC):
     def __init__(self, options: Any, columns: int, generator: np.random.Generator) -> None:
         """columns: those of the labels that it is offered at first, C; see `introduce`."""
         self.options = options
+        self._size = Size(options.size)
         self.generator = generator
         self.seen = 0
         """Samples offered so far."""
@@ -115,7 +116,7 @@ class Memory(ABC):
     @property
     def size(self) -> int:
         """Capacity in samples at present."""
-        return Size(self.options.size).images(self.introduced)
+        return self._size.images(self.introduced)
 
     @property
     def indices(self) -> IntArray:
