@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo results test fast lint types wheel clean help
+.PHONY: demo results test fast lint types wheel docs clean help
 
 help:
 	@echo "make demo    finetune, er and dlfl on digits-seq, then the report, also as results/report/report.html (3 minutes)"
@@ -13,6 +13,7 @@ help:
 	@echo "make lint    ruff: check and format"
 	@echo "make types   mypy, strict"
 	@echo "make wheel   build the wheel, install it elsewhere, run it from another folder"
+	@echo "make docs    the documentation as pages in build/docs, and the Dockerfile's lint"
 	@echo "make clean   remove the environments and caches"
 
 # The stamp says that what pyproject.toml asks for is installed.
@@ -47,5 +48,14 @@ types: $(VENV)/.installed
 wheel: $(VENV)/.installed
 	sh .ci/wheel $(BIN)/python
 
+# Its own stamp: nobody needs these to run or to test.
+$(VENV)/.docs: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	touch $@
+
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict --config-file .mkdocs.yml
+	if [ -x $(BIN)/hadolint ]; then $(BIN)/hadolint .docker/Dockerfile; fi
+
 clean:
-	rm -rf $(VENV) .venv-wheel dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf build $(VENV) .venv-wheel dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

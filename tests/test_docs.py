@@ -1,0 +1,49 @@
+"""The pages of docs/ that show code: each is run from its first block to its last, in a folder of its own."""
+
+import re
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+PATHS = re.compile(r"`((?:clbench|strategies|scenarios|tests|bench)/[\w/.]*)`")
+
+
+def blocks(page: str) -> list[tuple[str, str]]:
+    """(language, text) of each block of Python or of shell commands."""
+    return re.findall(
+        r"^```(python|bash)\n(.*?)^```", (DOCS / page).read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", ["tour.md", "tutorial-images.md"])
+def test_a_page_runs_from_its_first_block_to_its_last(
+    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=":")
+    known: dict[str, object] = {}
+    for number, (language, text) in enumerate(blocks(page)):
+        if language == "bash":
+            done = subprocess.run(["bash", "-euc", text], capture_output=True, text=True)
+            assert done.returncode == 0, f"{page}, block {number}: {done.stderr}"
+        else:
+            file = tmp_path / f"block{number}.py"
+            file.write_text(text, encoding="utf-8")
+            known |= runpy.run_path(str(file), known)  # its own lines in a traceback
+
+
+def test_pages_have_the_blocks_that_are_run() -> None:
+    assert len(blocks("tour.md")) >= 7
+    assert [language for language, _ in blocks("tutorial-images.md")] == ["python", "python", "bash", "bash"]
+
+
+@pytest.mark.parametrize("page", sorted(path.name for path in DOCS.glob("*.md")))
+def test_files_that_a_page_names_exist(page: str) -> None:
+    named = PATHS.findall((DOCS / page).read_text(encoding="utf-8"))
+    assert [name for name in named if not (ROOT / name).exists()] == []
