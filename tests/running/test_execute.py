@@ -11,6 +11,7 @@ from clbench.learning.listener import Listener
 from clbench.learning.strategy import Strategy
 from clbench.learning.tally import COUNTS
 from clbench.models.features import FOLDER
+from clbench.models.head import Head
 from clbench.running.build import Prepared, build_scenario
 from clbench.running.config import resolve
 from clbench.running.execute import How, execute
@@ -68,6 +69,27 @@ def test_a_run_that_was_stopped_goes_on_and_says_so(prepared: Prepared, tmp_path
     assert not (run.folder / "checkpoint").exists()
     for name, expected in (("steps", 6), ("gradient_images", 33), ("replayed_images", 15)):  # see test_tally
         assert run.metrics["cost"][name] == whole.metrics["cost"][name] == expected
+
+
+def test_a_model_that_draws_goes_on_with_its_draws(
+    tmp_path: Path, stop_after: StopAfter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No built-in model draws while it learns; with dropout the run depends on PyTorch's own generator."""
+    prepared = prepare()
+    plain = plugins.load("head", "linear").features
+
+    def dropped(head: Head, feature_map: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.dropout(plain(head, feature_map), 0.5, head.training)
+
+    without = execute(prepared, 0, tmp_path / "without", CPU)
+    monkeypatch.setattr(plugins.load("head", "linear"), "features", dropped)
+    whole = execute(prepared, 0, tmp_path / "whole", CPU)
+    with pytest.raises(Stopped):
+        execute(prepared, 0, tmp_path, CPU, requests=stop_after(3))
+    torch.manual_seed(99)  # another process has another state
+    run = execute(prepared, 0, tmp_path, CPU)
+    events = [(each.folder / "events.jsonl").read_bytes() for each in (run, whole, without)]
+    assert events[0] == events[1] != events[2]
 
 
 def test_a_run_that_cannot_be_resumed_says_so_and_begins_again(

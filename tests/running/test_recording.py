@@ -6,14 +6,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import average_precision_score
 
+from clbench.data.images import ArrayImages
 from clbench.errors import DataError
 from clbench.learning.listener import Diverged, Evaluation
 from clbench.running.build import Prepared, build_scenario
 from clbench.running.config import resolve
-from clbench.running.recording import FLUSH_EVERY, InBulk, Recorder, Step, begin, ending
+from clbench.running.recording import FLUSH_EVERY, InBulk, Recorder, Step, begin, ending, score
 from clbench.running.stops import Stopped
 from clbench.scenario.samples import Samples
+from clbench.scenario.tasks import Scenario, Task
 from clbench.store.folder import SUMS, Run, RunWriter, run_folder
 
 CPU = torch.device("cpu")
@@ -170,3 +173,30 @@ def test_a_whole_record_is_not_spoiled_by_an_error_that_comes_after_it(writer: R
     run = end(writer, prepared, OSError(5, "the last flush"), [])
     assert (run.folder / "status.json").read_bytes() == before and run.state == "done"
     assert json.loads(before)["reason"] is None
+
+
+def test_scores_are_those_of_each_tasks_own_rows() -> None:
+    """Tasks out of the order of the images, one image in two of them, one in none; against scikit-learn by image."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(2, size=(30, 4)).astype(np.uint8)
+    labels[:, 0] = np.arange(30) % 2  # every class has both in every task
+    tests = [np.array([17, 4, 25, 9, 12, 20, 3, 8]), np.array([1, 25, 6, 28, 2, 11, 15, 22])]
+    nothing = np.zeros((0, 4))
+    tasks = tuple(
+        Task(str(t), columns, np.zeros(0, np.int64), nothing.astype(np.uint8), nothing.astype(np.bool_), tests[t])
+        for t, columns in enumerate([(1, 3), (0, 2)])
+    )
+    images = ArrayImages(np.zeros((30, 3, 2, 2), np.uint8))
+    scenario = Scenario("made", tuple(range(30)), tuple("abcd"), labels, images, tasks)
+    by_image = rng.normal(size=(2, 30, 4)).astype(np.float32)
+    seen = scenario.test_indices()
+    found = score(scenario, [Evaluation(logits[seen], None, 0.0, 0.0) for logits in by_image], joint=False)
+    for k in range(2):
+        for t in range(k + 1):
+            columns = list(tasks[t].classes)
+            expected = average_precision_score(labels[tests[t]][:, columns], by_image[k][tests[t]][:, columns])
+            assert found["matrix"]["mAP"][k][t] == pytest.approx(expected, abs=1e-12)
+        rows = np.unique(np.concatenate(tests[: k + 1]))
+        columns = sorted(c for task in tasks[: k + 1] for c in task.classes)
+        whole = average_precision_score(labels[rows][:, columns], by_image[k][rows][:, columns])
+        assert found["overall"][k]["mAP"] == pytest.approx(whole, abs=1e-12)
