@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from makers import every_class_twice, photograph, write_nuswide, write_voc
+from times import TIMES
 
 from clbench.data import voc
 from clbench.data.nuswide import CLASSES
@@ -69,23 +70,23 @@ def damage(file: Path, way: int, rng: random.Random) -> None:
 
 def test_three_hundred_broken_images_are_all_found(clbench: CommandLine, tmp_path: Path) -> None:
     """Cut, flipped, zeroed, swapped and deleted; every whole one stays unnamed."""
-    parts = {part: every_class_twice(CLASSES, 200, seed) for seed, part in enumerate(("train", "test"))}
+    parts = {part: every_class_twice(CLASSES, 200 * TIMES, seed) for seed, part in enumerate(("train", "test"))}
     write_nuswide(tmp_path, parts)
     where = ("--data-root", str(tmp_path))
     assert clbench("data", "prepare", "nuswide-b41-c5", *where)[0] == 0
     rng = random.Random(0)
     images = sorted(path.relative_to(tmp_path).as_posix() for path in (tmp_path / "Flickr").rglob("*.jpg"))
-    broken = rng.sample(images, 300)
+    broken = rng.sample(images, 300 * TIMES)
     for number, path in enumerate(broken):
         damage(tmp_path / path, number % 5, rng)
     code, out, err = clbench("data", "verify", "nuswide-b41-c5", *where)
-    assert code == 3 and "but 300 are not, the first 20 of them above" in err
+    assert code == 3 and f"but {300 * TIMES} are not, the first 20 of them above" in err
     assert len(out.splitlines()) == 20
     from clbench.data import checksums
 
     found = checksums.damaged(tmp_path, "nuswide-b41-c5")
     assert sorted(found) == sorted(broken)
-    assert sum(what == "missing" for what in found.values()) == 60
+    assert sum(what == "missing" for what in found.values()) == 60 * TIMES
 
 
 @pytest.mark.parametrize(

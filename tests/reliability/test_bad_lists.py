@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from garbled import garble
 from makers import every_class_twice, write_nuswide, write_voc
+from times import TIMES
 
 from clbench.data import nuswide, voc
 from clbench.data.collection import LabelTable
@@ -20,7 +21,7 @@ from clbench.data.table import read_description, read_table
 from clbench.errors import ClbenchError
 from scenarios.coco_seq import BENCHMARK
 
-CASES = 300
+CASES = 300 * TIMES
 
 Names = dict[str, set[str]]
 """Image -> names of its classes."""

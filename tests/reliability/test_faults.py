@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 from forked import CPU, KINDS, go, in_child, outcome, prepare, reference, watch_files
+from times import TIMES
 
 from clbench.running.build import Prepared
 from clbench.store import checkpoint
@@ -103,7 +104,7 @@ def test_five_hundred_damaged_files_are_found(tmp_path: Path) -> None:
     checkpoint.write(tmp_path, 2, state)
     files = sorted((tmp_path / "2").iterdir())
     assert [file.name for file in files] == ["MANIFEST.json", "state.json", "tensors.safetensors"]
-    for number in range(500):
+    for number in range(500 * TIMES):
         file = files[number % 3]
         good = file.read_bytes()
         bad = bytearray(good)

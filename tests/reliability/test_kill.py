@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from forked import KINDS, KilledAt, go, in_child, outcome, prepare, reference, watch_files
+from times import TIMES
 
 from clbench.running.build import Prepared
 
@@ -67,13 +68,13 @@ def test_killed_runs_go_on_to_the_same_bits(kind: tuple[str, str, str | None], t
 @pytest.mark.slow
 @pytest.mark.parametrize("number", range(len(KINDS)))
 def test_fifty_kills(number: int, tmp_path: Path) -> None:
-    check(KINDS[number], tmp_path, number, points=5)
+    check(KINDS[number], tmp_path, number, points=5 * TIMES)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", range(5))
 def test_ten_double_kills(number: int, tmp_path: Path) -> None:
-    check(KINDS[2 * number], tmp_path, 100 + number, points=2, kills=2)
+    check(KINDS[2 * number], tmp_path, 100 + number, points=2 * TIMES, kills=2)
 
 
 def test_the_named_points_are_those_of_every_file(tmp_path: Path) -> None:
