@@ -40,7 +40,7 @@ class Joint(Finetune):
     joint = True
     scenario_defaults = {
         "digits-seq": {"strategy": {"passes": 8}},
-        "digits-b0-c4": {"strategy": {"passes": 4}},
+        "digits-b0-c4": {"strategy": {"passes": 8}},
     }
 
     @property
