@@ -25,6 +25,8 @@ class NoLocks(Exception):
 class Lock:
     """The lock on a file, which is made where there is none and says who has it; held until it is released.
 
+    Programs that its process starts do not inherit it (close on exec), and no more do forked children.
+
     Raises:
         Taken: another process has it.
         NoLocks: the file system has none.
@@ -33,9 +35,9 @@ class Lock:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        self._file: int | None = _locked(path)
+        _held.add(self)
         try:
-            _lock(self._file)
             os.ftruncate(self._file, 0)
             now = datetime.now(UTC).isoformat("T", "seconds")
             who = {"host": socket.gethostname(), "pid": os.getpid(), "since": now}
@@ -44,18 +46,56 @@ class Lock:
             self.release()
             raise
 
-    def release(self) -> None:
-        """Give it back. The file stays."""
+    def lost(self) -> bool:
+        """Whether the locked file is no longer the one at its path, so that another process may have locked that."""
+        return self._file is None or not _is_at(self._file, self.path)
+
+    def release(self, remove: bool = False) -> None:
+        """Give it back. remove: the file as well, where it is still the one that is locked."""
+        if self._file is None:
+            return
+        if remove and not self.lost():
+            self.path.unlink()  # who has it open already will see that it is not at the path any more
         os.close(self._file)
+        self._file = None
+        _held.discard(self)
 
 
-def _lock(file: int) -> None:
+_held: set[Lock] = set()
+"""All of this process."""
+
+
+def _let_go() -> None:
+    """In a forked child: its copies would keep a lock for as long as it lives, after its parent has ended."""
+    for lock in list(_held):
+        lock.release()
+
+
+os.register_at_fork(after_in_child=_let_go)
+
+
+def _locked(path: Path) -> int:
+    """A file descriptor of the file at `path`, which nobody else has locked. Raises as `Lock` does."""
+    while True:
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _is_at(file, path):
+                return file
+        except BlockingIOError as error:
+            os.close(file)
+            raise Taken from error
+        except OSError as error:
+            os.close(file)
+            raise NoLocks(error.strerror) from error
+        os.close(file)  # it was removed in between
+
+
+def _is_at(file: int, path: Path) -> bool:
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise Taken from error
-    except OSError as error:
-        raise NoLocks(error.strerror) from error
+        return os.path.samestat(os.fstat(file), os.stat(path))
+    except FileNotFoundError:
+        return False
 
 
 def holder(path: Path) -> tuple[str, str] | None:

@@ -64,7 +64,7 @@ def execute(
     """
     attempt = _Attempt(prepared, seed, out, how, listeners, requests or Requests())
     folder, device, say = attempt.folder, attempt.device, voice(listeners)
-    with held(folder):
+    with held(folder) as check:
         done = None if how.rerun else finished(folder)
         if done:
             shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)  # of a process that was killed before it did
@@ -73,7 +73,7 @@ def execute(
         if found:
             say(f"{folder}: going on after step {found.step}")
         deterministic(seed, prepared.config.options["train"].threads)
-        writer = RunWriter(folder, found.state["record"]["events"] if found else None)
+        writer = RunWriter(folder, found.state["record"]["events"] if found else None, check)
         begin(writer, prepared, seed, device, found.step if found else None)
         with ending(writer, prepared, say):
             writer.json("metrics.json", attempt.train(writer, found))

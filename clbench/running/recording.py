@@ -16,6 +16,7 @@ import torch
 
 from clbench import metrics, plugins
 from clbench.arrays import IntArray
+from clbench.errors import StoreError
 from clbench.learning.batch import Values
 from clbench.learning.listener import Diverged, Evaluation, Listener
 from clbench.learning.strategy import Strategy
@@ -100,7 +101,7 @@ def _close(
         if trace:
             writer.text("traceback.txt", trace)
         writer.close(state, why, **details)
-    except OSError as error:
+    except (OSError, StoreError) as error:
         say(f"{writer.folder}: {state}, {why}; this could not be written: {error}")
 
 

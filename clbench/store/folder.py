@@ -28,7 +28,7 @@ import json
 import os
 import shutil
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -64,14 +64,15 @@ def run_folder(out: Path, scenario: str, strategy: str, config_hash: str, seed: 
 class RunWriter:
     """Writes one run folder from its start to its end.
 
-    events: bytes of events.jsonl that a run which goes on keeps; None for a run that starts afresh.
+    events: bytes of events.jsonl that a run which goes on keeps; None for a run that starts afresh. check: is called
+        before each writing, and raises where the folder has become another's, see `clbench.store.lock.held`.
 
     Raises:
         StoreError: the folder cannot be written.
     """
 
-    def __init__(self, folder: Path, events: int | None = None) -> None:
-        self.folder, self._closed = folder, False
+    def __init__(self, folder: Path, events: int | None = None, check: Callable[[], None] = lambda: None) -> None:
+        self.folder, self._check, self._closed = folder, check, False
         try:
             if events is None and folder.exists():
                 shutil.rmtree(folder)
@@ -89,14 +90,17 @@ class RunWriter:
 
     def json(self, name: str, value: Mapping[str, Any]) -> None:
         """Write one of the folder's JSON files."""
+        self._check()
         write_json(self.folder / name, value)
 
     def text(self, name: str, value: str) -> None:
         """Write one of the folder's text files."""
+        self._check()
         write_bytes(self.folder / name, value.encode())
 
     def array(self, name: str, value: npt.NDArray[Any]) -> None:
         """Write an array below `logits/`."""
+        self._check()
         buffer = io.BytesIO()
         np.save(buffer, value, allow_pickle=False)
         write_bytes(self.folder / "logits" / f"{name}.npy", buffer.getvalue())
@@ -105,6 +109,7 @@ class RunWriter:
         """Write several arrays as one `name`.npz. Raises ValueError for one of objects."""
         if any(value.dtype.hasobject for value in values.values()):  # older NumPy would pickle them unasked
             raise ValueError("Object arrays cannot be saved: no file of a run is ever read as code")
+        self._check()
         buffer = io.BytesIO()
         members: dict[str, Any] = dict(values)
         np.savez_compressed(buffer, **members)
@@ -112,10 +117,12 @@ class RunWriter:
 
     def events(self, events: list[dict[str, Any]]) -> None:
         """Append to events.jsonl."""
+        self._check()
         write_all(self._events, "".join(json.dumps(event) + "\n" for event in events).encode())
 
     def events_written(self) -> int:
         """Bytes of events.jsonl, all of them on the disk."""
+        self._check()
         os.fsync(self._events)
         return os.fstat(self._events).st_size
 

@@ -1,6 +1,6 @@
 """One process on one run folder, by a lock on a file beside it; see `clbench.lock`."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,16 +18,24 @@ def lock_file(folder: Path) -> Path:
 
 
 @contextmanager
-def held(folder: Path) -> Iterator[None]:
-    """Have a run folder to oneself.
+def held(folder: Path) -> Iterator[Callable[[], None]]:
+    """Have a run folder to oneself; gives what raises StoreError where that is over, to be called before writing.
 
     Raises:
         Busy: another process has it; says who and since when.
         StoreError: the file system has no locks, or the folder cannot be written.
     """
     mine = _take(folder)
+
+    def check() -> None:
+        if mine.lost():
+            raise StoreError(
+                f"Expected the lock {mine.path} to stay while {folder} is run but it was removed, so that another "
+                "process may run it too; this one stops here, and the same command goes on."
+            )
+
     try:
-        yield
+        yield check
     finally:
         mine.release()
 
