@@ -12,7 +12,7 @@ from clbench.lock import Lock, NoLocks, Taken, holder
 def alone(path: Path, what: str, *, parents: bool = False) -> Iterator[None]:
     """Have the making of something to oneself: a lock on the file `path`, which goes when it is over.
 
-    what: is made, for the sentences. The folder of `path` is made where it is missing, and those above it with `parents`.
+    what: is made, for the sentences. The folder of `path` is made where it is missing; with `parents` those above, too.
 
     Raises:
         DataError: another process makes it, or the folder cannot be written or has no locks.

@@ -171,9 +171,14 @@ def test_one_process_makes_a_cache_and_another_goes_on_when_it_was_killed(
     """Both would write into one file, and each cut what the other has written."""
     monkeypatch.setattr(cache, "CHUNK", 2)
     wait, ready = os.pipe()
+
+    def pause(done: int) -> None:
+        os.write(ready, b".")
+        time.sleep(60)
+
     child = os.fork()
     if not child:
-        cache.prepare(tmp_path, paths, 16, tmp_path / "cache", lambda done: os.write(ready, b".") and time.sleep(60))
+        cache.prepare(tmp_path, paths, 16, tmp_path / "cache", pause)
         os._exit(0)
     os.read(wait, 1)
     with pytest.raises(DataError, match=rf"Expected to prepare the pixel cache .* alone but process {child} on"):
