@@ -74,8 +74,8 @@ def execute(
             say(f"{folder}: going on after step {found.step}")
         deterministic(seed, prepared.config.options["train"].threads)
         writer = RunWriter(folder, found.state["record"]["events"] if found else None, check)
-        begin(writer, prepared, seed, device, found.step if found else None)
         with ending(writer, prepared, say):
+            begin(writer, prepared, seed, device, found.step if found else None)
             writer.json("metrics.json", attempt.train(writer, found))
             writer.close(DONE)
         shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)

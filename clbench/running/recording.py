@@ -36,6 +36,7 @@ FLUSH_EVERY = 50
 
 def begin(writer: RunWriter, prepared: Prepared, seed: int, device: torch.device, resumed_after: int | None) -> None:
     """config.json, env.json and what is known before the first step. resumed_after: the checkpoint's step."""
+    writer.keep_room()
     config, scenario = prepared.config, prepared.scenario
     joint = plugins.load("strategy", config.strategy).joint  # so that reports know a bound that never got done
     known = {"seed": seed, "joint": joint, "protocol": dict(scenario.protocol), "paper": prepared.paper}
@@ -98,9 +99,7 @@ def _close(
             return  # the record is whole: only its last flush has failed
         if not keep:
             shutil.rmtree(writer.folder / CHECKPOINTS, ignore_errors=True)
-        if trace:
-            writer.text("traceback.txt", trace)
-        writer.close(state, why, **details)
+        writer.close(state, why, trace=trace, **details)
     except (OSError, StoreError) as error:
         say(f"{writer.folder}: {state}, {why}; this could not be written: {error}")
 

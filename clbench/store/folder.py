@@ -50,6 +50,8 @@ AGAIN = "run it again with --rerun, or remove the folder"
 SUMS = "SHA256SUMS"
 CHECKPOINTS = "checkpoint"
 """The folder of checkpoints in a run folder; no checksums here, they have their own."""
+SPARE, SPARE_BYTES = ".spare.tmp", 2**15
+"""A file that holds the room of what a run writes at its end, so that a full disk can be recorded."""
 DEPTH = 4
 """Folders from a results folder down to a run's."""
 PREFIX = 4
@@ -79,14 +81,17 @@ class RunWriter:
             (folder / "logits").mkdir(parents=True, exist_ok=True)
             for name in (SUMS, "traceback.txt"):
                 (folder / name).unlink(missing_ok=True)
-            for left_over in folder.rglob(".*.tmp"):
-                left_over.unlink()
+            self._clear()
             self._events = os.open(folder / "events.jsonl", os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
             os.ftruncate(self._events, events or 0)
         except OSError as error:
             raise StoreError(
                 f"Expected to write results to {folder} but got: {error.strerror}; choose another folder with --out."
             ) from error
+
+    def keep_room(self) -> None:
+        """Take room on the disk for the last words of the run, until it ends."""
+        write_bytes(self.folder / SPARE, bytes(SPARE_BYTES))
 
     def json(self, name: str, value: Mapping[str, Any]) -> None:
         """Write one of the folder's JSON files."""
@@ -131,15 +136,29 @@ class RunWriter:
         now = datetime.now(UTC).isoformat("T", "seconds")
         self.json("status.json", {"state": state, "reason": reason, "time": now, **details})
 
-    def close(self, state: str, reason: str | None = None, **details: Any) -> None:
-        """Write the final status, then the checksums; once more, after a failure, with what it was."""
+    def close(self, state: str, reason: str | None = None, *, trace: str | None = None, **details: Any) -> None:
+        """Write the final status, then a traceback, then the checksums; once more, after a failure, with what it was.
+
+        On a disk that is full there is room for them: what was kept for it, and temporary files, go first.
+        """
         if not self._closed:
             os.close(self._events)
             self._closed = True
+        self._check()
+        self._clear()
         self.status(state, reason, **details)
+        if trace:
+            self.text("traceback.txt", trace)
         names = {path.relative_to(self.folder).as_posix(): path for path in self.folder.rglob("*") if path.is_file()}
         kept = sorted(name for name in names if not name.startswith(f"{CHECKPOINTS}/"))
         self.text(SUMS, "".join(f"{sha256(names[name])}  {name}\n" for name in kept))
+
+    def _clear(self) -> None:
+        for left_over in self.folder.rglob("*.tmp"):
+            if left_over.is_dir():
+                shutil.rmtree(left_over)
+            else:
+                left_over.unlink()
 
 
 @dataclass(frozen=True)

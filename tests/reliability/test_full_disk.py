@@ -1,6 +1,7 @@
 """A disk that is really full: a small tmpfs in a mount namespace of its own."""
 
 import ctypes
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from forked import CPU, in_child
+from forked import CPU, go, in_child, outcome, prepare, reference
 
 from clbench.data.images import ArrayImages
 from clbench.errors import DataError
@@ -61,3 +62,27 @@ def test_a_disk_that_fills_under_the_maps_of_a_frozen_backbone(disk: Path) -> No
         assert in_child(compute_on_a_full_disk) == 0
         (disk / "other").unlink()
     assert in_child(compute) == 0
+
+
+def test_a_full_disk_is_recorded_and_the_run_goes_on_once_there_is_room(disk: Path, tmp_path: Path) -> None:
+    """Whatever it was writing when the disk was full: of runs that have begun none says `running` for ever."""
+    prepared = prepare(("debug", "er", "reservoir"))
+    expected, state = reference(prepared, tmp_path / "whole")
+    reasons = set()
+    for size in range(24, 701, 52):
+        out = disk / "out"
+        mount(disk, size * 1024)
+        code = in_child(lambda: go(prepared, out))  # noqa: B023
+        status = prepared.folder(out, 0) / "status.json"
+        if code and status.exists():
+            found = json.loads(status.read_text())
+            assert (found["state"], found["may_pass"]) == ("failed", True), (size, found)
+            assert (status.parent / "traceback.txt").exists() and (status.parent / "SHA256SUMS").exists(), size
+            reasons.add(found["reason"])
+            mount(disk, 2**22)
+            assert in_child(lambda: go(prepared, out)) == 0  # noqa: B023
+            assert (out / "final").read_text() == state
+        if status.exists():
+            assert outcome(prepared, out) == expected
+            shutil.rmtree(out)
+    assert len(reasons) == 1 and reasons.pop().startswith("disk full: [Errno 28] No space left on device; make room")
