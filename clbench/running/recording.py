@@ -53,6 +53,8 @@ def begin(writer: RunWriter, prepared: Prepared, seed: int, device: torch.device
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
         "resumed_after_step": resumed_after,
     }
+    if prepared.modified:
+        env["images_modified"] = prepared.modified
     writer.json("env.json", env)
     if scenario.absent:
         writer.text("absent.txt", "".join(f"{path}\n" for path in scenario.absent))

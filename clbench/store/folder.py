@@ -2,7 +2,7 @@
 
     <out>/<scenario>/<strategy>/<config hash>/seed<k>/
         config.json    the resolved configuration
-        env.json       versions, machine, data manifest, initial weights
+        env.json       versions, machine, data manifest, initial weights; when the newest image file was written
         recipe.toml    a copy of the recipe that chose options, see clbench/running/recipe.py; only where one did
         absent.txt     paths of images that belong to the scenario but could not be had; only where there are any
         events.jsonl   every step's numbers
