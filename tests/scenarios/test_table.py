@@ -59,7 +59,7 @@ def test_tasks_and_labels(root: Path) -> None:
         [f"images/{i}.png" for i in rows] for rows in ([0, 2, 3, 7], [1, 3, 4, 5, 7])
     ]
     assert scenario[1].labels.tolist() == [[0, 0, 1, 0], [0, 0, 1, 0], [0, 0, 1, 1], [0, 0, 0, 1], [0, 0, 0, 1]]
-    assert "1 training images show none of the 4 classes" in scenario.notes
+    assert "1 training images show none of the 4 classes, first images/6.png" in scenario.notes
 
 
 @pytest.mark.parametrize("strategy", ["finetune", "dlfl"])
@@ -191,3 +191,16 @@ def test_a_run_goes_on_with_a_copy_of_its_images_and_says_that_they_are_newer(
     assert run_all([Spec.of_run(run, copy)], How("cpu"), listener=other).runs
     [said] = [message for message in other.messages if "newest" in message]
     assert "is of 2033-05-18T03:33:20.000000+00:00; sizes and some contents are as they were" in said
+
+
+def test_rows_without_labels_and_classes_without_a_task_are_named(root: Path) -> None:
+    table = root / "labels.csv"
+    assert build(root).notes[:2] == (
+        "1 training images show none of the 4 classes, first images/6.png",
+        "1 test images show none of the 4 classes, first images/14.png",
+    )
+    table.write_text(table.read_text().replace("images/14.png,test,", "images/14.png,test,wolf"))
+    table.write_text(table.read_text().replace("images/5.png,train,fox", "images/5.png,train,fox|Fox"))
+    notes = build(root).notes
+    assert "2 classes of the table are in no task: Fox, wolf" in notes
+    assert not [note for note in notes if "test images show none" in note]
