@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,18 @@ OWN = ".clbench"
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Replace a file's content in one step: temporary file, fsync, rename, fsync of the folder."""
+    """Replace a file's content in one step: temporary file, fsync, rename, fsync of the folder.
+
+    Where that fails the file is as it was, and the temporary one gone: the disk may be full.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    write_synced(temporary, data)
-    os.replace(temporary, path)
+    try:
+        write_synced(temporary, data)
+        os.replace(temporary, path)
+    except OSError:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
     sync_folder(path.parent)
 
 

@@ -9,7 +9,7 @@ The same declaration gives the default, the check, ``clbench show`` and ``--set 
 
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
-from math import inf
+from math import inf, isfinite
 from typing import Any, ClassVar, TypeVar, get_type_hints
 
 from clbench.errors import UsageError, unknown
@@ -39,6 +39,7 @@ def option(
     choices: tuple[str, ...] = (),
     at_least: float | None = None,
     above: float | None = None,
+    at_most: float | None = None,
     path: bool = False,
     neutral: Any = NEVER,
     search: tuple[Any, ...] = (),
@@ -60,6 +61,7 @@ def option(
         "choices": choices,
         "at_least": at_least,
         "above": above,
+        "at_most": at_most,
         "path": path,
         "neutral": neutral,
         "search": search,
@@ -151,7 +153,7 @@ def _to_bool(value: Any) -> bool:
 
 
 def _checked(name: str, value: Any, metadata: Mapping[str, Any]) -> Any:
-    choices, at_least, above = metadata.get("choices"), metadata.get("at_least"), metadata.get("above")
+    choices, at_least, above, at_most = (metadata.get(key) for key in ("choices", "at_least", "above", "at_most"))
     if choices and not any(_fits(value, choice) for choice in choices):
         raise UsageError(f"Expected option {name} to be one of {', '.join(choices)} but got {value!r}.")
     # `not (value >= bound)` also refuses NaN.
@@ -159,6 +161,10 @@ def _checked(name: str, value: Any, metadata: Mapping[str, Any]) -> Any:
         raise UsageError(f"Expected option {name} to be at least {at_least} but got {value}.")
     if above is not None and not value > above:
         raise UsageError(f"Expected option {name} to be above {above} but got {value}.")
+    if at_most is not None and value > at_most:
+        raise UsageError(f"Expected option {name} to be at most {at_most} but got {value}.")
+    if isinstance(value, float) and not isfinite(value):
+        raise UsageError(f"Expected option {name} to be a finite number but got {value}.")
     return value
 
 

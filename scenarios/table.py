@@ -21,7 +21,8 @@ from pathlib import Path
 
 import numpy as np
 
-from clbench.data.collection import Collection, DataPart, used, without_missing
+from clbench.arrays import BoolArray
+from clbench.data.collection import Collection, DataPart, LabelTable, used, without_missing
 from clbench.data.table import Description, read_description, read_table
 from clbench.errors import UsageError
 from clbench.options import option
@@ -90,12 +91,23 @@ class Table(Incremental):
         assert root is not None
         table, training = read_table(root, description)
         shown = np.asarray(table.labels.any(axis=1))
-        bare = int((~shown & training).sum())
         train = np.flatnonzero(training & shown)
         test = np.flatnonzero(~training if options.eval_images == "all" else ~training & shown)
         train, gone = without_missing(root, table, train, allow_missing=options.allow_missing)
         test, gone_too = without_missing(root, table, test, allow_missing=options.allow_missing)
-        notes = (f"{bare:,} training images show none of the {len(table.classes)} classes",) if bare else ()
+        notes = _notes(table, description.tasks, ~shown & training, ~shown & ~training)
         table, train, test = used(table, train, test)
         images = open_images(root, table.paths, options.image_size)
         return Collection(table, train, test, images, (*gone, *gone_too), notes)
+
+
+def _notes(table: LabelTable, tasks: Sequence[Sequence[str]], train: BoolArray, test: BoolArray) -> tuple[str, ...]:
+    """What a table has otherwise than one may think. train, test: (N,), the rows without a label."""
+    named = {name for names in tasks for name in names}
+    over = [name for name in table.classes if name not in named] if tasks else []
+    notes = [f"{len(over):,} classes of the table are in no task: {', '.join(over)}"] if over else []
+    for rows, part in ((train, "training"), (test, "test")):
+        if rows.any():
+            first = table.paths[int(rows.argmax())]
+            notes.append(f"{rows.sum():,} {part} images show none of the {len(table.classes)} classes, first {first}")
+    return tuple(notes)

@@ -37,3 +37,17 @@ def test_json_refuses_what_json_cannot_say(tmp_path: Path) -> None:
 
 def test_canonical_json_ignores_the_order_of_keys() -> None:
     assert canonical({"a": 1, "b": [2]}) == canonical({"b": [2], "a": 1}) == b'{"a":1,"b":[2]}'
+
+
+def test_a_writing_that_fails_leaves_the_file_as_it_was_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_bytes(tmp_path / "file", b"before")
+
+    def full(file: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_bytes(tmp_path / "file", b"after")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"] and (tmp_path / "file").read_bytes() == b"before"

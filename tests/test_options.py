@@ -36,6 +36,9 @@ def test_typed_values_are_taken_as_they_are() -> None:
         ({"size": 0}, "Expected option size to be at least 1 but got 0."),
         ({"lr": "0"}, "Expected option lr to be above 0.0 but got 0.0."),
         ({"lr": "nan"}, "Expected option lr to be above 0.0 but got nan."),
+        ({"lr": "inf"}, "Expected option lr to be a finite number but got inf."),
+        ({"rho": "nan"}, "Expected option rho to be a finite number but got nan."),
+        ({"rho": "-inf"}, "Expected option rho to be a finite number but got -inf."),
         ({"rule": "three"}, "Expected option rule to be one of one, two but got 'three'."),
         ({"quirk": "perhaps"}, "Expected option quirk to be of type bool but got 'perhaps'."),
         ({"rule": 3}, "Expected option rule to be of type str but got 3."),
@@ -116,3 +119,10 @@ def test_what_cannot_be_searched_is_refused_where_it_is_declared(
     with pytest.raises(ValueError) as error:
         option(default, "", search=search, **bounds)
     assert sentence in str(error.value)
+
+
+def test_an_upper_bound() -> None:
+    few = make_dataclass("few", [("few", int, option(1, "at most eight", at_most=8))], frozen=True)
+    assert build(few, {"few": "8"}) == few(8)
+    with pytest.raises(UsageError, match="Expected option few to be at most 8 but got 9"):
+        build(few, {"few": "9"})

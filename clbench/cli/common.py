@@ -8,6 +8,9 @@ import typer
 
 from clbench.errors import UsageError
 
+MOST_SEEDS, LARGEST_SEED = 10_000, 2**63 - 1
+"""Of one command; what PyTorch's generators take."""
+
 
 @dataclass
 class Flags:
@@ -86,14 +89,21 @@ def parse_settings(pairs: list[str] | None) -> dict[str, str]:
 
 def parse_seeds(text: str) -> list[int]:
     """`3` -> [3]; `0..2` -> [0, 1, 2]; `0,4` -> [0, 4]. Raises UsageError."""
-    seeds: list[int] = []
+    seeds: dict[int, None] = {}
     try:
         for part in text.split(","):
             first, dots, last = part.partition("..")
-            found = list(range(int(first), int(last) + 1)) if dots else [int(part)]
+            found = range(int(first), int(last if dots else first) + 1)
             if not found or found[0] < 0:
                 raise ValueError(part)
-            seeds += found
+            if len(found) + len(seeds) > MOST_SEEDS or found[-1] > LARGEST_SEED:
+                raise OverflowError(part)
+            seeds |= dict.fromkeys(found)
     except ValueError as error:
         raise UsageError(f"Expected --seed like 0, 0..4 or 0,2,5 but got {text!r}.") from error
-    return list(dict.fromkeys(seeds))
+    except OverflowError as error:
+        raise UsageError(
+            f"Expected --seed of at most {MOST_SEEDS:,} seeds, none above {LARGEST_SEED}, but got {text!r}; make lists "
+            "of several."
+        ) from error
+    return list(seeds)

@@ -1,7 +1,7 @@
 """`clbench data`: what a scenario expects on disk, whether it is there, and whether it is still as it was."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from clbench.cli.common import AllowMissing, DataRoot, Debug, Settings, parse_settings
+from clbench.data.alone import alone
 from clbench.data.collection import DataPart
 from clbench.errors import DataError, UsageError
 from clbench.files import OWN
@@ -55,13 +56,24 @@ def prepare(
     Example: clbench data prepare coco-seq --data-root DATA --set splits=PRS/dataset/data_source --cache
     """
     root, builder = _with_files(scenario, data_root, settings, allow_missing)
-    if download:
-        if builder.dataset != "voc":
-            raise UsageError(f"Expected --download with VOC 2007 but {scenario} is of other data; leave it out.")
-        from clbench.data.voc import download as download_voc
+    if download and builder.dataset != "voc":
+        raise UsageError(f"Expected --download with VOC 2007 but {scenario} is of other data; leave it out.")
+    with _alone(root, download):
+        if download:
+            from clbench.data.voc import download as download_voc
 
-        download_voc(root)
+            download_voc(root)
+        _prepare(root, builder, cache)
 
+
+def _alone(root: Path, download: bool) -> AbstractContextManager[None]:
+    """Nobody else prepares what is below this root, whatever its scenario: they share checksums and caches."""
+    if not (download or root.is_dir()):
+        return nullcontext()  # the builder says that it is not there, and makes none
+    return alone(root / OWN / "prepare.lock", f"data below {root}", parents=True)
+
+
+def _prepare(root: Path, builder: ScenarioBuilder, cache: bool) -> None:
     import numpy as np
 
     from clbench.data import cache as pixels

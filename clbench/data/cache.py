@@ -1,13 +1,16 @@
 """The pixel cache: a list of image files decoded and resized once, one memory-mapped uint8 file (N, 3, S, S).
 
 A JSON file beside it says what it was made from; a cache is used only where that still holds. Making one can be
-stopped at any time: rows are written in order, and those that are on disk are kept by the next attempt.
+stopped at any time: blocks are written in order, and the next attempt keeps those that have the bytes that their noted
+sums say. One process at a time makes one.
 """
 
+import hashlib
 import json
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +20,14 @@ import torchvision
 from torch import Tensor
 
 from clbench.arrays import IntArray
+from clbench.data.alone import alone
 from clbench.data.collection import ImageSource
 from clbench.data.images import FileImages
 from clbench.errors import DataError
 from clbench.files import OWN, digest, sha256, write_json
 
 CHUNK = 256
-"""Images between two notes of how far it got."""
+"""Images of a block: what is written and noted at once."""
 
 
 class CachedImages:
@@ -67,34 +71,29 @@ def prepare(
     progress: called with the number of images that are done. sums: path -> SHA-256 of its file; read where not given.
 
     Raises:
-        DataError: an image that is missing or cannot be decoded, too little space, or a folder that cannot be written.
+        DataError: an image that is missing or cannot be decoded, too little space, a folder that cannot be written, or
+            another process that makes it.
     """
-    file, part, journal = (folder / f"{_listed(paths)}-{size}.{kind}" for kind in ("pixels", "part", "part.json"))
-    about = identity(root, paths, size, sums)
-    if _whole(file, about):
-        progress(len(paths))
-        return file
-    row = 3 * size * size
-    done = _done(part, journal, about, row)
+    file = folder / f"{_listed(paths)}-{size}.pixels"
+    with alone(file.with_suffix(".lock"), f"the pixel cache {file}", parents=True):
+        about = identity(root, paths, size, sums)
+        if _whole(file, about):
+            progress(len(paths))
+        else:
+            _make(file, about, FileImages(root, paths, size), progress)
+    return file
+
+
+def _make(file: Path, about: Mapping[str, Any], images: FileImages, progress: Callable[[int], None]) -> None:
+    """Make a cache, by the one process that may. Raises DataError."""
+    part, journal = file.with_suffix(".part"), file.with_suffix(".part.json")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(folder).free
-        if free < (len(paths) - done) * row:
-            needed = (len(paths) - done) * row
-            raise DataError(f"Expected {needed:,} bytes of free space in {folder} but there are {free:,}; make room.")
-        images = FileImages(root, paths, size)
-        with open(part, "r+b" if part.exists() else "w+b") as out:
-            out.truncate(done * row)
-            out.seek(done * row)
-            while done < len(paths):
-                rows = np.arange(done, min(done + CHUNK, len(paths)))
-                out.write(images.read(rows).numpy().tobytes())
-                out.flush()
-                os.fsync(out.fileno())
-                done += len(rows)
-                write_json(journal, {"about": about, "done": done})
-                progress(done)
+        written = _write(part, journal, about, images, progress)
         made = {**about, "sha256": sha256(part)}  # before the rename: it takes a while, and may be stopped as well
+        if made["sha256"] != written:
+            raise DataError(
+                f"Expected {part} to be as it was written but it is not; check the disk and run this again."
+            )
         file.with_suffix(".json").unlink(missing_ok=True)  # never an older description beside newer pixels
         os.replace(part, file)
         write_json(file.with_suffix(".json"), made)
@@ -104,7 +103,38 @@ def prepare(
             f"Expected to write the pixel cache {file} but got: {error.strerror}; make the folder writable and make "
             "room, then the same command goes on."
         ) from error
-    return file
+
+
+def _write(
+    part: Path, journal: Path, about: Mapping[str, Any], images: FileImages, progress: Callable[[int], None]
+) -> str:
+    """Write every block that is not there yet, and note it with its sum; the SHA-256 of all. Raises OSError."""
+    row, count = 3 * images.size**2, len(images.paths)
+    sums = _kept(part, journal, about, CHUNK * row)
+    done, whole = min(len(sums) * CHUNK, count), hashlib.sha256()
+    _check_space(part.parent, (count - done) * row)
+    with open(part, "r+b" if part.exists() else "w+b") as out:
+        out.truncate(done * row)
+        while block := out.read(CHUNK * row):
+            whole.update(block)
+        while done < count:
+            rows = np.arange(done, min(done + CHUNK, count))
+            block = images.read(rows).numpy().tobytes()
+            out.write(block)
+            out.flush()
+            os.fsync(out.fileno())
+            whole.update(block)
+            sums.append(hashlib.sha256(block).hexdigest())
+            write_json(journal, {"about": about, "blocks": sums})
+            done += len(rows)
+            progress(done)
+    return whole.hexdigest()
+
+
+def _check_space(folder: Path, needed: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise DataError(f"Expected {needed:,} bytes of free space in {folder} but there are {free:,}; make room.")
 
 
 def open_cache(root: Path, paths: Sequence[str], size: int, folder: Path) -> CachedImages | None:
@@ -213,11 +243,12 @@ def _listed(paths: Sequence[str]) -> str:
     return digest(list(paths))[:16]
 
 
-def _done(part: Path, journal: Path, about: dict[str, Any], row: int) -> int:
-    """How many rows of an earlier attempt can be kept."""
+def _kept(part: Path, journal: Path, about: Mapping[str, Any], size: int) -> list[str]:
+    """The sums of the first blocks, `size` bytes each, of an earlier attempt: those that are as they were noted."""
     try:
         note = json.loads(journal.read_text(encoding="utf-8"))
-        done = int(note["done"]) if note["about"] == about else 0
-        return done if part.stat().st_size >= done * row else 0
+        blocks = note["blocks"] if note["about"] == about else []
+        with open(part, "rb") as file:
+            return list(takewhile(lambda noted: hashlib.sha256(file.read(size)).hexdigest() == noted, blocks))
     except (OSError, ValueError, KeyError, TypeError):
-        return 0
+        return []

@@ -24,7 +24,7 @@ class ImageSource(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """What the pixels are, for the manifest: a hash of them, or how they are made from files."""
+        """What the pixels are, for the manifest: a hash of them, or how they are made and from what files."""
 
     @property
     def decodes(self) -> bool:

@@ -1,8 +1,11 @@
 """Where pixels come from: an array in memory, or files that are decoded when they are read."""
 
 import hashlib
+import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +17,11 @@ from torchvision.transforms.v2.functional import resize
 
 from clbench.arrays import IntArray
 from clbench.data.decode import decode
+from clbench.errors import DataError
+from clbench.files import digest, sha256
+
+PROBES = 64
+"""Files whose bytes are part of a fingerprint; all of COCO's would take minutes to read."""
 
 
 class ArrayImages:
@@ -59,9 +67,28 @@ class FileImages:
     def size(self) -> int:
         return self._size
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
-        return f"files, decoded and resized to {self._size} x {self._size}, bicubic"
+        """Of the files their sizes, in order, and the bytes of `PROBES` of them: no names and no times, which a copy
+        of the same images, or another release of them, may have otherwise. Raises DataError."""
+        few = np.unique(np.linspace(0, len(self._files) - 1, PROBES).astype(np.int64)) if self._files else ()
+        try:
+            sizes = [seen.st_size for seen in self._seen]
+            bits = digest([sizes, [sha256(self._files[index]) for index in few]])
+        except OSError as error:
+            raise DataError(f"Expected to read {error.filename} but got: {error.strerror}; restore it.") from error
+        what = f"{len(sizes):,} files of {sum(sizes):,} bytes, sha256 of their sizes and {PROBES} of them {bits[:32]}"
+        return f"files, decoded and resized to {self._size} x {self._size}, bicubic; {what}"
+
+    @property
+    def modified(self) -> str:
+        """When the newest file was written: what `fingerprint` cannot tell may have changed where this has."""
+        newest = max((seen.st_mtime for seen in self._seen), default=0.0)
+        return datetime.fromtimestamp(newest, UTC).isoformat("T", "microseconds")
+
+    @cached_property
+    def _seen(self) -> list[os.stat_result]:
+        return [file.stat() for file in self._files]
 
     def read(self, indices: IntArray) -> Tensor:
         if len(indices) == 1:

@@ -48,6 +48,11 @@ def read_description(file: Path) -> Description:
     """
     try:
         values = tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise DataError(
+            f"Expected a TOML file that describes the table at {file} but got no such file; write it (`clbench show "
+            "table` has an example), or name another with --set table=FILE."
+        ) from error
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"Expected a TOML file that describes the table at {file} but got: {error}.") from error
     known = {f.name: f for f in fields(Description) if f.name != "source"}
@@ -111,21 +116,38 @@ def _read_frame(file: Path) -> "pd.DataFrame":
 
     try:
         if file.suffix == ".parquet":
-            return pd.read_parquet(file)
+            return _named_once(file, _read_parquet(file))
         with open(file, encoding="utf-8-sig", newline="") as text:
             header, *rows = [row for row in csv.reader(text, strict=True) if row] or [[]]
     except ImportError as error:
         raise DataError(f"Expected pyarrow for {file} but it is not there; pip install 'clbench[parquet]'.") from error
     except (OSError, ValueError, csv.Error) as error:
-        reason = str(error).splitlines()[0]
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise DataError(f"Expected {file} to be a CSV or Parquet table but got: {reason}; restore it.") from error
     # pandas' own reader fills a short row, and takes a long one's first cell for its name: labels would move.
     for number, row in enumerate(rows, start=1):
         if len(row) != len(header):
             raise DataError(f"Expected {len(header)} cells in row {number} of {file} but got {len(row)}; correct it.")
+    return _named_once(file, pd.DataFrame(rows, columns=header, dtype=str))
+
+
+def _read_parquet(file: Path) -> "pd.DataFrame":
+    """Raises OSError and ImportError, and ValueError for whatever else its reader meets in a damaged file."""
+    import pandas as pd
+
+    try:
+        return pd.read_parquet(file)
+    except (OSError, ImportError):
+        raise
+    except Exception as error:  # KeyError, NotImplementedError, UnicodeDecodeError … of pyarrow and pandas
+        raise ValueError(f"{type(error).__name__}: {error}") from error
+
+
+def _named_once(file: Path, frame: "pd.DataFrame") -> "pd.DataFrame":
+    header = list(frame.columns)
     if len(set(header)) != len(header):
         raise DataError(f"Expected every column of {file} to have a name of its own but got {header}; correct it.")
-    return pd.DataFrame(rows, columns=header, dtype=str)
+    return frame
 
 
 def _from_columns(file: Path, frame: "pd.DataFrame", description: Description) -> tuple[list[str], LabelArray]:
@@ -141,18 +163,41 @@ def _from_columns(file: Path, frame: "pd.DataFrame", description: Description) -
 
 
 def _from_list(file: Path, frame: "pd.DataFrame", description: Description) -> Labelled:
-    rows = [_names(value, description.separator) for value in frame[description.labels]]
+    column = description.labels
+    if frame[column].dtype.kind in "biufcmM":  # also where every row of it is empty
+        raise DataError(
+            f"Expected text, or lists of text, in column {column!r} of {file} but it is of {frame[column].dtype}; "
+            f"correct it, or give classes in {description.source} where there is a column of 0 and 1 for each."
+        )
+    rows = []
+    for row, value in enumerate(frame[column]):
+        names = _names(value, description.separator)
+        if names is None:
+            raise _bad(file, row, column, "a text or a list of texts", value)
+        rows.append(names)
     classes = sorted({name for names in rows for name in names})
-    column = {name: number for number, name in enumerate(classes)}
+    place = {name: number for number, name in enumerate(classes)}
     labels = np.zeros((len(rows), len(classes)), np.uint8)
     for row, names in enumerate(rows):
-        labels[row, [column[name] for name in names]] = 1
+        labels[row, [place[name] for name in names]] = 1
     return classes, labels
 
 
-def _names(value: Any, separator: str) -> list[str]:
-    parts = value.split(separator) if isinstance(value, str) else list(value) if value is not None else []
-    return [str(part).strip() for part in parts if str(part).strip()]
+def _names(value: Any, separator: str) -> list[str] | None:
+    """The labels in a cell, none in one that is empty; None where it is neither a text nor a list of texts."""
+    if _is_missing(value):
+        return []
+    parts = value.split(separator) if isinstance(value, str) else value
+    if not isinstance(parts, list | tuple | np.ndarray) or not all(isinstance(part, str) for part in parts):
+        return None
+    return [part.strip() for part in parts if part.strip()]
+
+
+def _is_missing(value: Any) -> bool:
+    """What pandas has in place of a text that is not there."""
+    import pandas as pd
+
+    return value is None or value is pd.NA or (isinstance(value, float) and value != value)
 
 
 def _texts(file: Path, frame: "pd.DataFrame", column: str) -> list[str]:

@@ -180,7 +180,7 @@ class Builder:
             folder = run_folder(spec.out, prepared.scenario.name, spec.strategy, str(spec.config_hash), spec.seed)
             raise StoreError(
                 f"Expected {folder} to go on with configuration {spec.config_hash} but it is {prepared.config_hash} "
-                "now: the data, the weights or clbench have changed; bring them back, or use `clbench run`."
+                f"now: {_changes(prepared, folder)}; bring back what it was, or use `clbench run`."
             )
         return Cell(spec, prepared)
 
@@ -195,6 +195,13 @@ class Builder:
         drawn = _drawing(spec, config)
         self._listener.building(spec.scenario if drawn is None else f"{spec.scenario} of seed {drawn}")
         return build_scenario(config, spec.data_root, spec.seed)
+
+
+def _changes(prepared: Prepared, folder: Path) -> str:
+    try:
+        return prepared.changes(Run(folder).env)
+    except StoreError:  # a folder that has lost its env.json, or was moved
+        return "the data, the weights or clbench have changed"
 
 
 def _drawing(spec: Spec, config: Config) -> int | None:

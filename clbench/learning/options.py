@@ -18,5 +18,7 @@ class TrainOptions:
     grad_clip: float = option(5.0, "largest absolute value of a gradient's entry; 0 for no clipping", at_least=0.0)
     loss: str = option("bce", "bce, or asl (Ridnik et al., arXiv 2009.14119)", choices=("bce", "asl"))
     reduction: str = option("mean", "over labels: mean, or sum (then mean over images)", choices=("mean", "sum"))
-    threads: int = option(1, "threads of PyTorch on the CPU; sums are split among them, which changes bits", at_least=1)
+    threads: int = option(
+        1, "threads of PyTorch on the CPU; sums are split among them, which changes bits", at_least=1, at_most=256
+    )
     eval_batch_size: int = option(100, "test images in one forward pass; changes the last bits", at_least=1)

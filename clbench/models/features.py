@@ -33,7 +33,7 @@ from torch import Tensor
 from clbench.arrays import IntArray
 from clbench.data.collection import ImageSource
 from clbench.errors import DataError, UsageError
-from clbench.files import digest, write_bytes, write_json
+from clbench.files import digest, write_all, write_bytes, write_json
 from clbench.models.network import Network
 
 FOLDER = Path(".cache/features")
@@ -42,6 +42,8 @@ BLOCK = 32
 """Images that are computed together."""
 PROBES = 16
 """Images whose pixels are part of the key."""
+PIECE = 2**24
+"""Bytes that are written at once where the operating system cannot allocate."""
 SAVE_EVERY = 10.0
 """Seconds between two savings while maps are computed: what a run that is stopped can lose."""
 
@@ -139,8 +141,7 @@ class FeatureSource:
             make_room(folder, size)
             folder.mkdir(parents=True, exist_ok=True)
             write_json(folder / "about.json", about)
-            with open(file, "ab") as new:  # never empties what another run has begun
-                new.truncate(size)
+        allocate(file, size)
         os.utime(folder)  # the time of the last use
         with suppress(OSError, ValueError, EOFError):  # missing or damaged: all blocks are computed again
             checks = np.load(folder / "checks.npy", allow_pickle=False)
@@ -184,6 +185,39 @@ def state_hash(module: torch.nn.Module) -> str:
         hashed.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         hashed.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return hashed.hexdigest()
+
+
+def allocate(file: Path, size: int) -> None:
+    """See to it that a file has `size` bytes, all of them with room on the disk, and keep those that it has.
+
+    Writing to a map of a file with holes ends the process (SIGBUS) once the disk is full.
+
+    Raises:
+        DataError: there is no room.
+    """
+    new = not file.exists()
+    try:
+        with open(file, "ab") as out:  # never empties what another run has begun
+            there = os.fstat(out.fileno())
+            if there.st_size > size:
+                out.truncate(size)
+            if there.st_size < size or there.st_blocks * 512 < size:
+                _fill(out.fileno(), size)
+    except OSError as error:
+        if new:
+            file.unlink(missing_ok=True)
+        raise DataError(
+            f"Expected {size / 1e9:.1f} GB for feature maps in {file.parent.parent} but got: {error.strerror}; make "
+            "room, or choose smaller images."
+        ) from error
+
+
+def _fill(file: int, size: int) -> None:
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file, 0, size)
+    else:  # macOS: what is appended has room; holes of before are left
+        for start in range(os.fstat(file).st_size, size, PIECE):
+            write_all(file, bytes(min(PIECE, size - start)))
 
 
 def limit_bytes() -> int:

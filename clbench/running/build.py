@@ -1,6 +1,6 @@
 """From a configuration to what a run needs: scenario, model, memory and strategy, all seeded."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from clbench import plugins
+from clbench.data.images import FileImages
 from clbench.learning.listener import Listener
 from clbench.learning.loader import WORKERS, Loader
 from clbench.learning.optim import build_optimizer
@@ -25,6 +26,9 @@ from clbench.scenario.builder import load_builder
 from clbench.scenario.tasks import Scenario
 from clbench.scenario.views import seen_through
 from clbench.store.folder import run_folder
+
+SAID, COUNTED = ("images", "notes", "absent"), ("classes", "groups", "tasks", "train_positives")
+"""Parts of a manifest: those whose values are said where they have changed, and those that would be too long."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +62,23 @@ class Prepared:
         drawn = self.scenario.drawn
         data = drawn.source if drawn else self.manifest["hash"]
         return self.config.hash(scenario_name=self.scenario.name, data=data, weights=self.weights)
+
+    def changes(self, env: Mapping[str, Any]) -> str:
+        """In words, what is other than when a run began; env: its env.json."""
+        then, now = env.get("manifest", {}), self.manifest
+        found = [f"{key} were {then.get(key)} and are {now[key]}" for key in SAID if then.get(key) != now[key]]
+        found += [f"{key} differ" for key in COUNTED if then.get(key) != now[key]]
+        if not found and then.get("hash") != now["hash"]:
+            found = ["labels, or which images a task has, differ"]
+        if any(env.get("weights", {}).get(key) != self.weights[key] for key in ("source", "sha256")):
+            found.append("the initial weights differ")
+        return "; ".join(found) or "its options or clbench have changed"
+
+    @property
+    def modified(self) -> str | None:
+        """When the newest image file was written; None where pixels are not from such files."""
+        images = self.scenario.images
+        return images.modified if isinstance(images, FileImages) else None
 
     def folder(self, out: Path, seed: int) -> Path:
         """Where the run with this seed goes. Raises ValueError where the tasks are another seed's."""

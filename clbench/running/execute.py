@@ -1,7 +1,7 @@
 """One run, from the lock on its folder to its end: begun or taken up again, trained, recorded."""
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -64,7 +64,7 @@ def execute(
     """
     attempt = _Attempt(prepared, seed, out, how, listeners, requests or Requests())
     folder, device, say = attempt.folder, attempt.device, voice(listeners)
-    with held(folder):
+    with held(folder) as check:
         done = None if how.rerun else finished(folder)
         if done:
             shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)  # of a process that was killed before it did
@@ -72,14 +72,25 @@ def execute(
         found = None if how.rerun else resume.latest(folder, attempt.identity, device, say)
         if found:
             say(f"{folder}: going on after step {found.step}")
+            _say_if_modified(prepared, folder, say)
         deterministic(seed, prepared.config.options["train"].threads)
-        writer = RunWriter(folder, found.state["record"]["events"] if found else None)
-        begin(writer, prepared, seed, device, found.step if found else None)
+        writer = RunWriter(folder, found.state["record"]["events"] if found else None, check)
         with ending(writer, prepared, say):
+            begin(writer, prepared, seed, device, found.step if found else None)
             writer.json("metrics.json", attempt.train(writer, found))
             writer.close(DONE)
         shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
         return Run(folder)
+
+
+def _say_if_modified(prepared: Prepared, folder: Path, say: Callable[[str], None]) -> None:
+    """A file that was replaced by one of the same size is not in the identity of a run: its time may be a copy's."""
+    then, now = Run(folder).env.get("images_modified"), prepared.modified
+    if then != now:
+        say(
+            f"note: {folder}: the newest image file was of {then} and is of {now}; sizes and some contents are as they "
+            f"were, and `clbench data verify {prepared.config.scenario}` compares every byte"
+        )
 
 
 @dataclass(frozen=True)

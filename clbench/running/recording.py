@@ -16,6 +16,7 @@ import torch
 
 from clbench import metrics, plugins
 from clbench.arrays import IntArray
+from clbench.errors import StoreError
 from clbench.learning.batch import Values
 from clbench.learning.listener import Diverged, Evaluation, Listener
 from clbench.learning.strategy import Strategy
@@ -35,6 +36,7 @@ FLUSH_EVERY = 50
 
 def begin(writer: RunWriter, prepared: Prepared, seed: int, device: torch.device, resumed_after: int | None) -> None:
     """config.json, env.json and what is known before the first step. resumed_after: the checkpoint's step."""
+    writer.keep_room()
     config, scenario = prepared.config, prepared.scenario
     joint = plugins.load("strategy", config.strategy).joint  # so that reports know a bound that never got done
     known = {"seed": seed, "joint": joint, "protocol": dict(scenario.protocol), "paper": prepared.paper}
@@ -51,6 +53,8 @@ def begin(writer: RunWriter, prepared: Prepared, seed: int, device: torch.device
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
         "resumed_after_step": resumed_after,
     }
+    if prepared.modified:
+        env["images_modified"] = prepared.modified
     writer.json("env.json", env)
     if scenario.absent:
         writer.text("absent.txt", "".join(f"{path}\n" for path in scenario.absent))
@@ -97,10 +101,8 @@ def _close(
             return  # the record is whole: only its last flush has failed
         if not keep:
             shutil.rmtree(writer.folder / CHECKPOINTS, ignore_errors=True)
-        if trace:
-            writer.text("traceback.txt", trace)
-        writer.close(state, why, **details)
-    except OSError as error:
+        writer.close(state, why, trace=trace, **details)
+    except (OSError, StoreError) as error:
         say(f"{writer.folder}: {state}, {why}; this could not be written: {error}")
 
 

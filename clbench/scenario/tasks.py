@@ -150,10 +150,14 @@ class Scenario(Sequence[Task]):
         return replace(self, tasks=(everything,), replay=None)
 
     def manifest(self) -> dict[str, Any]:
-        """What the data are: sizes, class names, notes, and a SHA-256 over ids, labels, masks, order and pixels.
+        """What the data are: sizes, class names, notes, and a SHA-256 over ids, labels, masks, order and images.
 
-        Two runs with the same hash saw the same data. train_positives: for each class the training images that are
-        shown with it, over all tasks. drawn: only where there is one.
+        Two runs with the same hash saw the same data: the same pixels, or image files of the same sizes, in the same
+        order, of which some have the same bytes (see `fingerprint` of the image source; `clbench data verify` compares
+        every byte). Names and times of files do not count, so a copy of the data is the same data.
+
+        train_positives: for each class the training images that are shown with it, over all tasks. drawn: only where
+            there is one.
         """
         digest = hashlib.sha256()
 

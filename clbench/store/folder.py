@@ -2,7 +2,7 @@
 
     <out>/<scenario>/<strategy>/<config hash>/seed<k>/
         config.json    the resolved configuration
-        env.json       versions, machine, data manifest, initial weights
+        env.json       versions, machine, data manifest, initial weights; when the newest image file was written
         recipe.toml    a copy of the recipe that chose options, see clbench/running/recipe.py; only where one did
         absent.txt     paths of images that belong to the scenario but could not be had; only where there are any
         events.jsonl   every step's numbers
@@ -28,7 +28,7 @@ import json
 import os
 import shutil
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -50,6 +50,8 @@ AGAIN = "run it again with --rerun, or remove the folder"
 SUMS = "SHA256SUMS"
 CHECKPOINTS = "checkpoint"
 """The folder of checkpoints in a run folder; no checksums here, they have their own."""
+SPARE, SPARE_BYTES = ".spare.tmp", 2**15
+"""A file that holds the room of what a run writes at its end, so that a full disk can be recorded."""
 DEPTH = 4
 """Folders from a results folder down to a run's."""
 PREFIX = 4
@@ -64,22 +66,22 @@ def run_folder(out: Path, scenario: str, strategy: str, config_hash: str, seed: 
 class RunWriter:
     """Writes one run folder from its start to its end.
 
-    events: bytes of events.jsonl that a run which goes on keeps; None for a run that starts afresh.
+    events: bytes of events.jsonl that a run which goes on keeps; None for a run that starts afresh. check: is called
+        before each writing, and raises where the folder has become another's, see `clbench.store.lock.held`.
 
     Raises:
         StoreError: the folder cannot be written.
     """
 
-    def __init__(self, folder: Path, events: int | None = None) -> None:
-        self.folder, self._closed = folder, False
+    def __init__(self, folder: Path, events: int | None = None, check: Callable[[], None] = lambda: None) -> None:
+        self.folder, self._check, self._closed = folder, check, False
         try:
             if events is None and folder.exists():
                 shutil.rmtree(folder)
             (folder / "logits").mkdir(parents=True, exist_ok=True)
             for name in (SUMS, "traceback.txt"):
                 (folder / name).unlink(missing_ok=True)
-            for left_over in folder.rglob(".*.tmp"):
-                left_over.unlink()
+            self._clear()
             self._events = os.open(folder / "events.jsonl", os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
             os.ftruncate(self._events, events or 0)
         except OSError as error:
@@ -87,16 +89,23 @@ class RunWriter:
                 f"Expected to write results to {folder} but got: {error.strerror}; choose another folder with --out."
             ) from error
 
+    def keep_room(self) -> None:
+        """Take room on the disk for the last words of the run, until it ends."""
+        write_bytes(self.folder / SPARE, bytes(SPARE_BYTES))
+
     def json(self, name: str, value: Mapping[str, Any]) -> None:
         """Write one of the folder's JSON files."""
+        self._check()
         write_json(self.folder / name, value)
 
     def text(self, name: str, value: str) -> None:
         """Write one of the folder's text files."""
+        self._check()
         write_bytes(self.folder / name, value.encode())
 
     def array(self, name: str, value: npt.NDArray[Any]) -> None:
         """Write an array below `logits/`."""
+        self._check()
         buffer = io.BytesIO()
         np.save(buffer, value, allow_pickle=False)
         write_bytes(self.folder / "logits" / f"{name}.npy", buffer.getvalue())
@@ -105,6 +114,7 @@ class RunWriter:
         """Write several arrays as one `name`.npz. Raises ValueError for one of objects."""
         if any(value.dtype.hasobject for value in values.values()):  # older NumPy would pickle them unasked
             raise ValueError("Object arrays cannot be saved: no file of a run is ever read as code")
+        self._check()
         buffer = io.BytesIO()
         members: dict[str, Any] = dict(values)
         np.savez_compressed(buffer, **members)
@@ -112,10 +122,12 @@ class RunWriter:
 
     def events(self, events: list[dict[str, Any]]) -> None:
         """Append to events.jsonl."""
+        self._check()
         write_all(self._events, "".join(json.dumps(event) + "\n" for event in events).encode())
 
     def events_written(self) -> int:
         """Bytes of events.jsonl, all of them on the disk."""
+        self._check()
         os.fsync(self._events)
         return os.fstat(self._events).st_size
 
@@ -124,15 +136,29 @@ class RunWriter:
         now = datetime.now(UTC).isoformat("T", "seconds")
         self.json("status.json", {"state": state, "reason": reason, "time": now, **details})
 
-    def close(self, state: str, reason: str | None = None, **details: Any) -> None:
-        """Write the final status, then the checksums; once more, after a failure, with what it was."""
+    def close(self, state: str, reason: str | None = None, *, trace: str | None = None, **details: Any) -> None:
+        """Write the final status, then a traceback, then the checksums; once more, after a failure, with what it was.
+
+        On a disk that is full there is room for them: what was kept for it, and temporary files, go first.
+        """
         if not self._closed:
             os.close(self._events)
             self._closed = True
+        self._check()
+        self._clear()
         self.status(state, reason, **details)
+        if trace:
+            self.text("traceback.txt", trace)
         names = {path.relative_to(self.folder).as_posix(): path for path in self.folder.rglob("*") if path.is_file()}
         kept = sorted(name for name in names if not name.startswith(f"{CHECKPOINTS}/"))
         self.text(SUMS, "".join(f"{sha256(names[name])}  {name}\n" for name in kept))
+
+    def _clear(self) -> None:
+        for left_over in self.folder.rglob("*.tmp"):
+            if left_over.is_dir():
+                shutil.rmtree(left_over)
+            else:
+                left_over.unlink()
 
 
 @dataclass(frozen=True)

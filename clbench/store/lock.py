@@ -1,20 +1,11 @@
-"""One process on one run folder, by the operating system's lock on a file beside it.
+"""One process on one run folder, by a lock on a file beside it; see `clbench.lock`."""
 
-The kernel gives the lock back when its holder ends, however it ends, so no lock is ever stale on one machine. On a
-network file system the server does the same for a machine that is gone (NFS 4, or Lustre mounted with flock).
-"""
-
-import fcntl
-import json
-import os
-import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 
+from clbench import lock
 from clbench.errors import StoreError
-from clbench.files import write_all
 
 
 class Busy(StoreError):
@@ -27,49 +18,48 @@ def lock_file(folder: Path) -> Path:
 
 
 @contextmanager
-def held(folder: Path) -> Iterator[None]:
-    """Have a run folder to oneself.
+def held(folder: Path) -> Iterator[Callable[[], None]]:
+    """Have a run folder to oneself; gives what raises StoreError where that is over, to be called before writing.
 
     Raises:
         Busy: another process has it; says who and since when.
         StoreError: the file system has no locks, or the folder cannot be written.
     """
+    mine = _take(folder)
+
+    def check() -> None:
+        if mine.lost():
+            raise StoreError(
+                f"Expected the lock {mine.path} to stay while {folder} is run but it was removed, so that another "
+                "process may run it too; this one stops here, and the same command goes on."
+            )
+
+    try:
+        yield check
+    finally:
+        mine.release()
+
+
+def _take(folder: Path) -> lock.Lock:
     path = lock_file(folder)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    except OSError as error:
-        raise StoreError(
-            f"Expected to write results to {folder} but got: {error.strerror}; choose another folder with --out."
-        ) from error
-    try:
-        _lock(file, folder)
-        os.ftruncate(file, 0)
-        now = datetime.now(UTC).isoformat("T", "seconds")
-        write_all(file, json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "since": now}).encode())
-        yield
-    finally:
-        os.close(file)
-
-
-def _lock(file: int, folder: Path) -> None:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
+        return lock.Lock(path)
+    except lock.Taken as error:
         raise Busy(
             f"Expected {folder} to be free but {holder(folder)}; wait for it, or stop it and run this again."
         ) from error
+    except lock.NoLocks as error:
+        raise StoreError(
+            f"Expected to lock {path} but got: {error}; choose a folder with --out whose file system has locks."
+        ) from error
     except OSError as error:
         raise StoreError(
-            f"Expected to lock {lock_file(folder)} but got: {error.strerror}; choose a folder with --out whose file "
-            "system has locks."
+            f"Expected to write results to {folder} but got: {error.strerror}; choose another folder with --out."
         ) from error
 
 
 def holder(folder: Path) -> str:
     """Who has a run folder and since when, as far as its lock file says."""
-    try:
-        who = json.loads(lock_file(folder).read_text(encoding="utf-8"))
-        return f"process {who['pid']} on {who['host']} has been running it since {who['since']}"
-    except (OSError, ValueError, KeyError, TypeError):
-        return "another process has just begun to run it"
+    who = lock.holder(lock_file(folder))
+    return f"{who[0]} has been running it since {who[1]}" if who else "another process has just begun to run it"

@@ -1,6 +1,7 @@
 from collections.abc import Callable
 
 import pytest
+import torch
 
 from clbench.cli.common import parse_seeds, parse_settings
 from clbench.errors import UsageError
@@ -17,6 +18,20 @@ def test_seeds() -> None:
 def test_what_are_no_seeds(text: str) -> None:
     with pytest.raises(UsageError, match="Expected --seed like 0, 0..4 or 0,2,5 but got"):
         parse_seeds(text)
+
+
+@pytest.mark.parametrize("text", ["0..99999999999", "0..10000", "0..9999,10000", "9223372036854775808", f"0..{10**30}"])
+def test_more_seeds_than_a_command_can_have(text: str) -> None:
+    with pytest.raises(
+        UsageError, match="Expected --seed of at most 10,000 seeds, none above 9223372036854775807, but"
+    ):
+        parse_seeds(text)
+
+
+def test_as_many_seeds_as_there_may_be() -> None:
+    assert len(parse_seeds("0..9999")) == 10_000
+    with torch.random.fork_rng():
+        torch.manual_seed(parse_seeds("9223372036854775807")[0])
 
 
 def test_settings() -> None:
@@ -46,3 +61,15 @@ def test_version(clbench: CommandLine) -> None:
     import clbench as package
 
     assert clbench("--version")[:2] == (0, f"{package.__version__}\n")
+
+
+@pytest.mark.parametrize(
+    ("setting", "sentence"),
+    [
+        ("threads=100000", "Expected option threads to be at most 256 but got 100000."),
+        ("lr=inf", "Expected option lr to be a finite number but got inf."),
+    ],
+)
+def test_a_number_that_no_run_could_have_is_refused(clbench: CommandLine, setting: str, sentence: str) -> None:
+    code, _, err = clbench("run", "--scenario", "debug", "--strategy", "er", "--set", setting)
+    assert code == 2 and sentence in err

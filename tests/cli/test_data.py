@@ -11,6 +11,7 @@ from makers import every_class_twice, photograph, write_nuswide, write_voc
 from times import TIMES
 
 from clbench.data import voc
+from clbench.data.alone import alone
 from clbench.data.nuswide import CLASSES
 from clbench.store.folder import Run, find_runs
 
@@ -161,3 +162,11 @@ def test_a_cache_of_images_that_were_changed_on_purpose_is_removed(
     code, out, err = clbench("data", "prepare", *options)
     assert code == 0 and f"removed a pixel cache of other image files than are there now: {cache}" in out, err
     assert not cache.exists() and clbench("data", "verify", *options)[0] == 0
+
+
+def test_data_are_prepared_by_one_process_at_a_time(clbench: CommandLine, root: Path) -> None:
+    with alone(root / ".clbench" / "prepare.lock", "them"):
+        code, _, err = clbench("data", "prepare", "voc-b0-c4", "--data-root", str(root))
+        assert code == 3 and f"Expected to prepare data below {root} alone but process" in err
+    code, _, err = clbench("data", "prepare", "voc-b0-c4", "--data-root", str(root / "none"))
+    assert code == 3 and "alone" not in err and not (root / "none").exists()

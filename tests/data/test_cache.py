@@ -1,4 +1,7 @@
+import json
 import os
+import signal
+import time
 from pathlib import Path
 
 import numpy as np
@@ -153,3 +156,76 @@ def test_a_full_disk_is_a_sentence_and_the_rows_before_it_are_kept(
     seen: list[int] = []
     cache.prepare(tmp_path, paths, 16, tmp_path / "cache", seen.append)
     assert seen == [6, 7]
+
+
+def equal(folder: Path, paths: list[str]) -> bool:
+    """Whether there is a whole cache, and it has the pixels of the files."""
+    images = cache.open_cache(folder, paths, 16, folder / "cache")
+    every = np.arange(len(paths))
+    return images is not None and torch.equal(images.read(every), FileImages(folder, paths, 16).read(every))
+
+
+def test_one_process_makes_a_cache_and_another_goes_on_when_it_was_killed(
+    tmp_path: Path, paths: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both would write into one file, and each cut what the other has written."""
+    monkeypatch.setattr(cache, "CHUNK", 2)
+    wait, ready = os.pipe()
+
+    def pause(done: int) -> None:
+        os.write(ready, b".")
+        time.sleep(60)
+
+    child = os.fork()
+    if not child:
+        cache.prepare(tmp_path, paths, 16, tmp_path / "cache", pause)
+        os._exit(0)
+    os.read(wait, 1)
+    with pytest.raises(DataError, match=rf"Expected to prepare the pixel cache .* alone but process {child} on"):
+        cache.prepare(tmp_path, paths, 16, tmp_path / "cache")
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    seen: list[int] = []
+    cache.prepare(tmp_path, paths, 16, tmp_path / "cache", seen.append)
+    assert seen == [4, 6, 7] and equal(tmp_path, paths)
+    assert {file.suffix for file in (tmp_path / "cache").iterdir()} == {".pixels", ".json"}
+
+
+@pytest.mark.parametrize("harm", ["zeros", "cut", "note"])
+def test_a_block_that_is_not_as_its_sum_says_is_made_again(
+    tmp_path: Path, paths: list[str], monkeypatch: pytest.MonkeyPatch, harm: str
+) -> None:
+    monkeypatch.setattr(cache, "CHUNK", 2)
+
+    def stop(done: int) -> None:
+        if done == 6:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        cache.prepare(tmp_path, paths, 16, tmp_path / "cache", stop)
+    [part] = (tmp_path / "cache").glob("*.part")
+    block, whole = 2 * 3 * 16 * 16, part.read_bytes()
+    if harm == "zeros":
+        part.write_bytes(whole[:block] + bytes(block) + whole[2 * block :])
+    elif harm == "cut":
+        part.write_bytes(whole[: 2 * block - 1])
+    else:  # of a version that noted no sums
+        note = json.loads(part.with_suffix(".part.json").read_text())
+        part.with_suffix(".part.json").write_text(json.dumps({"about": note["about"], "done": 6}))
+    seen: list[int] = []
+    cache.prepare(tmp_path, paths, 16, tmp_path / "cache", seen.append)
+    assert seen == ([2, 4, 6, 7] if harm == "note" else [4, 6, 7]) and equal(tmp_path, paths)
+
+
+def test_a_disk_that_keeps_other_bytes_is_found_before_the_cache_counts(
+    tmp_path: Path, paths: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def harm(done: int) -> None:
+        [part] = (tmp_path / "cache").glob("*.part")
+        part.write_bytes(bytes(part.stat().st_size))
+
+    with pytest.raises(DataError, match="to be as it was written but it is not"):
+        cache.prepare(tmp_path, paths, 16, tmp_path / "cache", harm)
+    assert cache.open_cache(tmp_path, paths, 16, tmp_path / "cache") is None
+    cache.prepare(tmp_path, paths, 16, tmp_path / "cache")
+    assert equal(tmp_path, paths)

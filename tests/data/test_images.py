@@ -1,3 +1,5 @@
+import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -5,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
+from clbench.data import images as images_module
 from clbench.data.images import ArrayImages, FileImages
 from clbench.errors import DataError
 from clbench.randomness import generator
@@ -54,3 +57,53 @@ def test_arrays_are_read_by_index() -> None:
     assert ArrayImages(pixels.copy()).fingerprint == images.fingerprint != ArrayImages(pixels + 1).fingerprint
     with pytest.raises(ValueError, match="expected uint8 images"):
         ArrayImages(pixels[:, :2])
+
+
+def test_the_fingerprint_of_files_is_of_what_they_are_and_not_of_where_or_when(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A copy, under other names and with other times, is the same data; another file is not."""
+    monkeypatch.setattr(images_module, "PROBES", 2)
+    names = [f"{value}.png" for value in (10, 20, 30)]
+    for name in names:
+        (tmp_path / name).write_bytes(name.encode() * 50)
+
+    def seen(folder: Path = tmp_path, *files: str) -> str:
+        return FileImages(folder, files or names, 4).fingerprint
+
+    first = seen()
+    assert first.startswith("files, decoded and resized to 4 x 4, bicubic; 3 files of 900 bytes, sha256 of their sizes")
+    shutil.copytree(tmp_path, tmp_path / "copy")
+    os.utime(tmp_path / "copy" / names[0], (0, 0))
+    (tmp_path / "copy" / names[1]).rename(tmp_path / "copy" / "other.png")
+    assert seen(tmp_path / "copy", names[0], "other.png", names[2]) == first
+    assert (
+        len(
+            {
+                first,
+                seen(tmp_path, *names[::-1]),
+                seen(tmp_path, *names[:2]),
+                FileImages(tmp_path, names, 5).fingerprint,
+            }
+        )
+        == 4
+    )
+    (tmp_path / names[1]).write_bytes(b"x" * 300)
+    assert seen() == first  # which the first and the last alone do not tell
+    (tmp_path / names[1]).write_bytes(b"x" * 301)
+    larger = seen()
+    (tmp_path / names[2]).write_bytes(b"x" * 300)
+    assert len({first, larger, seen()}) == 3
+
+
+def test_the_newest_file_tells_when_some_were_written(tmp_path: Path) -> None:
+    for number in range(3):
+        (tmp_path / f"{number}.png").write_bytes(b"x")
+        os.utime(tmp_path / f"{number}.png", (number, number))
+    assert FileImages(tmp_path, ["0.png", "2.png", "1.png"], 4).modified == "1970-01-01T00:00:02.000000+00:00"
+
+
+def test_a_fingerprint_needs_the_files(tmp_path: Path) -> None:
+    assert "0 files of 0 bytes" in FileImages(tmp_path, [], 4).fingerprint
+    with pytest.raises(DataError, match=r"Expected to read .*none\.png but got: No such file or directory; restore it"):
+        _ = FileImages(tmp_path, ["none.png"], 4).fingerprint

@@ -1,12 +1,17 @@
 """Tables of one's own as they are read: the description's keys, both forms of labels, and every mistake by its row."""
 
+import random
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from clbench.data import table as table_module
 from clbench.data.collection import LabelTable
 from clbench.data.table import Description, read_description, read_table
 from clbench.errors import ClbenchError, DataError, UsageError
@@ -240,3 +245,107 @@ def test_what_is_no_toml(tmp_path: Path, text: str) -> None:
 def test_no_description(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"a TOML file that describes the table at .*table\.toml but got"):
         read_description(tmp_path / "table.toml")
+    with pytest.raises(DataError, match="but got no such file; write it .*, or name another with --set table=FILE"):
+        read_description(tmp_path / "table.toml")
+
+
+MANY = st.none() | st.text(max_size=4) | st.lists(st.text(max_size=4), max_size=3)
+ODD = (
+    st.integers()
+    | st.booleans()
+    | st.binary(max_size=3)
+    | st.dates()
+    | st.decimals(allow_nan=False)
+    | st.dictionaries(st.text(max_size=2), st.text(max_size=2), max_size=2)
+    | st.lists(st.none() | st.integers() | st.lists(st.text(max_size=2)) | st.binary(), min_size=1, max_size=3)
+)
+
+
+@given(cells=st.lists(MANY | ODD, min_size=1, max_size=5), as_array=st.booleans())
+def test_labels_of_a_frame_are_text_or_lists_of_text_or_a_sentence(cells: list[Any], as_array: bool) -> None:
+    """Of anything that a Parquet file may hold: nothing else becomes a class, and nothing is a traceback."""
+    column = pd.Series([np.array(c, object) if as_array and isinstance(c, list) else c for c in cells], dtype=object)
+    frame = pd.DataFrame({"labels": column})
+    described = Description(Path("table.toml"), "made", "table.parquet", labels="labels")
+    wanted = [[] if c is None else c.split("|") if isinstance(c, str) else c for c in cells]
+    fine = [isinstance(names, list) and all(isinstance(name, str) for name in names) for names in wanted]
+    if not all(fine):
+        row = fine.index(False) + 1
+        with pytest.raises(DataError, match=rf"Expected a text or a list of texts in row {row}, column 'labels' of"):
+            table_module._from_list(Path("table.parquet"), frame, described)
+        return
+    classes, labels = table_module._from_list(Path("table.parquet"), frame, described)
+    stripped = [{name.strip() for name in names} - {""} for names in wanted]
+    assert [{classes[c] for c in np.flatnonzero(row)} for row in labels] == stripped
+
+
+@pytest.mark.parametrize(
+    ("column", "kind"),
+    [
+        (pd.Series([1, 2, 3]), "int64"),
+        (pd.Series([np.nan, np.nan, np.nan]), "float64"),
+        (pd.Series([True, False, True]), "bool"),
+        (pd.Series([1, None, 2], dtype="Int64"), "Int64"),
+        (pd.Series(pd.to_datetime(["2020-01-01"] * 3)), "datetime64"),
+        (pd.Series(pd.to_timedelta([1, 2, 3])), "timedelta64"),
+    ],
+)
+def test_a_column_of_labels_that_is_of_another_type(
+    read: Read, monkeypatch: pytest.MonkeyPatch, column: "pd.Series[Any]", kind: str
+) -> None:
+    frame = pd.DataFrame({"path": ["a.png", "b.png", "c.png"], "split": ["train"] * 3, "labels": column})
+    monkeypatch.setattr(pd, "read_parquet", lambda file: frame)
+    with pytest.raises(
+        DataError, match=rf"Expected text, or lists of text, in column 'labels' of .* but it is of {kind}"
+    ):
+        read(b"PAR1", file="table.parquet")
+
+
+@pytest.mark.parametrize("missing", [None, np.nan, pd.NA])
+def test_a_cell_without_a_text_is_an_image_without_labels(
+    read: Read, monkeypatch: pytest.MonkeyPatch, missing: object
+) -> None:
+    frame = pd.DataFrame(
+        {"path": ["a", "b"], "split": ["train"] * 2, "labels": pd.Series(["cat", missing], dtype=object)}
+    )
+    monkeypatch.setattr(pd, "read_parquet", lambda file: frame)
+    table, _ = read(b"PAR1", file="table.parquet", tasks=(("cat",),))
+    assert table.labels.tolist() == [[1], [0]]
+
+
+@pytest.mark.parametrize(
+    "error", [KeyError("x"), NotImplementedError("y\nz"), ValueError(), MemoryError(), OSError("w")]
+)
+def test_whatever_a_damaged_parquet_file_raises_is_a_sentence(
+    read: Read, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def broken(file: Path) -> None:
+        raise error
+
+    monkeypatch.setattr(pd, "read_parquet", broken)
+    with pytest.raises(
+        DataError, match=r"Expected .*table\.parquet to be a CSV or Parquet table but got: [A-Zw]"
+    ) as said:
+        read(b"PAR1", file="table.parquet")
+    assert "\n" not in str(said.value)
+
+
+def test_damaged_parquet_files(read: Read, tmp_path: Path) -> None:
+    """Cut, or with a flipped bit: a table or a sentence."""
+    pytest.importorskip("pyarrow")
+    frame = pd.DataFrame({"path": ["a.png", "b.png"], "split": ["train", "test"], "labels": [["cat"], ["dog", "owl"]]})
+    frame.to_parquet(tmp_path / "good.parquet")
+    good, rng, refused = (tmp_path / "good.parquet").read_bytes(), random.Random(0), 0
+    for number in range(300):
+        bad = bytearray(good)
+        if number % 3:
+            bad[rng.randrange(len(bad))] ^= 1 << rng.randrange(8)
+        else:
+            del bad[rng.randrange(len(bad)) :]
+        (tmp_path / "bad.parquet").write_bytes(bad)
+        try:
+            read(b"", file="bad.parquet")
+        except DataError as error:
+            refused += 1
+            assert "\n" not in str(error)
+    assert refused > 100

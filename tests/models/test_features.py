@@ -196,3 +196,54 @@ def test_maps_that_float16_cannot_hold_are_refused(scenario: Scenario, network: 
         network.backbone.get_parameter("bn4.weight").fill_(1e8)
     with pytest.raises(DataError, match="within float16's range"):
         FeatureSource(scenario.images, scenario.ids, network, CPU).read(np.arange(N))
+
+
+def test_maps_have_room_on_the_disk_before_they_are_written(
+    scenario: Scenario, network: Network, tmp_path: Path
+) -> None:
+    """A file with holes is filled, also one that is there; what it holds stays."""
+    every = np.arange(N)
+    good = FeatureSource(scenario.images, scenario.ids, network, CPU, tmp_path).read(every).clone()
+    [folder] = tmp_path.iterdir()
+    file = folder / "maps.f16"
+    assert file.stat().st_blocks * 512 >= file.stat().st_size
+    data = file.read_bytes()
+    file.unlink()
+    with open(file, "wb") as sparse:
+        sparse.write(data[:100])
+        sparse.truncate(len(data))
+    assert file.stat().st_blocks * 512 < len(data)
+    again = FeatureSource(scenario.images, scenario.ids, network, CPU, tmp_path)
+    assert file.stat().st_blocks * 512 >= len(data) and file.read_bytes()[:100] == data[:100]
+    assert torch.equal(again.read(every), good)
+
+
+@pytest.mark.parametrize("there", [None, 100, 10**6])
+def test_no_room_is_a_sentence_and_leaves_what_was_there(
+    tmp_path: Path, there: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(file: int, start: int, size: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    file = tmp_path / "set" / "maps.f16"
+    file.parent.mkdir()
+    if there is not None:
+        with open(file, "wb") as sparse:
+            sparse.truncate(there)
+    with pytest.raises(
+        DataError, match="Expected 0.0 GB for feature maps in .* but got: No space left on device; make"
+    ):
+        features.allocate(file, 10**6)
+    assert (file.stat().st_size if file.exists() else None) == there
+
+
+@pytest.mark.parametrize("there", [0, 70, 200])
+def test_without_the_systems_allocation_bytes_are_written(
+    tmp_path: Path, there: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(os, "posix_fallocate")
+    monkeypatch.setattr(features, "PIECE", 8)
+    (tmp_path / "maps.f16").write_bytes(b"x" * there)
+    features.allocate(tmp_path / "maps.f16", 100)
+    assert (tmp_path / "maps.f16").read_bytes() == (b"x" * there)[:100].ljust(100, b"\0")

@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -114,3 +115,18 @@ def test_only_what_is_drawn_from_the_seed_needs_one() -> None:
     assert not seeded(resolve("digits-seq", "er")) and not seeded(resolve("debug-incremental", "er"))
     config = resolve("debug", "er")
     assert build_scenario(config, None, 1).manifest() == build_scenario(config).manifest()
+
+
+def test_what_has_changed_since_a_run_began_is_said() -> None:
+    prepared = prepare()
+    env: dict[str, Any] = {"manifest": prepared.manifest, "weights": prepared.weights}
+    env = json.loads(json.dumps(env))
+    assert prepared.changes(env) == "its options or clbench have changed"
+    assert prepared.changes({**env, "weights": {"source": "imagenet"}}) == "the initial weights differ"
+    for key, value, said in (
+        ("images", "files", f"images were files and are {prepared.scenario.images.fingerprint}"),
+        ("absent", 3, "absent were 3 and are 0"),
+        ("tasks", [], "tasks differ"),
+        ("hash", "0", "labels, or which images a task has, differ"),
+    ):
+        assert prepared.changes({**env, "manifest": {**env["manifest"], key: value}}) == said

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from clbench import plugins
-from clbench.errors import UsageError
+from clbench.errors import StoreError, UsageError
 from clbench.learning.listener import Listener
 from clbench.learning.strategy import Strategy
 from clbench.learning.tally import COUNTS
@@ -17,7 +17,8 @@ from clbench.running.config import resolve
 from clbench.running.execute import How, execute
 from clbench.running.resume import Schedule
 from clbench.running.stops import Requests, Stopped
-from clbench.store.lock import Busy, held
+from clbench.store.folder import Run, finished
+from clbench.store.lock import Busy, held, lock_file
 
 CPU = How("cpu")
 StopAfter = Callable[[int], Requests]
@@ -169,3 +170,21 @@ def test_what_fails_is_in_the_folder_before_it_is_raised(
     with held(folder):  # the lock was given back
         pass
     assert torch.get_num_threads() == prepared.config.options["train"].threads
+
+
+def test_a_run_whose_lock_file_was_removed_stops_and_leaves_the_folder_to_the_other(
+    prepared: Prepared, tmp_path: Path
+) -> None:
+    """Two would write into one folder: the first notices it before it writes again."""
+
+    class Removes(Ear):
+        def stepped(self, task: int, step: int, values: Any, samples: Any) -> None:
+            lock_file(folder).unlink(missing_ok=True)
+
+    folder, ear = prepared.folder(tmp_path, 0), Removes()
+    with pytest.raises(StoreError, match="Expected the lock .* to stay while .* but it was removed"):
+        execute(prepared, 0, tmp_path, CPU, listeners=[ear])
+    assert Run(folder).state == "running" and not (folder / "SHA256SUMS").exists()
+    assert [message for message in ear.messages if "this could not be written" in message]
+    execute(prepared, 0, tmp_path, CPU)
+    assert finished(folder)

@@ -1,6 +1,9 @@
 """A collection of one's own: the example of the docs, both forms of labels, both file types, and every mistake."""
 
+import os
+import shutil
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +12,15 @@ import pytest
 from makers import photograph
 
 from clbench import Scenario, run
+from clbench.data.images import FileImages
 from clbench.errors import DataError, UsageError
-from clbench.running.build import build_scenario
+from clbench.launch.cells import LaunchListener, run_all
+from clbench.launch.spec import Spec
+from clbench.running.build import Prepared, build_scenario
 from clbench.running.config import resolve
+from clbench.running.execute import How, execute
+from clbench.running.stops import Requests, Stopped
+from clbench.store.folder import find_runs
 from clbench.testing import check_scenario, check_seeded
 from scenarios.table import Options, Table
 
@@ -50,7 +59,7 @@ def test_tasks_and_labels(root: Path) -> None:
         [f"images/{i}.png" for i in rows] for rows in ([0, 2, 3, 7], [1, 3, 4, 5, 7])
     ]
     assert scenario[1].labels.tolist() == [[0, 0, 1, 0], [0, 0, 1, 0], [0, 0, 1, 1], [0, 0, 0, 1], [0, 0, 0, 1]]
-    assert "1 training images show none of the 4 classes" in scenario.notes
+    assert "1 training images show none of the 4 classes, first images/6.png" in scenario.notes
 
 
 @pytest.mark.parametrize("strategy", ["finetune", "dlfl"])
@@ -135,3 +144,63 @@ def test_the_example_of_the_docs_runs(tmp_path: Path) -> None:
     [done] = run("table", "finetune", settings=settings, data_root=tmp_path, out=tmp_path / "out")
     assert done.state == "done"
     assert np.isfinite(done.metrics["final"]["mAP"])
+
+
+def stopped(root: Path, out: Path, requests: Requests) -> Prepared:
+    """A run on the files below `root`, stopped with a checkpoint."""
+    config = resolve("table", "er", settings={"image_size": 16, "backbone": "small", "batch_size": 2})
+    prepared = Prepared(config, build_scenario(config, root))
+    with pytest.raises(Stopped):
+        execute(prepared, 0, out, How("cpu"), requests=requests)
+    return prepared
+
+
+def test_a_run_whose_images_were_replaced_does_not_go_on_and_says_why(
+    root: Path, tmp_path: Path, stop_after: Callable[[int], Requests]
+) -> None:
+    out = tmp_path / "out"
+    prepared = stopped(root, out, stop_after(2))
+    for number in range(8):
+        (root / f"images/{number}.png").write_bytes((root / f"images/{number + 8}.png").read_bytes() + b"more")
+    [run] = find_runs(out)
+    [failure] = run_all([Spec.of_run(run, root)], How("cpu"), listener=LaunchListener()).failures
+    now = FileImages(root, prepared.scenario.images.paths, 16).fingerprint
+    assert f"images were {prepared.scenario.images.fingerprint} and are {now}; bring back what it was" in str(failure)
+    assert Prepared(prepared.config, build_scenario(prepared.config, root)).config_hash != prepared.config_hash
+
+
+def test_a_run_goes_on_with_a_copy_of_its_images_and_says_that_they_are_newer(
+    root: Path, tmp_path: Path, stop_after: Callable[[int], Requests]
+) -> None:
+    class Ear(LaunchListener):
+        def __init__(self) -> None:
+            self.messages: list[str] = []
+
+        def said(self, message: str) -> None:
+            self.messages.append(message)
+
+    out, same, other = tmp_path / "out", Ear(), Ear()
+    stopped(root, out, stop_after(2))
+    [run] = find_runs(out)
+    shutil.copytree(out, tmp_path / "again")
+    assert run_all([Spec.of_run(run, root)], How("cpu"), listener=same).runs
+    assert not [message for message in same.messages if "newest" in message]
+    copy = shutil.copytree(root, tmp_path / "copy", ignore=shutil.ignore_patterns("out", "again"))
+    os.utime(copy / "images/3.png", (2e9, 2e9))
+    [run] = find_runs(tmp_path / "again")
+    assert run_all([Spec.of_run(run, copy)], How("cpu"), listener=other).runs
+    [said] = [message for message in other.messages if "newest" in message]
+    assert "is of 2033-05-18T03:33:20.000000+00:00; sizes and some contents are as they were" in said
+
+
+def test_rows_without_labels_and_classes_without_a_task_are_named(root: Path) -> None:
+    table = root / "labels.csv"
+    assert build(root).notes[:2] == (
+        "1 training images show none of the 4 classes, first images/6.png",
+        "1 test images show none of the 4 classes, first images/14.png",
+    )
+    table.write_text(table.read_text().replace("images/14.png,test,", "images/14.png,test,wolf"))
+    table.write_text(table.read_text().replace("images/5.png,train,fox", "images/5.png,train,fox|Fox"))
+    notes = build(root).notes
+    assert "2 classes of the table are in no task: Fox, wolf" in notes
+    assert not [note for note in notes if "test images show none" in note]

@@ -1,4 +1,5 @@
 import json
+import os
 import re
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 
 from clbench.errors import StoreError
 from clbench.files import sha256
-from clbench.store.folder import DONE, FAILED, Run, RunWriter, find_runs, finished, run_folder
+from clbench.store.folder import DONE, FAILED, SPARE, SPARE_BYTES, Run, RunWriter, find_runs, finished, run_folder
 
 
 @pytest.fixture
@@ -168,3 +169,22 @@ def test_an_end_that_could_not_be_written_is_written_as_a_failure(
             writer.close(DONE)
     writer.close(FAILED, "broken disk")
     assert Run(folder).state == FAILED and (folder / "SHA256SUMS").exists()
+
+
+def test_the_end_of_a_run_has_room_of_its_own(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Temporary files go before the status is written, and the status is written before the traceback."""
+    writer, written, replace = RunWriter(folder), list[str](), os.replace
+    writer.keep_room()
+    (folder / "logits" / ".task0.npy.17.tmp").touch()
+    (folder / "checkpoint" / "7.tmp").mkdir(parents=True)
+    assert len(list(folder.rglob("*.tmp"))) == 3 and (folder / SPARE).stat().st_size == SPARE_BYTES
+
+    def note(source: Path, target: Path) -> None:
+        assert list(folder.rglob("*.tmp")) == [source]
+        written.append(target.name)
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", note)
+    writer.close(FAILED, "it broke", trace="where")
+    assert written == ["status.json", "traceback.txt", "SHA256SUMS"]
+    assert "tmp" not in (folder / "SHA256SUMS").read_text()

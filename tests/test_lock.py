@@ -1,0 +1,108 @@
+import fcntl
+import json
+import os
+import socket
+import subprocess
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from clbench.lock import Lock, Taken, holder
+
+
+def test_one_at_a_time_and_the_file_says_who(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    mine = Lock(path)
+    who = json.loads(path.read_text())
+    assert (who["host"], who["pid"]) == (socket.gethostname(), os.getpid())
+    assert datetime.fromisoformat(who["since"]).tzinfo is not None
+    assert holder(path) == (f"process {os.getpid()} on {who['host']}", who["since"])
+    with pytest.raises(Taken):
+        Lock(path)
+    mine.release()
+    assert path.exists()
+    Lock(path).release()
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"pid": 1}', "\x00"])
+def test_a_holder_that_has_not_written_its_name_yet(tmp_path: Path, text: str) -> None:
+    (tmp_path / "lock").write_text(text)
+    assert holder(tmp_path / "lock") is None
+
+
+def test_a_file_that_cannot_be_opened(tmp_path: Path) -> None:
+    with pytest.raises(NotADirectoryError):
+        (tmp_path / "file").write_text("")
+        Lock(tmp_path / "file" / "lock")
+
+
+def test_the_file_that_is_locked_is_the_one_at_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Removed, or put in its place by another, between opening it and locking it: then it is opened again."""
+    path, flock, changes = tmp_path / "lock", fcntl.flock, [path_removed, path_replaced]
+
+    def raced(file: int, how: int) -> None:
+        if changes:
+            changes.pop()(path)
+        flock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", raced)
+    mine = Lock(path)
+    assert not changes and not mine.lost() and holder(path) is not None
+    with pytest.raises(Taken):
+        Lock(path)
+    mine.release()
+
+
+def path_removed(path: Path) -> None:
+    path.unlink()
+
+
+def path_replaced(path: Path) -> None:
+    path.rename(path.with_name("old"))
+    path.touch()
+
+
+@pytest.mark.parametrize("change", [path_removed, path_replaced])
+def test_a_holder_learns_that_its_file_is_gone(tmp_path: Path, change: Callable[[Path], None]) -> None:
+    mine = Lock(tmp_path / "lock")
+    assert not mine.lost()
+    change(tmp_path / "lock")
+    assert mine.lost()
+    mine.release()
+
+
+def test_a_forked_child_does_not_inherit_it(tmp_path: Path) -> None:
+    """Neither does it keep the lock when its parent has given it back, nor release its parent's."""
+    mine = Lock(tmp_path / "lock")
+    ask, wait = os.pipe()[::-1]
+    child = os.fork()
+    if not child:
+        os.close(ask)
+        mine.release()  # as the end of a `with` would
+        os.read(wait, 1)
+        os._exit(0)
+    with pytest.raises(Taken):
+        Lock(tmp_path / "lock")
+    mine.release()
+    Lock(tmp_path / "lock").release()  # while the child lives
+    os.close(ask)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def test_a_program_that_is_started_does_not_inherit_it(tmp_path: Path) -> None:
+    mine = Lock(tmp_path / "lock")
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, close_fds=False) as started:
+        mine.release()
+        Lock(tmp_path / "lock").release()
+        started.communicate()
+
+
+def test_a_lock_may_take_its_file_along(tmp_path: Path) -> None:
+    Lock(tmp_path / "lock").release(remove=True)
+    assert list(tmp_path.iterdir()) == []
+    mine = Lock(tmp_path / "lock")
+    path_replaced(tmp_path / "lock")
+    mine.release(remove=True)
+    assert (tmp_path / "lock").exists()  # another's
