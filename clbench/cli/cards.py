@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from clbench.options import is_range
+from clbench.terminal import width
 
 
 def text(card: dict[str, Any]) -> str:
@@ -25,16 +26,50 @@ def text(card: dict[str, Any]) -> str:
     if card["options"]:
         lines += ["", "Options (--set KEY=VALUE)"]
         for info in card["options"]:
-            choices = f" ({', '.join(info['choices'])})" if info["choices"] else ""
             tuned = f"; `clbench tune` tries {_tried(info['search'])}" if info["search"] else ""
-            lines.append(_wrapped(f"{info['name']}={info['default']}", f"{info['help']}{choices}{tuned}"))
+            lines.append(
+                _wrapped(f"{info['name']}={_shown(info['default'])}", f"{info['help']}{_allowed(info)}{tuned}")
+            )
     defaults = _defaults(card)
     if defaults:
         lines += ["", "Defaults here"]
         lines += [
             _wrapped(scope, ", ".join(f"{name}={value}" for name, value in set_.items())) for scope, set_ in defaults
         ]
+    lines += _effective(card["effective"]) if "effective" in card else []
     return "\n".join(lines).rstrip()
+
+
+def _allowed(info: Mapping[str, Any]) -> str:
+    """Choices and bounds of an option, in brackets."""
+    bounds = [f"{bound.replace('_', ' ')} {value:g}" for bound, value in info["bounds"].items()]
+    allowed = [*info["choices"], *bounds]
+    return f" ({', '.join(allowed)})" if allowed else ""
+
+
+def _effective(run: Mapping[str, Any]) -> list[str]:
+    """What a run takes unless told otherwise: first what it begins from, then every option, with who says so."""
+    of_run = f"clbench run --scenario {run['scenario']} --strategy {run['strategy']}"
+    if "refused" in run:
+        return ["", _wrapped(f"`{of_run}` is refused", run["refused"])]
+    model = {option: each["value"] for option, each in run["options"]["model"].items()}
+    begins = "random weights" if model["weights"] == "none" else f"{model['weights']} weights"
+    lines = ["", _filled(f"What `{of_run}` takes (in brackets who says so; else it is the option's own default)")]
+    lines.append(_wrapped("backbone", f"{model['backbone']} from {begins}"))
+    for section, options in run["options"].items():
+        said = [f"{option}={_value(each)}" for option, each in options.items()]
+        title = f"{section} {run[section]}" if section in ("memory", "head") else section
+        lines += [_wrapped(title, ", ".join(said))] if said else []
+    return lines
+
+
+def _value(told: Mapping[str, Any]) -> str:
+    value = _shown(told["value"])
+    return f"{value} ({told['from']})" if told["from"] else value
+
+
+def _shown(value: Any) -> str:
+    return "''" if value == "" else str(value)
 
 
 def _paper_lines(paper: Mapping[str, Any]) -> list[str]:
@@ -77,8 +112,8 @@ def _paragraphs(text: str) -> str:
 
 def _filled(text: str) -> str:
     """A path or the name of a test stays whole, so that it can be copied, even where it is longer than a line."""
-    return textwrap.fill(text, 80, break_long_words=False, break_on_hyphens=False)
+    return textwrap.fill(text, width(), break_long_words=False, break_on_hyphens=False)
 
 
 def _wrapped(key: str, value: str) -> str:
-    return textwrap.fill(f"{key}: {value}", 80, initial_indent="  ", subsequent_indent="      ")
+    return textwrap.fill(f"{key}: {value}", width(), initial_indent="  ", subsequent_indent="      ")

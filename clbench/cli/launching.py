@@ -122,13 +122,16 @@ def _announce(cells: Sequence[Cell], how: How) -> None:
         model, training = config.options["model"], config.options["train"]
         frozen = "" if model.freeze == "none" else ", frozen"
         memory = f"memory {config.memory} of {config.options['memory'].size}" if config.memory else "no memory"
-        begins = f"{model.backbone} ({prepared.weights['source']} weights{frozen}), {config.head} head"
+        source = prepared.weights["source"].replace("none", "random")
+        begins = f"{model.backbone} ({source} weights{frozen}), {config.head} head"
         say(
             f"  {config.strategy}: {begins}, {memory}, {training.optimizer} {training.lr:g}, batch "
             f"{training.batch_size}, {training.epochs} epoch(s), seed {','.join(seeds)}"
         )
         if recipe := config.recipe:
             say(f"    recipe {recipe.file}: {recipe.trials} trials on {recipe.view}, {recipe.seconds:.0f} s")
+        if model.weights == "none" and model.backbone != "small":
+            say(f"    note: {model.backbone} learns from random weights; --weights imagenet begins from ImageNet's")
         for warning in ("leak", "note"):
             if prepared.weights[warning]:
                 say(f"    {warning}: {prepared.weights[warning]}")

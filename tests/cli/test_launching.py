@@ -149,3 +149,10 @@ def test_a_tracker_is_asked_for_by_name(tmp_path: Path) -> None:
 def test_how_long_is_parsed_before_anything_is_built() -> None:
     with pytest.raises(ClbenchError, match="Expected --max-time like"):
         launching.launch([Spec("no-such-scenario", "er")], "cpu", Keeping(max_time="soon"))
+
+
+def test_a_big_backbone_without_weights_is_said_to_learn_from_random_ones(clbench: CommandLine) -> None:
+    code, _, err = clbench(*RUN, "--strategy", "finetune", "--limit", "1", "--set", "backbone=resnet18")
+    assert code == 0 and "finetune: resnet18 (random weights), linear head" in err
+    assert "note: resnet18 learns from random weights; --weights imagenet begins from ImageNet's" in err
+    assert "note: " not in clbench(*RUN, "--strategy", "finetune")[2]
