@@ -43,6 +43,7 @@ class Table(Incremental):
     """Whatever the TOML file describes; see the module's docstring."""
 
     Options = Options
+    holds = "table.toml and the images"
 
     @cached_property
     def description(self) -> Description:

@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 import torch
 
+from clbench.errors import DataError, UsageError
 from clbench.learning.listener import Listener
-from clbench.running.build import Prepared, build_scenario, build_strategy, seeded
+from clbench.running.build import Prepared, build_scenario, build_strategy, check, seeded
 from clbench.running.config import resolve
 
 CPU = torch.device("cpu")
@@ -114,3 +115,11 @@ def test_only_what_is_drawn_from_the_seed_needs_one() -> None:
     assert not seeded(resolve("digits-seq", "er")) and not seeded(resolve("debug-incremental", "er"))
     config = resolve("debug", "er")
     assert build_scenario(config, None, 1).manifest() == build_scenario(config).manifest()
+
+
+def test_what_is_typed_wrong_is_told_without_the_data(tmp_path: Path) -> None:
+    check(resolve("debug", "er"))
+    with pytest.raises(UsageError, match="Expected --data-root DIR"):
+        check(resolve("coco-b0-c10", "er"))
+    with pytest.raises(DataError, match="but there is no such file"):
+        check(resolve("debug", "er", settings={"weights": str(tmp_path / "w.safetensors")}))
