@@ -24,6 +24,8 @@ PLAIN = {"backbones": BACKBONES, "datasets": TITLES}
 LISTED = (*PLURALS.values(), *PLAIN)
 SECTIONS = {"train": TrainOptions, "model": ModelOptions}
 """Options that every run has."""
+RUNS = "runs"
+"""What `clbench list` lists of a store."""
 SECTION = "section of options"
 SCENARIO, STRATEGY = "digits-seq", "dlfl"
 """What `clbench run` takes where none is named."""

@@ -6,30 +6,35 @@ from typing import Annotated
 
 import typer
 
-from clbench.cli import cards, facts
-from clbench.cli.common import DataRoot, Debug, Json, Runs, Settings, parse_settings
+from clbench.cli import cards, complete, facts
+from clbench.cli.common import DataRoot, Debug, Json, Runs, Settings, Store, parse_settings, store_at
 from clbench.cli.runs import list_runs, show_run
 from clbench.errors import UsageError, unknown
-from clbench.files import DEFAULT_OUT
 from clbench.terminal import width
-
-RUNS = "runs"
 
 
 def list_plugins(
     kind: Annotated[
-        str | None, typer.Argument(help=f"{', '.join(facts.LISTED)} or {RUNS}.", show_default=False)
+        str | None,
+        typer.Argument(
+            help=f"{', '.join(facts.LISTED)} or {facts.RUNS}.", show_default=False, autocompletion=complete.listed
+        ),
     ] = None,
     json: Json = False,
-    runs: Runs = DEFAULT_OUT,
+    store: Store = None,
+    runs: Runs = None,
     debug: Debug = False,
 ) -> None:
     """List what there is to name on the command line, or the runs of a results folder."""
-    if kind == RUNS:
-        list_runs(runs, json)
+    if kind != facts.RUNS and store is not None:
+        raise UsageError(
+            f"Expected a results folder with `clbench list {facts.RUNS}` alone but got {store}; leave it out."
+        )
+    if kind == facts.RUNS:
+        list_runs(store_at(store, runs), json)
         return
     if kind is not None and kind not in facts.LISTED:
-        raise UsageError(unknown("kind", kind, [*facts.LISTED, RUNS]))
+        raise UsageError(unknown("kind", kind, [*facts.LISTED, facts.RUNS]))
     found = {each: facts.listed(each) for each in facts.LISTED if kind in (None, each)}
     if json:
         print(json_.dumps(found, indent=2))
@@ -45,18 +50,32 @@ def list_plugins(
 def show(
     name: Annotated[
         str,
-        typer.Argument(help="A scenario, strategy, memory or head; train or model; a run's folder or HASH/seed0."),
+        typer.Argument(
+            autocompletion=complete.carded,
+            help="A scenario, strategy, memory or head; train or model; a run's folder or HASH/seed0.",
+        ),
     ],
     settings: Settings = None,
     data_root: DataRoot = None,
     scenario: Annotated[
-        str | None, typer.Option(help=f"Of a strategy: its defaults there.  (default: {facts.SCENARIO})")
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            autocompletion=complete.of("scenario"),
+            help=f"Where a strategy's defaults are told.  [default: {facts.SCENARIO}]",
+        ),
     ] = None,
     strategy: Annotated[
-        str | None, typer.Option(help=f"Of a scenario: the defaults with it.  (default: {facts.STRATEGY})")
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            autocompletion=complete.of("strategy"),
+            help=f"With what a scenario's are.  [default: {facts.STRATEGY}]",
+        ),
     ] = None,
     json: Json = False,
-    runs: Runs = DEFAULT_OUT,
+    store: Store = None,
+    runs: Runs = None,
     debug: Debug = False,
 ) -> None:
     """Tell what a scenario, strategy, memory or head is (source, protocol, options, and what a run takes by default),
@@ -66,7 +85,7 @@ def show(
     """
     homes = facts.homes(name)
     if not homes:
-        if show_run(runs, name, json):
+        if show_run(store_at(store, runs), name, json):
             return
         raise UsageError(
             unknown("plugin", name, facts.names(), "See `clbench list`, and `clbench list runs` for runs.")

@@ -116,3 +116,10 @@ def test_lists_and_cards_are_as_wide_as_the_terminal(clbench: CommandLine, monke
 def test_what_cannot_be_shown(clbench: CommandLine, arguments: tuple[str, ...], sentence: str) -> None:
     code, out, err = clbench(*arguments)
     assert code == 2 and sentence in err and not out
+
+
+@pytest.mark.parametrize("kind", PLURALS)
+def test_cards_fit_80_columns_but_for_the_names_of_tests(clbench: CommandLine, kind: plugins.Kind) -> None:
+    for name in plugins.available(kind):
+        out = clbench("show", name)[1]
+        assert [line for line in out.splitlines() if len(line) > 80 and "::test_" not in line] == []
