@@ -140,6 +140,7 @@ def _of_scenario(builder: ScenarioBuilder, asked: Asked) -> dict[str, Any]:
     paper = builder.paper()
     card["paper"] = asdict(paper) if paper else None
     if asked.data_root is not None:
+        builder.check()
         manifest = builder.build().manifest()
         card |= {"tasks": [task["classes"] for task in manifest["tasks"]], "data": manifest}
     return card

@@ -58,6 +58,7 @@ def launch(
 
 def launching(device: str, keeping: Keeping) -> Launching:
     """How a search carries out its trials: announced, watched, and stopped as a list of runs is."""
+    choose_device(device)  # or a search would build its data in vain
     how = _how(device, keeping)
     return Launching(how, Announcer(how, keeping.debug), watching(None), _requests(keeping))
 

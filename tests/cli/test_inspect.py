@@ -109,6 +109,7 @@ def test_lists_and_cards_are_as_wide_as_the_terminal(clbench: CommandLine, monke
             "Expected --scenario with a strategy but prs is a memory; leave it out.",
         ),
         (("show", "er", "--strategy", "er"), "Expected --strategy with a scenario but er is a strategy; leave it out."),
+        (("show", "coco-seq", "--data-root", "."), "Expected --set splits=DIR"),
         (("show", "debug", "--strategy", "err"), "Unknown strategy 'err'; did you mean 'er'?"),
         (("show", "digit-seq"), "Unknown plugin 'digit-seq'; did you mean 'digits-seq'?"),
     ],
