@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from clbench import plugins
-from clbench.cli.inspect import PLURALS
+from clbench.cli.facts import PLURALS
 from clbench.files import write_bytes
 
 ROOT = Path(__file__).parent.parent

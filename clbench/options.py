@@ -18,6 +18,8 @@ T = TypeVar("T")
 
 SCALES = ("log", "linear")
 """How a range is searched: evenly in the logarithm, or in the value."""
+BOUNDS = ("at_least", "above", "at_most")
+"""What `option` takes to bound a number."""
 NEVER = object()
 """What an option is never equal to: it is always part of a run's identity."""
 
@@ -80,6 +82,8 @@ class OptionInfo:
     help: str
     choices: tuple[str, ...]
     search: tuple[Any, ...] = ()
+    bounds: dict[str, float] = field(default_factory=dict)
+    """Which of `BOUNDS` it has, e.g. `{"at_least": 1}`."""
 
 
 def infos(cls: type) -> list[OptionInfo]:
@@ -93,6 +97,7 @@ def infos(cls: type) -> list[OptionInfo]:
             f.metadata.get("help", ""),
             f.metadata.get("choices", ()),
             f.metadata.get("search", ()),
+            {bound: f.metadata[bound] for bound in BOUNDS if f.metadata.get(bound) is not None},
         )
         for f in fields(cls)
     ]

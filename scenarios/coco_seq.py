@@ -35,7 +35,7 @@ import numpy as np
 
 from clbench.data.coco import CLASSES, CROWD, data_parts, find_layout, read_json, read_layout
 from clbench.data.collection import DataPart, LabelTable, in_columns
-from clbench.errors import DataError, UsageError, unknown
+from clbench.errors import DataError, unknown
 from clbench.options import option
 from clbench.randomness import generator
 from clbench.scenario.builder import ScenarioBuilder
@@ -91,6 +91,7 @@ class CocoSeq(ScenarioBuilder):
 
     Options = Options
     dataset = "coco"
+    holds = "COCO's annotations and images"
     defaults = DEFAULTS
 
     @property
@@ -124,17 +125,21 @@ class CocoSeq(ScenarioBuilder):
     def data_parts(self) -> tuple[DataPart, ...]:
         return data_parts(self.data_root)
 
+    def wanting(self) -> tuple[str, ...]:
+        lists = "splits=DIR, a folder of the official id lists from a clone of cdjkim/PRS (its dataset/data_source)"
+        return super().wanting() + (() if self.options.splits else (f"--set {lists} or splits=rule",))
+
+    def check(self) -> None:
+        super().check()
+        if not self.by_rule:
+            BENCHMARK.folder(Path(self.options.splits))
+
     def build(self) -> Scenario:
-        if not self.options.splits:
-            raise UsageError(
-                "Expected --set splits=DIR, a folder of the official id lists from a clone of cdjkim/PRS "
-                "(its dataset/data_source), or --set splits=rule, but got neither; choose one."
-            )
+        self.check()
         # What is quick to check comes before the annotations: all of COCO takes seconds to read.
         tasks = read_class_tasks(self.options.class_tasks) if self.by_rule else {}
         lists = {} if self.by_rule else BENCHMARK.read_lists(Path(self.options.splits))
-        if self.data_root is None:
-            raise UsageError("Expected --data-root DIR, the folder of COCO's annotations and images, but got none.")
+        assert self.data_root is not None
         layout = find_layout(self.data_root)
         table = read_layout(self.data_root, layout, self.options.crowd)
         notes = [f"{file} is not there" for file in layout.absent]

@@ -27,7 +27,6 @@ from pathlib import Path
 
 from clbench.data.collection import DataPart, in_columns
 from clbench.data.nuswide import data_parts, read_nuswide
-from clbench.errors import UsageError
 from clbench.scenario.builder import ScenarioBuilder
 from clbench.scenario.listed import DEFAULTS, Benchmark, ListedOptions, assemble, available, paper
 from clbench.scenario.paper import Paper
@@ -63,6 +62,7 @@ class NusWideSeq(ScenarioBuilder):
 
     Options = ListedOptions
     dataset = "nuswide"
+    holds = "NUS-WIDE's lists and images"
     defaults = DEFAULTS
 
     def tasks(self) -> None:
@@ -84,16 +84,19 @@ class NusWideSeq(ScenarioBuilder):
     def data_parts(self) -> tuple[DataPart, ...]:
         return data_parts(self.data_root)
 
+    def wanting(self) -> tuple[str, ...]:
+        lists = "splits=DIR, a folder of the official id lists from a clone of cdjkim/PRS (its dataset/data_source)"
+        return super().wanting() + (() if self.options.splits else (f"--set {lists}",))
+
+    def check(self) -> None:
+        super().check()
+        BENCHMARK.folder(Path(self.options.splits))
+
     def build(self) -> Scenario:
+        self.check()
         options = self.options
-        if not options.splits:
-            raise UsageError(
-                "Expected --set splits=DIR, a folder of the official id lists from a clone of cdjkim/PRS (its "
-                "dataset/data_source), but got none."
-            )
         lists = BENCHMARK.read_lists(Path(options.splits))
-        if self.data_root is None:
-            raise UsageError("Expected --data-root DIR, the folder of NUS-WIDE's lists and images, but got none.")
+        assert self.data_root is not None
         table = in_columns(read_nuswide(self.data_root)[0], BENCHMARK.vocabulary)
         usable = available(lists, table, self.data_root, allow_missing=options.allow_missing)
         scenario = assemble(

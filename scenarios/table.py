@@ -2,14 +2,14 @@
 
 `--data-root DIR` holds `table.toml` (or `--set table=FILE`), the table and the images:
 
-    name = "animals"              # the scenario's name in results is table-animals
-    file = "labels.csv"           # or .parquet; relative to DIR, as are the image paths
-    image = "path"                # column with the image's path
-    split = "split"               # column with train or test
-    labels = "labels"             # one column with a list, separated by `separator` ...
-    separator = "|"
-    # classes = ["cat", "dog"]    # ... or one column of 0 and 1 for each of these classes
-    tasks = [["cat", "dog"], ["owl"]]   # classes of each task, in order; or: base = 0, step = 2
+    name = "animals"        # the scenario's name in results is table-animals
+    file = "labels.csv"     # or .parquet; relative to DIR, as images' paths are
+    image = "path"          # column with the image's path
+    split = "split"         # column with train or test
+    labels = "labels"       # one column with a list, separated by `separator`
+    separator = "|"         # or, instead of both, a column of 0 and 1 for each:
+    # classes = ["cat", "dog"]
+    tasks = [["cat", "dog"], ["owl"]]   # in order; or: base = 0, step = 2
 
 How images, labels and evaluation follow from the tasks are options here, as in the class-incremental scenarios.
 """
@@ -44,6 +44,7 @@ class Table(Incremental):
     """Whatever the TOML file describes; see the module's docstring."""
 
     Options = Options
+    holds = "table.toml and the images"
 
     @cached_property
     def description(self) -> Description:

@@ -1,3 +1,4 @@
+import inspect
 import math
 from dataclasses import dataclass, make_dataclass
 from typing import Any
@@ -5,7 +6,7 @@ from typing import Any
 import pytest
 
 from clbench.errors import UsageError
-from clbench.options import build, identity, infos, is_range, names, option
+from clbench.options import BOUNDS, build, identity, infos, is_range, names, option
 
 
 @dataclass(frozen=True)
@@ -126,3 +127,11 @@ def test_an_upper_bound() -> None:
     assert build(few, {"few": "8"}) == few(8)
     with pytest.raises(UsageError, match="Expected option few to be at most 8 but got 9"):
         build(few, {"few": "9"})
+
+
+def test_every_bound_of_an_option_is_told() -> None:
+    assert infos(Options)[0].bounds == {"at_least": 1} and infos(Options)[1].bounds == {}
+    of_numbers = {
+        name for name, each in inspect.signature(option).parameters.items() if each.annotation == float | None
+    }
+    assert of_numbers == set(BOUNDS)

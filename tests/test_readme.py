@@ -2,8 +2,10 @@
 
 import os
 import re
+import shlex
 import subprocess
 import sys
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -80,9 +82,10 @@ def test_every_option_in_a_command_exists() -> None:
 
     from clbench.cli import app
 
+    whole = typer.main.get_command(app)
     known = {
         option
-        for command in typer.main.get_command(app).commands.values()  # type: ignore[attr-defined]
+        for command in (whole, *whole.commands.values())  # type: ignore[attr-defined]
         for parameter in command.params
         for option in (*parameter.opts, *parameter.secondary_opts)
     }
@@ -90,6 +93,37 @@ def test_every_option_in_a_command_exists() -> None:
         re.findall(r"(?<=\s)(--[a-z][a-z-]*)", "\n".join(line for line in README.splitlines() if "clbench " in line))
     )
     assert used and used <= known
+
+
+def commands() -> list[str]:
+    """Every command line in the code blocks of the README and of docs/."""
+    texts = [README, *(file.read_text(encoding="utf-8") for file in sorted((ROOT / "docs").glob("*.md")))]
+    found = [each for text in texts for each in re.findall(r"^```(\w*)\n(.*?)^```", text, re.DOTALL | re.MULTILINE)]
+    lines = [
+        line for language, block in found if language in ("", "sh") for line in block.replace("\\\n", " ").splitlines()
+    ]
+    return list(dict.fromkeys(line for line in lines if re.match(r"clbench [a-z]", line)))
+
+
+def test_there_are_commands_to_check() -> None:
+    assert len(commands()) > 20
+
+
+@pytest.mark.parametrize("line", commands())
+def test_every_command_is_one_that_the_command_line_takes(
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is parsed, and not carried out."""
+    import typer
+
+    from clbench.cli import app
+
+    monkeypatch.chdir(tmp_path)
+    words = list(takewhile(lambda word: word not in (">", "|", "&&"), shlex.split(line, comments=True)))[1:]
+    verb = typer.main.get_command(app)
+    while words and words[0] in getattr(verb, "commands", {}):
+        verb = verb.commands[words.pop(0)]  # type: ignore[attr-defined]
+    verb.make_context(line, words)
 
 
 def test_the_result_table_has_every_strategy() -> None:

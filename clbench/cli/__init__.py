@@ -6,18 +6,21 @@ import traceback
 import typer
 
 from clbench.cli import common, compare, data, export, inspect, report, resume, run, runs, tune
+from clbench.cli.usage import Verbs
 from clbench.errors import ClbenchError
 from clbench.terminal import say
 
 app = typer.Typer(
     name="clbench",
+    cls=Verbs,
     help="Benchmark suite for continual multi-label image classification.",
     epilog="Exit codes: 0 ok, 1 a run failed, 2 usage or configuration, 3 data missing or damaged, 4 plugin, "
     "5 results store, 75 out of time but resumable, 130 and 143 stopped by a signal.",
     no_args_is_help=True,
     add_completion=True,
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 app.command("run")(run.run)
 app.command("resume")(resume.resume)

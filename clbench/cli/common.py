@@ -6,7 +6,12 @@ from typing import Annotated
 
 import typer
 
+from clbench.cli import complete
 from clbench.errors import UsageError
+from clbench.files import DEFAULT_OUT
+
+STORE = "clbench.store"
+"""Where it waits in the context which parameter named the results folder on the command line."""
 
 MOST_SEEDS, LARGEST_SEED = 10_000, 2**63 - 1
 """Of one command; what PyTorch's generators take."""
@@ -24,6 +29,16 @@ def _note_debug(context: typer.Context, value: bool) -> bool:
     return value
 
 
+def _one_store(context: typer.Context, parameter: typer.CallbackParam, value: Path | None) -> Path | None:
+    """Raises UsageError where a command line names the results folder as an argument and as an option."""
+    source = context.get_parameter_source(str(parameter.name))
+    if source is not None and source.name == "COMMANDLINE":
+        first = context.meta.setdefault(STORE, parameter.name)
+        if first != parameter.name:
+            raise UsageError("Expected one results folder but got STORE and --runs; leave out one of them.")
+    return value
+
+
 def print_version(value: bool) -> None:
     """Print the version and stop."""
     if value:
@@ -36,7 +51,16 @@ def print_version(value: bool) -> None:
 Debug = Annotated[bool, typer.Option("--debug", callback=_note_debug, help="Show the traceback of an error.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Out = Annotated[Path, typer.Option("--out", envvar="CLBENCH_OUT", help="Folder of run folders.")]
-Runs = Annotated[Path, typer.Option("--runs", envvar="CLBENCH_OUT", help="Folder of run folders.")]
+Store = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="STORE", callback=_one_store, show_default=str(DEFAULT_OUT), help="Results folder, of run folders."
+    ),
+]
+Runs = Annotated[
+    Path | None,
+    typer.Option("--runs", envvar="CLBENCH_OUT", metavar="STORE", callback=_one_store, help="Long form of STORE."),
+]
 DataRoot = Annotated[
     Path | None, typer.Option("--data-root", envvar="CLBENCH_DATA_ROOT", help="Folder of the dataset's own files.")
 ]
@@ -61,7 +85,24 @@ Workers = Annotated[
     ),
 ]
 Settings = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="An option of `clbench show NAME`; repeatable.")
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        autocompletion=complete.settings,
+        help="An option of `clbench show NAME`; repeatable.",
+    ),
+]
+
+
+def store_at(store: Path | None, runs: Path | None) -> Path:
+    """The results folder of a command line: its argument, else --runs or the environment, else the default one."""
+    return store or runs or DEFAULT_OUT
+
+
+OneScenario = Annotated[
+    str | None,
+    typer.Option("--scenario", metavar="NAME", autocompletion=complete.of("scenario"), help="Only this one."),
 ]
 
 

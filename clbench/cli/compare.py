@@ -3,28 +3,40 @@
 import json as json_
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from clbench.cli.common import Debug, Json, Runs
+from clbench.cli import complete
+from clbench.cli.common import STORE, Debug, Json, OneScenario, Runs, store_at
 from clbench.errors import StoreError, UsageError
-from clbench.files import DEFAULT_OUT
 
 if TYPE_CHECKING:
     from clbench.report.rows import Row
 
 
 def compare(
+    context: typer.Context,
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Two rows or more: strategy, label or the start of a config hash.  [default: each pair of each table]"
+            metavar="STORE|ROW",
+            show_default="each pair of each table",
+            help="The results folder, unless --runs names it; then two rows or more, as tables call them, or by the "
+            "start of a config hash.",
         ),
     ] = None,
-    runs: Runs = DEFAULT_OUT,
-    scenario: Annotated[str | None, typer.Option(help="Only this scenario.")] = None,
-    metric: Annotated[str, typer.Option(help="A column of `clbench report`, e.g. CF1 or mAP:minority.")] = "mAP",
+    runs: Runs = None,
+    scenario: OneScenario = None,
+    metric: Annotated[
+        str,
+        typer.Option(
+            metavar="COLUMN",
+            autocompletion=complete.columns,
+            help="A column of `clbench report`, e.g. CF1 or mAP:minority.",
+        ),
+    ] = "mAP",
     json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -37,17 +49,18 @@ def compare(
     from clbench.report.remarks import class_orders, marked, unlike_papers
     from clbench.store.folder import find_runs
 
-    found = rows.collect(run for run in find_runs(runs) if scenario in (None, run.scenario))
+    store, names = _apart(names or [], runs, STORE in context.meta)
+    found = rows.collect(run for run in find_runs(store) if scenario in (None, run.scenario))
     if not found:
-        raise StoreError(f"Expected runs below {runs} to compare but found none; make some with `clbench run`.")
+        raise StoreError(f"Expected runs below {store} to compare but found none; make some with `clbench run`.")
     if names and len(names) < 2:
         raise UsageError(f"Expected two rows or more to compare but got {names[0]!r} alone.")
     if names:
-        chosen = [[statistics.find_row(found, name) for name in names]]
+        chosen = [statistics.find_rows(found, names)]
     else:
         chosen = [members for table in tables.by_data(found) if len(members := _defined(table, metric)) > 1]
         if not chosen:
-            raise UsageError(f"Expected a table with two rows that have {metric} but there is none below {runs}.")
+            raise UsageError(f"Expected a table with two rows that have {metric} but there is none below {store}.")
     results = [statistics.compare_rows(statistics.all_pairs(members), metric) for members in chosen]
     if json:
         documents = [
@@ -66,6 +79,18 @@ def compare(
             notes = [*class_orders(members), *unlike_papers(members), *marks]
             built.append(statistics.as_table(result, tables.title(members[0]), notes))
         print(formats.text(built))
+
+
+def _apart(names: Sequence[str], runs: Path | None, named: bool) -> tuple[Path, list[str]]:
+    """The results folder and the names of rows: a first name that is a folder of runs is no row's.
+
+    named: whether --runs was typed; then all names are rows'.
+    """
+    from clbench.store.folder import find_runs
+
+    if names and not named and Path(names[0]).is_dir() and any(find_runs(Path(names[0]))):
+        return Path(names[0]), list(names[1:])
+    return store_at(None, runs), list(names)
 
 
 def _defined(members: "Sequence[Row]", metric: str) -> "list[Row]":

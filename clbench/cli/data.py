@@ -1,7 +1,10 @@
 """`clbench data`: what a scenario expects on disk, whether it is there, and whether it is still as it was."""
 
+import json as json_
+import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -9,17 +12,25 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from clbench.cli.common import AllowMissing, DataRoot, Debug, Settings, parse_settings
+from clbench.cli import complete
+from clbench.cli.common import AllowMissing, DataRoot, Debug, Json, Settings, parse_settings
+from clbench.cli.usage import Verbs
 from clbench.data.alone import alone
 from clbench.data.collection import DataPart
 from clbench.errors import DataError, UsageError
 from clbench.files import OWN
 from clbench.scenario.builder import ScenarioBuilder, load_builder
 from clbench.scenario.tasks import Scenario
+from clbench.terminal import width
 
-app = typer.Typer(no_args_is_help=True, help="What a scenario reads from disk: info, prepare, verify.")
+app = typer.Typer(cls=Verbs, no_args_is_help=True, help="What a scenario reads from disk: info, prepare, verify.")
 
-Name = Annotated[str, typer.Argument(metavar="SCENARIO", help="The scenario; `clbench list` names them.")]
+Name = Annotated[
+    str,
+    typer.Argument(
+        metavar="SCENARIO", autocompletion=complete.of("scenario"), help="The scenario; `clbench list` names them."
+    ),
+]
 SAMPLES = 16
 """Images that `prepare` decodes."""
 NAMED = 20
@@ -27,18 +38,29 @@ NAMED = 20
 
 
 @app.command()
-def info(scenario: Name, data_root: DataRoot = None, settings: Settings = None, debug: Debug = False) -> None:
+def info(
+    scenario: Name,
+    data_root: DataRoot = None,
+    settings: Settings = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
     """Print what is expected where below the data root, and what is there.
 
     Example: clbench data info coco-seq --data-root DATA
     """
     parts = _builder(scenario, data_root, settings).data_parts()
+    if json:
+        found = [asdict(part) | {"there": None if data_root is None else _is_there(data_root, part)} for part in parts]
+        print(json_.dumps({"scenario": scenario, "data_root": data_root and str(data_root), "parts": found}, indent=2))
+        return
     if not parts:
         print(f"{scenario} makes its images itself and needs no data.")
     for part in parts:
         there = "" if data_root is None else f"{_there(data_root, part)}; "
         size = f", {part.size}" if part.size else ""
-        print(f"{part.path}{'' if part.required else ' (optional)'}\n    {there}{part.what}{size}")
+        print(f"{part.path}{'' if part.required else ' (optional)'}")
+        print(textwrap.fill(f"{there}{part.what}{size}", width(), initial_indent="    ", subsequent_indent="    "))
 
 
 @app.command()
@@ -53,9 +75,10 @@ def prepare(
 ) -> None:
     """Check files and counts, decode a few images, and write the checksums that `verify` compares with.
 
-    Example: clbench data prepare coco-seq --data-root DATA --set splits=PRS/dataset/data_source --cache
+    Example: clbench data prepare voc-b0-c4 --data-root DATA --download --cache
     """
     root, builder = _with_files(scenario, data_root, settings, allow_missing)
+    builder.check()
     if download and builder.dataset != "voc":
         raise UsageError(f"Expected --download with VOC 2007 but {scenario} is of other data; leave it out.")
     with _alone(root, download):
@@ -133,18 +156,27 @@ def _with_files(
 ) -> tuple[Path, ScenarioBuilder]:
     """Raises UsageError where the scenario has no files, or there is no data root."""
     builder = _builder(scenario, data_root, settings, **({"allow_missing": True} if allow_missing else {}))
-    if data_root is None:
-        raise UsageError("Expected --data-root DIR, the folder of the dataset's own files, but got none.")
     if not builder.data_parts():
-        raise UsageError(f"Expected a scenario with files but {scenario} makes its images itself; run it as it is.")
+        raise UsageError(
+            f"Expected a scenario with files but {scenario} makes its images itself and needs no data; run it as it is."
+        )
+    if data_root is None:
+        raise UsageError(f"Expected --data-root DIR, the folder of {builder.holds}, but got none.")
     return data_root, builder
+
+
+def _is_there(root: Path, part: DataPart) -> bool:
+    place = root / part.path
+    return place.is_dir() if part.path.endswith("/") else place.is_file()
 
 
 def _there(root: Path, part: DataPart) -> str:
     place = root / part.path
+    if not _is_there(root, part):
+        return "NOT there"
     if part.path.endswith("/"):
-        return f"there, {sum(1 for _ in place.iterdir()):,} entries" if place.is_dir() else "NOT there"
-    return f"there, {place.stat().st_size / 1e6:,.1f} MB" if place.is_file() else "NOT there"
+        return f"there, {sum(1 for _ in place.iterdir()):,} entries"
+    return f"there, {place.stat().st_size / 1e6:,.1f} MB"
 
 
 @contextmanager

@@ -1,14 +1,18 @@
 """A list of runs on the terminal: announced, watched, its outcome made an exit code. Imports torch: import it late."""
 
+import json as json_
+import shlex
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import typer
 
 from clbench.cli.common import Keeping
 from clbench.cli.progress import RunProgress
+from clbench.cli.runs import records
 from clbench.errors import ClbenchError
 from clbench.files import DEFAULT_OUT
 from clbench.launch.cells import Cell, LaunchListener, run_all
@@ -20,7 +24,7 @@ from clbench.learning.listener import Listener
 from clbench.report.formats import summary
 from clbench.running.execute import How
 from clbench.running.resume import Schedule
-from clbench.running.stops import Requests, parse_duration
+from clbench.running.stops import Requests, parse_duration, reason
 from clbench.store.folder import Run
 from clbench.store.lock import Busy
 from clbench.terminal import say
@@ -28,11 +32,17 @@ from clbench.trackers.live import tracked
 
 
 def launch(
-    specs: Sequence[Spec], device: str, keeping: Keeping, *, rerun: bool = False, track: str | None = None
+    specs: Sequence[Spec],
+    device: str,
+    keeping: Keeping,
+    *,
+    json: bool = False,
+    rerun: bool = False,
+    track: str | None = None,
 ) -> None:
     """Run a list, all of it into one results folder; ends with the numbers on standard output.
 
-    rerun: start afresh what is done or interrupted. track: a tracker's name.
+    json: as JSON. rerun: start afresh what is done or interrupted. track: a tracker's name.
 
     Raises:
         typer.Exit: the code of what became of the list, where that is not 0.
@@ -41,13 +51,14 @@ def launch(
     how, requests = _how(device, keeping, rerun), _requests(keeping)
     announcer = Announcer(how, keeping.debug)
     outcome = run_all(specs, how, listener=announcer, listeners=watching(track), requests=requests)
-    conclude(outcome, specs[0].out)
+    conclude(outcome, specs[0].out, json)
     if code := exit_code(outcome):
         raise typer.Exit(code)
 
 
 def launching(device: str, keeping: Keeping) -> Launching:
     """How a search carries out its trials: announced, watched, and stopped as a list of runs is."""
+    choose_device(device)  # or a search would build its data in vain
     how = _how(device, keeping)
     return Launching(how, Announcer(how, keeping.debug), watching(None), _requests(keeping))
 
@@ -122,21 +133,26 @@ def _announce(cells: Sequence[Cell], how: How) -> None:
         model, training = config.options["model"], config.options["train"]
         frozen = "" if model.freeze == "none" else ", frozen"
         memory = f"memory {config.memory} of {config.options['memory'].size}" if config.memory else "no memory"
-        begins = f"{model.backbone} ({prepared.weights['source']} weights{frozen}), {config.head} head"
+        source = prepared.weights["source"].replace("none", "random")
+        begins = f"{model.backbone} ({source} weights{frozen}), {config.head} head"
         say(
             f"  {config.strategy}: {begins}, {memory}, {training.optimizer} {training.lr:g}, batch "
             f"{training.batch_size}, {training.epochs} epoch(s), seed {','.join(seeds)}"
         )
         if recipe := config.recipe:
             say(f"    recipe {recipe.file}: {recipe.trials} trials on {recipe.view}, {recipe.seconds:.0f} s")
+        if model.weights == "none" and model.backbone != "small":
+            say(f"    note: {model.backbone} learns from random weights; --weights imagenet begins from ImageNet's")
         for warning in ("leak", "note"):
             if prepared.weights[warning]:
                 say(f"    {warning}: {prepared.weights[warning]}")
     say(f"{len(cells)} run(s) on {choose_device(how.device)}; results go to {cells[0].spec.out}")
 
 
-def conclude(outcome: Outcome, out: Path) -> None:
+def conclude(outcome: Outcome, out: Path, json: bool = False) -> None:
     """The numbers on standard output, what to type next, and what went wrong once more.
+
+    json: what became of every run on standard output instead.
 
     Raises:
         ClbenchError: why nothing could begin, where that is one thing.
@@ -145,14 +161,35 @@ def conclude(outcome: Outcome, out: Path) -> None:
         raise never
     if outcome.stop:
         say(f"{outcome.stop}; the run is recorded as interrupted, and the same command goes on")
+    if json:
+        print(json_.dumps(as_json(outcome), indent=2))
     if outcome.runs:
-        print(summary(outcome.runs))
-        say(f"next: clbench report{'' if out == DEFAULT_OUT else f' --runs {out}'}")
+        if not json:
+            print(summary(outcome.runs))
+        say(f"next: clbench report{'' if out == DEFAULT_OUT else f' {shlex.quote(str(out))}'}")
     for failures, what in ((outcome.failures, "failed"), (outcome.busy, "left to other processes")):
         if failures:
             say(f"{len(failures)} run(s) {what}:")
             for failure in failures:
                 say(f"  {failure}")
+
+
+def as_json(outcome: Outcome) -> dict[str, Any]:
+    """What became of a list of runs, JSON-ready."""
+
+    def told(failure: Failure) -> dict[str, Any]:
+        spec, folder = failure.spec, None if failure.folder is None else str(failure.folder)
+        named = {"scenario": spec.scenario, "strategy": spec.strategy, "seed": spec.seed, "folder": folder}
+        return named | {"error": reason(failure.error)}
+
+    return {
+        "schema": 1,
+        "exit_code": exit_code(outcome),
+        "stopped": str(outcome.stop) if outcome.stop else None,
+        "runs": records(outcome.runs),
+        "failed": [told(failure) for failure in outcome.failures],
+        "busy": [told(failure) for failure in outcome.busy],
+    }
 
 
 def exit_code(outcome: Outcome) -> int:

@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from clbench.cli.common import Debug, Json, Runs
+from clbench.cli import complete
+from clbench.cli.common import Debug, Json, OneScenario, Runs, Store, store_at
 from clbench.errors import StoreError, UsageError
-from clbench.files import DEFAULT_OUT
 from clbench.terminal import say
 
 
@@ -24,13 +24,19 @@ class Format(StrEnum):
 
 
 def report(
-    runs: Runs = DEFAULT_OUT,
+    store: Store = None,
+    runs: Runs = None,
     out: Annotated[Path | None, typer.Option(help="Write every format and the figures into this folder.")] = None,
     format: Annotated[Format, typer.Option(help="How to print.")] = Format.table,
     json: Json = False,
-    scenario: Annotated[str | None, typer.Option(help="Only this scenario.")] = None,
+    scenario: OneScenario = None,
     columns: Annotated[
-        str | None, typer.Option(help="Column names, comma-separated, e.g. mAP,mAP:minority,positive_angle.")
+        str | None,
+        typer.Option(
+            metavar="COLUMN,…",
+            autocompletion=complete.columns,
+            help="Column names, comma-separated, e.g. mAP,mAP:minority,positive_angle.",
+        ),
     ] = None,
     published: Annotated[
         bool, typer.Option("--published", help="Papers' numbers on the same axes below; says which axis differs.")
@@ -41,7 +47,8 @@ def report(
     """Print tables of mAP, F1 and forgetting, mean ± sd over seeds; or write them with figures into a folder.
 
     Example: clbench report --format markdown
-    Example: clbench report --out results/report
+
+    Example: clbench report results/runs --out results/report
     """
     from clbench.report import formats, latex, rows, tables
     from clbench.report.folder import check_folder, write_folder
@@ -51,10 +58,11 @@ def report(
 
     if out is not None:
         check_folder(out)
-    found = rows.collect(run for run in find_runs(runs) if scenario in (None, run.scenario))
+    folder = store_at(store, runs)
+    found = rows.collect(run for run in find_runs(folder) if scenario in (None, run.scenario))
     if not found:
         which = f" of {scenario}" if scenario else ""
-        raise StoreError(f"Expected runs{which} below {runs} but found none; make one with `clbench run`.")
+        raise StoreError(f"Expected runs{which} below {folder} but found none; make one with `clbench run`.")
     if published and (json or matrix or format not in (Format.table, Format.markdown)):
         raise UsageError("Expected --published with --format table or markdown alone; leave out the other.")
     names = [name.strip() for name in columns.split(",")] if columns else []

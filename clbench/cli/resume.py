@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from clbench.cli.common import DataRoot, Device, Keeping
+from clbench.cli.common import DataRoot, Device, Json, Keeping
 from clbench.cli.groups import grouped
 from clbench.errors import StoreError
 from clbench.launch.spec import Spec
@@ -17,6 +17,7 @@ def resume(
     folder: Annotated[Path, typer.Argument(help="A run's folder, or a folder of run folders.")],
     data_root: DataRoot = None,
     device: Device = "auto",
+    json: Json = False,
     *,
     keeping: Keeping,
 ) -> None:
@@ -33,7 +34,7 @@ def resume(
 
     from clbench.cli.launching import launch
 
-    launch([Spec.of_run(run, data_root) for run in runs], device, keeping)
+    launch([Spec.of_run(run, data_root) for run in runs], device, keeping, json=json)
 
 
 def resumable(run: Run) -> bool:

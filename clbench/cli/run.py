@@ -8,10 +8,12 @@ from typing import Annotated, Any
 
 import typer
 
+from clbench.cli import complete
 from clbench.cli.common import (
     AllowMissing,
     DataRoot,
     Device,
+    Json,
     Keeping,
     Out,
     Settings,
@@ -57,30 +59,59 @@ def read_config(context: typer.Context, file: Path | None) -> Path | None:
 class What:
     """What is run: one scenario, strategies, and how they are set up."""
 
-    scenario: Annotated[str, typer.Option(envvar="CLBENCH_SCENARIO", help="What to learn.")] = "digits-seq"
+    scenario: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME", autocompletion=complete.of("scenario"), envvar="CLBENCH_SCENARIO", help="What to learn."
+        ),
+    ] = "digits-seq"
     strategy: Annotated[
-        list[str] | None, typer.Option(envvar="CLBENCH_STRATEGY", help="How to learn it; repeatable.  [default: dlfl]")
+        list[str] | None,
+        typer.Option(
+            metavar="NAME,…",
+            autocompletion=complete.of("strategy"),
+            envvar="CLBENCH_STRATEGY",
+            help="How to learn it; repeatable.  [default: dlfl]",
+        ),
     ] = None
     memory: Annotated[
-        str | None, typer.Option(envvar="CLBENCH_MEMORY", help="Replay memory, or none.  [default: the strategy's]")
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            autocompletion=complete.of("memory", "none"),
+            envvar="CLBENCH_MEMORY",
+            help="Replay memory, or none.  [default: the strategy's]",
+        ),
     ] = None
     head: Annotated[
-        str | None, typer.Option(envvar="CLBENCH_HEAD", help="What labels are scored with.  [default: the strategy's]")
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            autocompletion=complete.of("head"),
+            envvar="CLBENCH_HEAD",
+            help="What labels are scored with.  [default: the strategy's]",
+        ),
     ] = None
     weights: Annotated[
         str | None,
-        typer.Option(envvar="CLBENCH_WEIGHTS", help="Backbone's initial weights: none, imagenet or FILE.safetensors."),
+        typer.Option(
+            metavar="WEIGHTS",
+            envvar="CLBENCH_WEIGHTS",
+            help="Backbone's initial weights: none, imagenet or FILE.safetensors.",
+        ),
     ] = None
-    seed: Annotated[str, typer.Option(envvar="CLBENCH_SEED", help="0, 0..4 or 0,2,5.")] = "0"
+    seed: Annotated[str, typer.Option(metavar="SEEDS", envvar="CLBENCH_SEED", help="0, 0..4 or 0,2,5.")] = "0"
     view: Annotated[
         str,
         typer.Option(
+            metavar="VIEW",
             envvar="CLBENCH_VIEW",
             help="How much of the scenario: all, limited:N images, first:K tasks, validation:SHARE held out; A+B.",
         ),
     ] = "all"
     limit: Annotated[
-        int | None, typer.Option(envvar="CLBENCH_LIMIT", help="Short for --view limited:N, a trial of the machinery.")
+        int | None,
+        typer.Option(metavar="N", envvar="CLBENCH_LIMIT", help="Short for --view limited:N, a trial of the machinery."),
     ] = None
     settings: Settings = None
     config: Annotated[
@@ -118,12 +149,13 @@ def run(
     ] = None,
     track: Annotated[Kind | None, typer.Option(help="Show the numbers in a tracker as they come.")] = None,
     rerun: Annotated[bool, typer.Option("--rerun", help="Start afresh what is done or interrupted.")] = False,
+    json: Json = False,
     *,
     keeping: Keeping,
 ) -> None:
     """Train and evaluate: one run for each strategy and seed; goes on with what was interrupted.
 
-    Example: clbench run --scenario digits-seq --strategy er --strategy dlfl --seed 0..2
+    Example: clbench run --scenario digits-seq --strategy er,dlfl --seed 0..2
     """
     specs = [replace(spec, recipe=recipe) for spec in what.specs(context.meta.get(SETTINGS, {}), out)]
     if track:
@@ -133,4 +165,4 @@ def run(
 
     from clbench.cli.launching import launch
 
-    launch(specs, device, keeping, rerun=rerun, track=track)
+    launch(specs, device, keeping, json=json, rerun=rerun, track=track)

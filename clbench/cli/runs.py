@@ -1,8 +1,9 @@
 """`clbench list runs`, `clbench show RUN` and `clbench merge`: what is in a store, and several stores made one."""
 
 import json as json_
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -10,16 +11,16 @@ from clbench.cli.common import Debug, Json, Out
 from clbench.files import DEFAULT_OUT
 from clbench.terminal import say
 
+if TYPE_CHECKING:
+    from clbench.store.folder import Run
 
-def list_runs(out: Path, json: bool) -> None:
-    """Print every run below a results folder."""
-    from clbench.report import formats
+
+def records(runs: "Iterable[Run]") -> list[dict[str, Any]]:
+    """What JSON says of each run: what it is, its state, its mAP where it is done, and where it stands."""
     from clbench.report.rows import collect
-    from clbench.report.tables import EMPTY, Table, percent, seen
-    from clbench.store.folder import find_runs
 
     listed: list[dict[str, Any]] = []
-    for row in collect(find_runs(out)):
+    for row in collect(runs):
         values = row.by_seed("mAP")
         for run in row.runs:
             listed.append(
@@ -36,6 +37,16 @@ def list_runs(out: Path, json: bool) -> None:
                     "folder": str(run.folder),
                 }
             )
+    return listed
+
+
+def list_runs(out: Path, json: bool) -> None:
+    """Print every run below a results folder."""
+    from clbench.report import formats
+    from clbench.report.tables import EMPTY, Table, percent, seen
+    from clbench.store.folder import find_runs
+
+    listed = records(find_runs(out))
     if json:
         print(json_.dumps({"runs": listed}, indent=2))
         return

@@ -1,5 +1,6 @@
 """`clbench tune`: choose each method's options with one budget, on training images that are held out."""
 
+import shlex
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -47,7 +48,7 @@ def tune(
 ) -> None:
     """Search each strategy's options with the same budget, and write what was found as a recipe for `clbench run`.
 
-    Example: clbench tune --scenario digits-seq --strategy er,ewc,lwf --trials 20
+    Example: clbench tune --scenario digits-seq --strategy er,ewc --trials 20
     """
     specs = what.specs(context.meta.get(SETTINGS, {}), out)
 
@@ -71,4 +72,4 @@ def tune(
         worst = sum(trial.state != "done" for trial in done)
         if worst:
             say(f"{search.spec.strategy}: {worst} of {trials} trials diverged or failed; the recipe lists them")
-    say(f"next: clbench run --scenario {what.scenario} --strategy … --recipe {recipes}")
+    say(f"next: clbench run --scenario {what.scenario} --strategy … --recipe {shlex.quote(str(recipes))}")

@@ -14,7 +14,7 @@ from clbench.launch.outcome import Failure, Outcome
 from clbench.launch.spec import Spec
 from clbench.learning.engine import choose_device
 from clbench.learning.listener import Listener
-from clbench.running.build import Prepared, build_scenario, seeded
+from clbench.running.build import Prepared, build_scenario, check, seeded
 from clbench.running.config import Config
 from clbench.running.execute import How, execute
 from clbench.running.stops import Requests, Stopped
@@ -185,6 +185,7 @@ class Builder:
         return Cell(spec, prepared)
 
     def _prepare(self, spec: Spec, config: Config) -> Prepared:
+        check(config, spec.data_root)  # what is typed wrong is told at once
         of_scenario = {"options": asdict(config.options["scenario"]), "data_root": str(spec.data_root)}
         key = digest({"scenario": config.scenario, "view": config.view, "seed": _drawing(spec, config), **of_scenario})
         prepared = Prepared(config, _once(self._scenarios, key, lambda: self._build(spec, config)))

@@ -2,10 +2,14 @@
 
 With m slots, n_i stream samples so far with label i, and l_i samples in memory with it:
 
-    target share    p_i = n_i^rho / sum over active labels of n_j^rho      (active: l_i > 0; rho 0 = equal shares)
-    sample-in       accept with probability sum_i w_i min(1, m p_i / n_i) over the sample's labels, w = softmax(-n_i)
-    sample-out      draw a label from softmax(l_i - p_i sum_j l_j); among its samples take those that carry the fewest
-                    labels that are below target; of these, evict the one without which memory is nearest its target
+    target share   p_i = n_i^rho / sum over active labels of n_j^rho
+                   (active: l_i > 0; rho 0 = equal shares)
+    sample-in      accept with probability sum_i w_i min(1, m p_i / n_i) over
+                   the sample's labels, w = softmax(-n_i)
+    sample-out     draw a label from softmax(l_i - p_i sum_j l_j); among its
+                   samples take those that carry the fewest labels that are
+                   below target; of these, evict the one without which memory
+                   is nearest its target
 
 Source: Kim, Jeong, Kim, "Imbalanced Continual Learning with Partitioning Reservoir Sampling", ECCV 2020, arXiv
 2009.03632, as released (github.com/cdjkim/PRS; code read). Its rho: -0.03 on COCOseq, 0.02 on NUS-WIDEseq.

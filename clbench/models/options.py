@@ -4,6 +4,16 @@ from dataclasses import dataclass
 
 from clbench.options import option
 
+BACKBONES = {
+    "small": "four convolutions, 96 channels; random weights or your own",
+    "resnet18": "torchvision's (He et al., CVPR 2016, arXiv 1512.03385), 512 channels",
+    "resnet50": "torchvision's, 2048 channels",
+    "resnet101": "torchvision's, 2048 channels; PRS's",
+    "efficientnet_lite0": "Tan and Le, ICML 2019, arXiv 1905.11946, 1280 channels; extra lite0",
+    "timm:NAME": "any image model of timm; extra timm",
+}
+"""Backbone -> what it is, its map's channels, and the extra that it needs."""
+
 
 @dataclass(frozen=True)
 class ModelOptions:
@@ -12,7 +22,7 @@ class ModelOptions:
     backbone: str = option(
         "resnet101",
         "network from images to a feature map; small: four convolutions; resnets: torchvision's. PRS: resnet101",
-        choices=("small", "resnet18", "resnet50", "resnet101", "efficientnet_lite0", "timm:NAME"),
+        choices=tuple(BACKBONES),
     )
     norm: str = option(
         "batch",

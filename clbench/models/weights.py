@@ -55,6 +55,19 @@ def weights_record(options: ModelOptions, dataset: str = "") -> dict[str, Any]:
     }
 
 
+def check_weights(options: ModelOptions) -> None:
+    """What is wrong with the choice of weights and can be told without reading or downloading any.
+
+    Raises UsageError, and DataError where a file is not there.
+    """
+    if options.backbone.startswith(TIMM):
+        known_timm_model(options.backbone.removeprefix(TIMM))
+    if options.weights == "imagenet":
+        _not_of_small(options)
+    elif options.weights != "none":
+        _weights_file(options)
+
+
 def load_weights(backbone: Backbone, options: ModelOptions) -> None:
     """Give a backbone its initial weights; `none` leaves it as it is. The file's own classifier is ignored.
 
@@ -93,10 +106,7 @@ def _provenance(options: ModelOptions, path: Path) -> tuple[str, str]:
 def _weights_file(options: ModelOptions) -> Path:
     """The file with the weights, downloaded to its library's cache if need be."""
     if options.weights == "imagenet":
-        if options.backbone == "small":
-            raise UsageError(
-                "There are no imagenet weights for the small backbone; use --weights none or another backbone."
-            )
+        _not_of_small(options)
         if options.backbone == LITE0:
             return _lite0_file()
         return _timm_file(options) if options.backbone.startswith(TIMM) else _torchvision_file(options)
@@ -106,6 +116,13 @@ def _weights_file(options: ModelOptions) -> Path:
     if not path.is_file():
         raise DataError(f"Expected weights in {path} but there is no such file; check the path given to --weights.")
     return path
+
+
+def _not_of_small(options: ModelOptions) -> None:
+    if options.backbone == "small":
+        raise UsageError(
+            "There are no imagenet weights for the small backbone; use --weights none or another backbone."
+        )
 
 
 def _lite0_file() -> Path:

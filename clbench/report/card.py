@@ -1,5 +1,6 @@
 """One run on one screen: configuration, data, environment, metrics, state, cost."""
 
+import shlex
 import textwrap
 from collections.abc import Mapping
 from typing import Any
@@ -103,7 +104,7 @@ def _environment(run: Run) -> dict[str, str]:
     if env.get("weights"):
         found["weights"] = ", ".join(f"{name} {value}" for name, value in env["weights"].items() if value)
     if env.get("command"):
-        found["command"] = " ".join(env["command"])
+        found["command"] = shlex.join(map(str, env["command"]))
     return found
 
 

@@ -7,11 +7,11 @@ from itertools import combinations
 from typing import Any
 
 from clbench.errors import UsageError, unknown
-from clbench.report.intervals import ALPHA, student_interval
+from clbench.report.intervals import ALPHA, FEWEST, student_interval
 from clbench.report.names import in_words
 from clbench.report.paired import DRAWS, common_seeds, paired_tests, seeds_needed
 from clbench.report.rows import ANGLE, Row
-from clbench.report.tables import COSTS, EMPTY, RANK, Table, column_names, interval, scale_of
+from clbench.report.tables import COSTS, EMPTY, RANK, Table, by_data, column_names, interval, scale_of
 
 PREFIX = 4
 """Digits of a configuration's hash that name a row."""
@@ -23,7 +23,8 @@ class Comparison:
 
     a, b: what a table of all the rows that are compared calls them.
     difference: mean of a - b over the seeds; sd: its sample standard deviation; ci95: Student's interval, which takes
-    the differences for normal (None for one seed). p: sign-flip test, two-sided; p_holm: after Holm's correction.
+    the differences for normal (None below `FEWEST` seeds, where neither it nor p is shown). p: sign-flip test,
+    two-sided; p_holm: after Holm's correction.
     """
 
     a: str
@@ -43,9 +44,15 @@ class Comparison:
     def significant(self) -> bool:
         return self.p_holm <= ALPHA
 
+    @property
+    def few(self) -> bool:
+        """Whether there are too few seeds for an interval or a test."""
+        return len(self.seeds) < FEWEST
+
     def as_json(self) -> dict[str, Any]:
         """The comparison as `clbench compare --json` prints it."""
-        return asdict(self) | {"significant": self.significant}
+        hidden = {"p": None, "p_holm": None} if self.few else {}
+        return asdict(self) | hidden | {"significant": self.significant}
 
 
 def compare_rows(pairs: Sequence[tuple[Row, Row]], metric: str) -> list[Comparison]:
@@ -111,13 +118,15 @@ def as_table(found: Sequence[Comparison], heading: str, notes: Sequence[str] = (
         spread = "" if pair.sd is None else f"±{scale * pair.sd:.{digits}f}"
         ends = EMPTY if pair.ci95 is None else interval(pair.ci95, scale, digits)
         difference = f"{scale * pair.difference:+.{digits}f}{spread}"
-        p_values = [p_text(p).removeprefix("= ") for p in (pair.p, pair.p_holm)]
+        p_values = [EMPTY if pair.few else p_text(p).removeprefix("= ") for p in (pair.p, pair.p_holm)]
         cells.append((f"{pair.a} - {pair.b}", str(len(pair.seeds)), difference, ends, *p_values))
     exact = "every pattern of signs" if all(pair.exact for pair in found) else f"{DRAWS:,} random patterns of signs"
     method = (
         "difference: mean±sd over the seeds that both rows have done. 95 %: Student's interval (normal differences). "
         f"p: paired permutation test, {exact}; p Holm: corrected for {len(found)} pair(s)."
     )
+    if few := sum(pair.few for pair in found):
+        method += f" {few} pair(s) have fewer than {FEWEST} seeds in common: neither an interval nor a test is shown."
     headings = ("rows", "n", "difference", "95 %", "p", "p Holm")
     return Table(f"{heading}: {metric}, {unit}", headings, tuple(cells), (conclusion(found), method, *notes))
 
@@ -154,22 +163,55 @@ def metric_columns(rows: Sequence[Row]) -> list[str]:
     return [name for name in column_names(rows) if name not in COSTS and not name.startswith(RANK)]
 
 
+def find_rows(rows: Sequence[Row], names: Sequence[str]) -> list[Row]:
+    """The row that each name stands for; see `find_row`.
+
+    Raises:
+        UsageError: as `find_row`, or two names stand for one row.
+    """
+    found = [find_row(rows, name) for name in names]
+    for place, row in enumerate(found):
+        first = found.index(row)
+        if first < place:
+            raise UsageError(
+                f"Expected different rows to compare but {names[first]!r} and {names[place]!r} are both {row.label} "
+                f"({row.first.config_hash}); name another, or leave all names out."
+            )
+    return found
+
+
 def find_row(rows: Sequence[Row], name: str) -> Row:
-    """The row that a label, a strategy or the beginning of a configuration's hash names.
+    """The row that a name stands for: its label, what tables call it (`dlfl/prs`), its strategy, or a hash's start.
+
+    What comes first in this order goes before the others.
 
     Raises:
         UsageError: none has the name, or several have.
     """
-    exact = [row for row in rows if row.label == name]
-    found = exact or [row for row in rows if row.first.strategy == name or _has_hash(row, name)]
+    called = _called(rows)
+    by_label = [row for row in rows if row.label == name]
+    by_table = [row for row in rows if name in called[id(row)]]
+    found = by_label or by_table or [row for row in rows if row.first.strategy == name or _has_hash(row, name)]
     if not found:
-        raise UsageError(unknown("row", name, {row.label for row in rows}, "The start of a config hash will do too."))
+        known = {row.label for row in rows} | {names[0] for names in called.values()}
+        raise UsageError(unknown("row", name, known, "The start of a config hash will do too."))
     if len(found) > 1:
         listing = ", ".join(f"{row.first.config_hash} ({row.first.scenario}, {row.label})" for row in found)
         raise UsageError(
             f"Expected one row named {name!r} but {len(found)} are: {listing}; give the start of a hash, or --scenario."
         )
     return found[0]
+
+
+def _called(rows: Sequence[Row]) -> dict[int, list[str]]:
+    """What each row may be called: as in the text around its own table, then with its memory, its head, or both."""
+    found = {}
+    for members in by_data(rows):
+        for row, name in zip(members, in_words(members), strict=True):
+            memory = row.memory or "none"
+            parts = ([memory], [row.head], [row.head, memory])
+            found[id(row)] = [name, *(row.spoken(part) for part in parts)]
+    return found
 
 
 def _values(a: Row, b: Row, metric: str) -> tuple[dict[int, float], dict[int, float]]:

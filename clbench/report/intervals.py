@@ -10,17 +10,19 @@ from clbench.arrays import FloatArray
 
 ALPHA = 0.05
 """Level of the tests; intervals hold 1 - ALPHA."""
+FEWEST = 3
+"""Values that an interval or a test takes: of two, Student's interval reaches 12.7 standard errors to each side."""
 
 
 def student_interval(values: Sequence[float] | FloatArray) -> tuple[float, float] | None:
-    """Student's 95 % interval of the mean of (n,) finite values, which it takes for normal; None for n < 2.
+    """Student's 95 % interval of the mean of (n,) finite values, which it takes for normal; None for n < FEWEST.
 
     No bootstrap here: resampling three values gives intervals that hold the mean in 74 % of all cases, five in 84 %.
     Of fractions the ends may lie beyond 0 and 1; they are not cut, as that would hide how little is known.
     """
     data = np.asarray(values, np.float64)
     n = len(data)
-    if n < 2:
+    if n < FEWEST:
         return None
     mean, half = float(data.mean()), _quantile(n - 1) * float(data.std(ddof=1)) / math.sqrt(n)
     return mean - half, mean + half

@@ -6,6 +6,7 @@ And with a table: where its settings are not those of the paper that the scenari
 from collections.abc import Sequence
 from string import ascii_lowercase
 
+from clbench.report.intervals import FEWEST
 from clbench.report.names import in_words
 from clbench.report.rows import WHOLE, Row
 from clbench.store.folder import DONE
@@ -101,3 +102,13 @@ def letter(number: int) -> str:
     """0 -> a, 25 -> z, 26 -> aa."""
     turns, rest = divmod(number, len(ascii_lowercase))
     return (letter(turns - 1) if turns else "") + ascii_lowercase[rest]
+
+
+def few_seeds(rows: Sequence[Row], intervals: bool) -> tuple[str, ...]:
+    """Why some rows have no interval, in a table that has columns of them."""
+    names = [name for row, name in zip(rows, in_words(rows), strict=True) if 0 < len(row.done) < FEWEST]
+    if not intervals or not names:
+        return ()
+    return (
+        f"95 %: an interval takes {FEWEST} seeds, which {', '.join(names)} {'has' if len(names) == 1 else 'have'} not.",
+    )

@@ -259,9 +259,8 @@ def spread(values: Sequence[float]) -> dict[str, Any]:
     data = np.array(values, np.float64)
     mean = float(data.mean())
     ends = student_interval(data)
-    if ends is None:
-        return {"mean": mean, "sd": None, "ci95": None, "n": n}
-    return {"mean": mean, "sd": float(data.std(ddof=1)), "ci95": list(ends), "n": n}
+    sd = float(data.std(ddof=1)) if n > 1 else None
+    return {"mean": mean, "sd": sd, "ci95": None if ends is None else list(ends), "n": n}
 
 
 def _named(strategy: str, options: Mapping[str, Any], words: Sequence[str] = ()) -> str:

@@ -12,7 +12,7 @@ from clbench.report.conclude import sentence
 from clbench.report.names import first_column, in_words
 from clbench.report.order import best_first, better
 from clbench.report.ranks import mean_ranks
-from clbench.report.remarks import class_orders, expected_seeds, marked, unlike_papers
+from clbench.report.remarks import class_orders, expected_seeds, few_seeds, marked, unlike_papers
 from clbench.report.rows import ANGLE, COUNTS, TUNING, WHOLE, Row, data_notes
 
 EMPTY = "–"
@@ -283,11 +283,12 @@ def _table(heading: str, members: Sequence[Row], columns: Sequence[str]) -> Buil
     )
     metric = first_metric(columns)
     ranks = (mean_ranks(rows, name.partition(":")[2] or None).note for name in columns if name.startswith(RANK))
+    intervals = any(column.endswith(INTERVAL) for column in columns)
     table = Table(
         heading,
         (*NAMES, "n", *(heading_of(name) for name in columns)),
         cells,
-        notes=not_recorded(rows, columns) + tuple(dict.fromkeys(ranks)),
+        notes=not_recorded(rows, columns) + few_seeds(rows, intervals) + tuple(dict.fromkeys(ranks)),
         lead=sentence(rows, in_words(rows), metric) if metric else "",
         names=len(NAMES),
         bounds=sum(row.is_bound for row in rows),

@@ -19,7 +19,7 @@ from clbench.learning.trainer import build_criterion
 from clbench.memory import Memory
 from clbench.models.features import FeatureSource
 from clbench.models.network import Network, build_model
-from clbench.models.weights import weights_record
+from clbench.models.weights import check_weights, weights_record
 from clbench.randomness import generator
 from clbench.running.config import Config
 from clbench.scenario.builder import load_builder
@@ -99,6 +99,12 @@ def build_scenario(config: Config, data_root: Path | None = None, seed: int = 0)
     """
     builder = load_builder(config.scenario).configured(config.options["scenario"], data_root)
     return seen_through(builder.of_seed(seed).build(), config.view)
+
+
+def check(config: Config, data_root: Path | None = None) -> None:
+    """What is wrong with a run and can be told before its data are looked for. Raises UsageError and DataError."""
+    load_builder(config.scenario).configured(config.options["scenario"], data_root).check()
+    check_weights(config.options["model"])
 
 
 def seeded(config: Config) -> bool:

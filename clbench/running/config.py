@@ -17,6 +17,7 @@ from clbench.files import digest
 from clbench.learning.options import TrainOptions
 from clbench.models import ModelOptions
 from clbench.options import build, identity, names
+from clbench.running.defaults import layered
 from clbench.running.recipe import Recipe, recipe_for
 from clbench.scenario.builder import load_builder
 from clbench.scenario.views import ALL, canonical
@@ -63,6 +64,25 @@ class Config:
             "options": options,
             "changed": dict(self.changed),
         } | ({"recipe": self.recipe.record(options)} if self.recipe else {})
+
+    def origins(self) -> dict[str, dict[str, str]]:
+        """Section -> option -> who says its value: `set`, `recipe`, a layer of `clbench.running.defaults`, or nobody.
+
+        An empty text stands for the default of the option itself.
+        """
+        layers = layered(self.scenario, self.strategy, self.memory, self.head)
+        cooked = self.recipe.settings if self.recipe else {}
+
+        def source(section: str, option: str) -> str:
+            key = f"{section}.{option}"
+            return (
+                "set" if key in self.given else "recipe" if key in cooked else layers[section].get(option, ("", ""))[1]
+            )
+
+        return {
+            section: {option: source(section, option) for option in names(type(options))}
+            for section, options in self.options.items()
+        }
 
     def hash(self, *, scenario_name: str, data: str, weights: Mapping[str, Any]) -> str:
         """Twelve hexadecimal digits for all that makes the numbers what they are.
@@ -116,7 +136,8 @@ def resolve(
         "train": TrainOptions,
     }
     sections = {section: cls for section, cls in classes.items() if cls is not None}
-    defaults = _defaults(scenario, builder, chosen, {"memory": policy, "head": head}, sections)
+    layers = layered(scenario, strategy, policy, head)
+    defaults = {section: {option: value for option, (value, _) in layers[section].items()} for section in sections}
     wanted = _by_section(settings or {}, sections, policy)
     cooked = None if recipe is None else recipe_for(recipe, scenario, strategy, head, policy)
     chosen_by_it = _by_section(cooked.settings if cooked else {}, sections, policy)
@@ -142,29 +163,6 @@ def _changed(options: Mapping[str, Any], plain: Mapping[str, Any]) -> dict[str, 
                 # of a path only its last part, so that labels are the same on every machine
                 changed[option] = PurePath(value).name if _is_path(type(options[section]), option) else value
     return changed
-
-
-def _defaults(
-    scenario: str, builder: Any, chosen: Any, named: Mapping[str, str | None], sections: Mapping[str, type]
-) -> dict[str, dict[str, Any]]:
-    """Section -> options whose default is not the dataclass's, later layers over earlier ones.
-
-    A layer may speak of one memory or head alone: `head.dlfl`. named: section -> the memory or head of this run.
-    """
-    policy = named["memory"]
-    layers = [
-        builder.defaults,
-        {"memory": plugins.load("memory", policy).scenario_defaults.get(scenario, {})} if policy else {},
-        chosen.defaults,
-        chosen.scenario_defaults.get(scenario, {}),
-    ]
-    merged: dict[str, dict[str, Any]] = {section: {} for section in sections}
-    for layer in layers:
-        for scope, values in layer.items():
-            section, _, name = scope.partition(".")
-            if section in merged and name in ("", named.get(section)):  # not of a memory that this run has not
-                merged[section] |= values
-    return merged
 
 
 def _is_path(cls: Any, option: str) -> bool:

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from clbench import plugins
 from clbench.data.collection import DataPart
+from clbench.errors import DataError, UsageError
 from clbench.options import NoOptions
 from clbench.scenario.paper import Paper
 from clbench.scenario.tasks import Scenario
@@ -28,6 +29,8 @@ class ScenarioBuilder(ABC):
     dataset: str = ""
     """Family of its images: coco, voc or nuswide. Weights that were trained on it are flagged as a leak."""
 
+    holds: str = "the dataset's own files"
+    """What stands in its data root, in words."""
     seed: int = 0
     """The run's, for a builder that is `seeded`; see `of_seed`."""
 
@@ -80,6 +83,24 @@ class ScenarioBuilder(ABC):
     def data_parts(self) -> tuple[DataPart, ...]:
         """What must stand below the data root; nothing by default, for scenarios that are made."""
         return ()
+
+    def wanting(self) -> tuple[str, ...]:
+        """What must be typed and is not, each in words: `--data-root DIR, the folder of ...`."""
+        missing = self.data_root is None and self.data_parts()
+        return (f"--data-root DIR, the folder of {self.holds}",) if missing else ()
+
+    def check(self) -> None:
+        """What can be told without any data: it comes before they are looked for.
+
+        Raises:
+            UsageError: what must be given is not.
+            DataError: the data root is no folder.
+        """
+        if wanting := self.wanting():
+            got = "none" if len(wanting) == 1 else "neither" if len(wanting) == 2 else "none of them"
+            raise UsageError(f"Expected {', and '.join(wanting)}, but got {got}; see `clbench show {self._name}`.")
+        if self.data_root is not None and not self.data_root.is_dir() and self.data_parts():
+            raise DataError(f"Expected the folder of {self.holds} at {self.data_root} but there is none; correct it.")
 
     @abstractmethod
     def build(self) -> Scenario:

@@ -97,6 +97,18 @@ class Benchmark:
     def __post_init__(self) -> None:
         object.__setattr__(self, "vocabulary", tuple(sorted([*self.majority, *self.moderate, *self.minority])))
 
+    def folder(self, clone: Path) -> Path:
+        """Where the lists are below a clone. Raises DataError where they are not."""
+        places = [clone / below for below in (f"dataset/data_source/{self.name}", self.name, ".")]
+        base = next((place for place in places if (place / "ids").is_dir()), None)
+        if base is None:
+            raise DataError(
+                f"Expected the official id lists in {clone} (ids/, {self.name}/ids/ or "
+                f"dataset/data_source/{self.name}/ids/) but found none of these folders; clone cdjkim/PRS from GitHub "
+                "and give its dataset/data_source."
+            )
+        return base
+
     def read_lists(self, folder: Path) -> dict[str, Lists]:
         """The lists below PRS's clone, its `data_source` or the benchmark's own folder, in the order of training.
 
@@ -104,14 +116,7 @@ class Benchmark:
             DataError: a list that is missing, damaged or not of ids, an id that stands there twice, or columns
                 (`multihot_map.json`, where it is there) other than ours.
         """
-        places = [folder / below for below in (f"dataset/data_source/{self.name}", self.name, ".")]
-        base = next((place for place in places if (place / "ids").is_dir()), None)
-        if base is None:
-            raise DataError(
-                f"Expected the official id lists in {folder} (ids/, {self.name}/ids/ or "
-                f"dataset/data_source/{self.name}/ids/) but found none of these folders; clone cdjkim/PRS from GitHub "
-                "and give its dataset/data_source."
-            )
+        base = self.folder(folder)
         columns = base / "multihot_map.json"
         if columns.exists() and read_json(columns) != {name: number for number, name in enumerate(self.vocabulary)}:
             raise DataError(

@@ -17,6 +17,7 @@ from clbench.arrays import IntArray
 from clbench.data import coco, nuswide, voc
 from clbench.data.collection import Collection, DataPart, LabelTable, used, without_missing
 from clbench.data.digits import CLASSES, SCENE, label_row, makers
+from clbench.data.titles import TITLES
 from clbench.errors import DataError, UsageError
 from clbench.options import option
 from clbench.randomness import generator
@@ -173,7 +174,7 @@ AGCN_TRAIN = {"epochs": 1, "batch_size": 8, "lr": 1e-4, "grad_clip": 0.0, "drop_
 
 COCO = Dataset(
     name="coco",
-    title="COCO (Lin et al., ECCV 2014, arXiv 1405.0312)",
+    title=TITLES["coco"],
     classes=coco.CLASSES,
     parts=coco.data_parts,
     options=CocoOptions,
@@ -183,7 +184,7 @@ COCO = Dataset(
 )
 VOC = Dataset(
     name="voc",
-    title="PASCAL VOC 2007 (Everingham et al., IJCV 2010)",
+    title=TITLES["voc"],
     classes=tuple(voc.CLASSES),
     parts=voc.data_parts,
     options=VocOptions,
@@ -193,7 +194,7 @@ VOC = Dataset(
 )
 NUSWIDE = Dataset(
     name="nuswide",
-    title="NUS-WIDE (Chua et al., CIVR 2009)",
+    title=TITLES["nuswide"],
     classes=tuple(nuswide.CLASSES),
     parts=nuswide.data_parts,
     options=FileOptions,
@@ -203,7 +204,7 @@ NUSWIDE = Dataset(
 )
 DIGITS = Dataset(
     name="digits",
-    title="made scenes of handwritten digits, nothing to download",
+    title=TITLES["digits"],
     classes=CLASSES,
     parts=lambda root: (),
     options=IncrementalOptions,

@@ -1,5 +1,6 @@
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -36,6 +37,7 @@ def test_json_has_the_numbers_and_the_sentence(clbench: CommandLine) -> None:
     ("arguments", "code", "sentence"),
     [
         (("er",), 2, "Expected two rows or more to compare but got 'er' alone."),
+        (("er", "er"), 2, "Expected different rows to compare but 'er' and 'er' are both er"),
         (("er", "finetun"), 2, "did you mean 'finetune'?"),
         (("--metric", "map"), 2, "Expected a table with two rows that have map"),
         (("--scenario", "digits-seq"), 5, "Expected runs"),
@@ -51,3 +53,11 @@ def test_runs_on_other_data_are_refused(clbench: CommandLine) -> None:
     code, _, err = clbench("compare", "er", "lwf")
     assert code == 2 and "differ in view: all against limited:2; data manifest:" in err
     assert clbench("compare")[0] == 0  # each table on its own
+
+
+def test_the_store_may_stand_before_the_rows(clbench: CommandLine, tmp_path: Path) -> None:
+    expected = clbench("compare", "er", "finetune")
+    (tmp_path / "results").rename(tmp_path / "other")
+    (tmp_path / "er").mkdir()  # a folder without runs: the name is a row's
+    assert clbench("compare", "other/runs", "er", "finetune") == expected
+    assert clbench("compare", "er", "finetune", "--runs", "other/runs") == expected

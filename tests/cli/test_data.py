@@ -1,5 +1,6 @@
 """`clbench data` on made collections with the official layouts."""
 
+import json
 import random
 import shutil
 import subprocess
@@ -32,9 +33,22 @@ def test_info_says_what_is_expected_and_what_is_there(clbench: CommandLine, root
     assert code == 0 and "train2014/\n" in out and "82,783 photographs" in out and "13 GB" in out
     code, out, _ = clbench("data", "info", "voc-b0-c4", "--data-root", str(root))
     assert code == 0 and "there, 80 entries" in out
+    assert max(map(len, out.splitlines())) <= 80
     shutil.rmtree(root / voc.FOLDER / "JPEGImages")
     assert "NOT there" in clbench("data", "info", "voc-b0-c4", "--data-root", str(root))[1]
     assert "needs no data" in clbench("data", "info", "digits-seq")[1]
+
+
+def test_info_as_json(clbench: CommandLine, root: Path) -> None:
+    parts = json.loads(clbench("data", "info", "voc-b0-c4", "--json")[1])["parts"]
+    assert parts and all(part["there"] is None and part["path"] and part["what"] for part in parts)
+    shutil.rmtree(root / voc.FOLDER / "JPEGImages")
+    document = json.loads(clbench("data", "info", "voc-b0-c4", "--data-root", str(root), "--json")[1])
+    there = {part["path"]: part["there"] for part in document["parts"]}
+    assert document["data_root"] == str(root) and [path for path in there if not there[path]] == [
+        f"{voc.FOLDER}/JPEGImages/"
+    ]
+    assert json.loads(clbench("data", "info", "digits-seq", "--json")[1])["parts"] == []
 
 
 def test_prepare_and_verify(clbench: CommandLine, root: Path) -> None:
@@ -94,7 +108,11 @@ def test_three_hundred_broken_images_are_all_found(clbench: CommandLine, tmp_pat
     ("arguments", "code", "sentence"),
     [
         (("verify", "voc-b0-c4"), 2, "Expected --data-root DIR"),
-        (("verify", "digits-seq", "--data-root", "{root}"), 2, "makes its images itself"),
+        (("verify", "digits-seq", "--data-root", "{root}"), 2, "makes its images itself and needs no data"),
+        (("verify", "digits-seq"), 2, "makes its images itself and needs no data"),
+        (("prepare", "digits-seq"), 2, "makes its images itself and needs no data"),
+        (("prepare", "coco-seq", "--data-root", "{root}"), 2, "Expected --set splits=DIR"),
+        (("prepare", "coco-b0-c10", "--data-root", "{root}/no"), 3, "but there is none; correct it."),
         (("verify", "voc-b0-c4", "--data-root", "{root}"), 3, "write them with `clbench data prepare voc-b0-c4`"),
         (("prepare", "nothing", "--data-root", "{root}"), 2, "Unknown scenario 'nothing'"),
         (("prepare", "coco-b0-c10", "--data-root", "{root}"), 3, "Expected COCO's"),

@@ -51,6 +51,13 @@ def test_one_scenario_into_a_folder_of_ones_own(clbench: CommandLine, tmp_path: 
     assert len(list((tmp_path / "copies").iterdir())) == 1
 
 
+def test_json_names_the_runs_and_the_folder(clbench: CommandLine, tmp_path: Path) -> None:
+    (tmp_path / "results").rename(tmp_path / "other")
+    code, out, _ = clbench("export", "wandb", "other/runs", "--json")
+    names = [run_name(run) for run in find_runs(tmp_path / "other/runs")]
+    assert code == 0 and json.loads(out) == {"tracker": "wandb", "folder": "other/wandb", "runs": names}
+
+
 def test_nothing_to_export(clbench: CommandLine) -> None:
     code, out, err = clbench("export", "mlflow", "--scenario", "other")
     assert code == 5 and not out and "Expected runs below results/runs to export but found none" in err

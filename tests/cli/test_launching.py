@@ -1,3 +1,4 @@
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -88,7 +89,7 @@ def test_words_of_a_list(clbench: CommandLine, tmp_path: Path) -> None:
     assert [line for line in lines if ": done in " in line] and lines[-1] == "next: clbench report"
     code, out, err = clbench(*RUN, "--strategy", "er", "--seed", "1", "--out", str(tmp_path / "results" / "runs"))
     assert code == 0 and "debug/er seed 1: done already in " in err
-    assert err.splitlines()[-1] == f"next: clbench report --runs {tmp_path / 'results' / 'runs'}"
+    assert err.splitlines()[-1] == f"next: clbench report {tmp_path / 'results' / 'runs'}"
 
 
 def test_a_run_that_another_process_has_is_said_twice_and_gives_5(clbench: CommandLine, tmp_path: Path) -> None:
@@ -149,3 +150,31 @@ def test_a_tracker_is_asked_for_by_name(tmp_path: Path) -> None:
 def test_how_long_is_parsed_before_anything_is_built() -> None:
     with pytest.raises(ClbenchError, match="Expected --max-time like"):
         launching.launch([Spec("no-such-scenario", "er")], "cpu", Keeping(max_time="soon"))
+
+
+def test_a_big_backbone_without_weights_is_said_to_learn_from_random_ones(clbench: CommandLine) -> None:
+    code, _, err = clbench(*RUN, "--strategy", "finetune", "--set", "backbone=resnet18")
+    assert code == 0 and "finetune: resnet18 (random weights), linear head" in err
+    assert "note: resnet18 learns from random weights; --weights imagenet begins from ImageNet's" in err
+    assert "note: " not in clbench(*RUN, "--strategy", "finetune")[2]
+
+
+def test_json_tells_what_became_of_every_run(clbench: CommandLine, tmp_path: Path) -> None:
+    bad = ("--set", "lr=1e30", "--set", "optimizer=sgd")
+    code, out, err = clbench(*RUN, "--strategy", "finetune", "--seed", "0..1", *bad, "--out", "a store", "--json")
+    document = json.loads(out)
+    assert (code, document["exit_code"], document["stopped"]) == (1, 1, None) and document["runs"] == []
+    assert [each["seed"] for each in document["failed"]] == [0, 1]
+    assert (
+        document["failed"][0]["error"].startswith("Expected finite") and Path(document["failed"][0]["folder"]).is_dir()
+    )
+    code, out, err = clbench(*RUN, "--strategy", "finetune", "--out", "a store", "--json")
+    [run] = json.loads(out)["runs"]
+    assert (
+        code == 0 and (run["strategy"], run["seed"], run["state"]) == ("finetune", 0, "done") and 0 <= run["mAP"] <= 1
+    )
+    assert err.splitlines()[-1] == "next: clbench report 'a store'"  # can be typed as it stands
+    listed = json.loads(clbench("list", "runs", "a store", "--json")[1])["runs"]
+    assert run in listed
+    code, out, err = clbench("resume", "a store", "--json")
+    assert code == 5 and not out and "Expected interrupted runs below a store but found none" in err

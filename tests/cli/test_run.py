@@ -31,7 +31,7 @@ def test_a_run_says_what_it_does_and_leaves_a_whole_folder(clbench: CommandLine,
     assert code == 0
     assert "debug: 3 tasks, 6 classes, 21 training and 9 test images" in err
     assert (
-        "er: small (none weights), linear head, memory reservoir of 5, adam 0.001, batch 3, 1 epoch(s), seed 0" in err
+        "er: small (random weights), linear head, memory reservoir of 5, adam 0.001, batch 3, 1 epoch(s), seed 0" in err
     )
     assert "results go to results/runs" in err and "next: clbench report" in err
     assert out.splitlines()[2].split()[:4] == ["er", "linear", "reservoir", "0"]
@@ -145,7 +145,18 @@ def test_precedence_of_command_line_environment_and_file(
         (("--strategy", "finetune", "--memory", "prs"), 2, "Finetune has no memory; use --strategy er"),
         (("--config", "no.toml"), 2, "Expected --config to be a TOML file but no.toml gave"),
         (("--scenario", "coco-seq"), 2, "splits=DIR"),
-        (("--scenario", "coco-seq", "--set", "splits=nowhere"), 3, "nowhere"),
+        (("--scenario", "coco-seq", "--data-root", ".", "--set", "splits=nowhere"), 3, "nowhere"),
+        (
+            ("--scenario", "coco-seq", "--data-root", "nowhere", "--set", "splits=rule"),
+            3,
+            "at nowhere but there is none",
+        ),
+        (
+            ("--scenario", "voc-b0-c4"),
+            2,
+            "Expected --data-root DIR, the folder of the dataset's own files, but got none",
+        ),
+        (("--scenario", "voc-b0-c4", "--data-root", ".", "--weights", "w.pth"), 2, "Expected weights to be none, imag"),
     ],
 )
 def test_bad_input_is_one_sentence_and_nothing_is_written(
@@ -154,7 +165,7 @@ def test_bad_input_is_one_sentence_and_nothing_is_written(
     got, out, err = clbench(*DEBUG, *arguments)
     assert got == code, err
     assert sentence in err.splitlines()[-1]
-    assert "Traceback" not in err and not out
+    assert "Traceback" not in err and not out and "building" not in err
     assert not (tmp_path / "results").exists()
 
 
@@ -207,7 +218,7 @@ def test_a_frozen_run_is_labelled_and_the_next_one_reads_its_maps(
     clbench: CommandLine, tmp_path: Path, strategy: str
 ) -> None:
     code, out, err = clbench(*DEBUG, "--strategy", strategy, "--set", "freeze=backbone")
-    assert code == 0 and "small (none weights, frozen)" in err and {strategy, "(freeze=backbone)"} <= set(out.split())
+    assert code == 0 and "small (random weights, frozen)" in err and {strategy, "(freeze=backbone)"} <= set(out.split())
     assert "features, block 1/1" in err
     folder = only_run(tmp_path)
     assert json.loads((folder / "env.json").read_text())["freeze"] == "backbone"

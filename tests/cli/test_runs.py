@@ -1,12 +1,14 @@
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from clbench.store.folder import find_runs
 
-CommandLine = Callable[..., tuple[int, str, str]]
+CommandLine = Callable[..., Any]
 OUT = Path("results/runs")
 
 
@@ -80,3 +82,23 @@ def test_stores_are_merged(clbench: CommandLine, tmp_path: Path) -> None:
     assert code == 5 and "metrics.json is not as the run wrote it" in out and "1 damaged" in err
     assert len(json.loads(clbench("merge", "all", "--json")[1])["refused"]) == 1
     assert clbench("merge", "nowhere")[0] == 5
+
+
+def test_the_store_is_an_argument_wherever_it_is_read(clbench: CommandLine, tmp_path: Path) -> None:
+    os.rename(tmp_path / "results", tmp_path / "my results")
+    store = "my results/runs"
+    run = json.loads(clbench("list", "runs", store, "--json")[1])["runs"][0]
+    for verb in (("report",), ("list", "runs"), ("show", f"{run['config_hash']}/seed0")):
+        found = clbench(*verb, store)
+        assert found.code == 0 and found == clbench(*verb, "--runs", store)
+        assert clbench(*verb)[0] != 0  # the default folder is not there
+    code, _, err = clbench("report", store, "--runs", store)
+    assert code == 2 and "Expected one results folder but got STORE and --runs; leave out one of them." in err
+    code, _, err = clbench("list", "heads", store)
+    assert code == 2 and "Expected a results folder with `clbench list runs` alone" in err
+
+
+def test_an_argument_goes_before_the_environment(clbench: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLBENCH_OUT", "nowhere")
+    assert clbench("report")[0] == 5 and clbench("report", "results/runs")[0] == 0
+    assert clbench("report", "--runs", "results/runs")[0] == 0

@@ -15,6 +15,7 @@ TUNE = ("tune", "--scenario", "debug", "--view", "validation:0.3", "--trials", "
 def test_tune_then_run_with_what_was_chosen(clbench: CommandLine, tmp_path: Path) -> None:
     code, out, err = clbench(*TUNE, "--strategy", "er,ewc")
     assert code == 0, err
+    assert err.splitlines()[-1].endswith("--recipe results/recipes")
     lines = out.splitlines()
     assert [line.partition(":")[0] for line in lines] == [
         "results/recipes/debug/er-linear-reservoir.toml",
@@ -76,13 +77,15 @@ def test_a_run_that_was_done_without_the_recipe_says_so(clbench: CommandLine, tm
         (("--seed", "x"), "Expected --seed like"),
         (("--memory", "none"), "Er replays from a memory"),
         (("--set", "lrr=1"), "Unknown option 'lrr'"),
+        (("--device", "tpu"), "Expected --device to be auto, cpu or cuda but got 'tpu'."),
+        (("--scenario", "voc-b0-c4"), "Expected --data-root DIR"),
     ],
 )
 def test_refusals_are_one_sentence_and_write_nothing(
     clbench: CommandLine, tmp_path: Path, arguments: tuple[str, ...], sentence: str
 ) -> None:
     code, out, err = clbench(*TUNE, "--strategy", "er", *arguments)
-    assert code == 2 and not out and sentence in err.splitlines()[-1]
+    assert code == 2 and not out and sentence in err.splitlines()[-1] and "building" not in err
     assert not (tmp_path / "results").exists()
 
 
@@ -109,3 +112,8 @@ def test_what_the_sampler_may_be() -> None:
 
 def test_show_says_what_is_searched(clbench: CommandLine) -> None:
     assert "`clbench tune` tries 1 to 100000, log" in " ".join(clbench("show", "ewc")[1].split())
+
+
+def test_what_is_to_be_typed_next_can_be_typed(clbench: CommandLine, tmp_path: Path) -> None:
+    code, _, err = clbench(*TUNE[:-1], "1", "--strategy", "finetune", "--recipes", "my recipes")
+    assert code == 0 and err.splitlines()[-1].endswith("--recipe 'my recipes'")

@@ -178,7 +178,8 @@ def test_other_options_or_another_data_root_are_another_scenario(tmp_path: Path,
 
 
 def test_a_scenario_that_cannot_be_built_fails_its_runs_and_no_others(tmp_path: Path, built: list[Any]) -> None:
-    lists = {"splits": str(tmp_path / "nowhere")}
+    (tmp_path / "lists" / "ids").mkdir(parents=True)  # empty, as only reading it tells
+    lists = {"splits": str(tmp_path / "lists")}
     lost = [Spec("coco-seq", "er", settings=lists, seed=seed, data_root=tmp_path, out=tmp_path) for seed in (0, 1)]
     diary = Diary()
     outcome = run_all([lost[0], spec("er", tmp_path), lost[1]], CPU, listener=diary)
@@ -196,6 +197,18 @@ def test_weights_that_are_not_there_are_known_before_the_first_run(tmp_path: Pat
     assert diary.lines[:2] == ["building debug", "planned 1, not 1"] and isinstance(
         outcome.failures[0].error, DataError
     )
+
+
+def test_what_can_be_told_without_the_data_is_told_before_any_are_looked_for(tmp_path: Path, built: list[Any]) -> None:
+    wrong = [
+        Spec("coco-seq", "er", settings={"splits": "rule"}, out=tmp_path),
+        Spec("coco-seq", "er", settings={"splits": str(tmp_path / "nowhere")}, data_root=tmp_path, out=tmp_path),
+        spec("er", tmp_path, settings={"weights": "w.pth"}),
+    ]
+    diary = Diary()
+    outcome = run_all([*wrong, spec("finetune", tmp_path, view="first:1")], CPU, listener=diary)
+    assert [failure.spec for failure in outcome.failures] == wrong and len(outcome.runs) == 1
+    assert [line for line in diary.lines if line.startswith("building")] == ["building debug"] and len(built) == 1
 
 
 @pytest.mark.parametrize(

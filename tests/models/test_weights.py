@@ -17,7 +17,7 @@ from clbench.errors import DataError, UsageError
 from clbench.models import ModelOptions, weights
 from clbench.models.backbones import Backbone, build_backbone
 from clbench.models.network import build_model
-from clbench.models.weights import load_weights, weights_record
+from clbench.models.weights import check_weights, load_weights, weights_record
 
 State = dict[str, Tensor]
 
@@ -311,3 +311,27 @@ def test_a_file_for_a_timm_model_may_hold_its_classifier(tmp_path: Path) -> None
     theirs = timm.create_model("test_vit", num_classes=7)
     options = saved(theirs.state_dict(), tmp_path / "w.safetensors", "timm:test_vit")
     assert torch.equal(loaded(options).body.state_dict()["pos_embed"], theirs.state_dict()["pos_embed"])
+
+
+@pytest.mark.parametrize(
+    ("backbone", "weights", "error", "sentence"),
+    [
+        ("small", "imagenet", UsageError, "no imagenet weights for the small backbone"),
+        ("resnet18", "w.pth", UsageError, "Expected weights to be none, imagenet or FILE.safetensors"),
+        ("resnet18", "no.safetensors", DataError, "but there is no such file"),
+    ],
+)
+def test_a_wrong_choice_is_told_without_reading(
+    backbone: str, weights: str, error: type[Exception], sentence: str
+) -> None:
+    with pytest.raises(error, match=sentence):
+        check_weights(ModelOptions(backbone=backbone, weights=weights))
+
+
+def test_a_right_choice_downloads_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*_: object) -> None:
+        raise AssertionError("a download")
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", never)
+    for choice in ("none", "imagenet"):
+        check_weights(ModelOptions(backbone="resnet18", weights=choice))

@@ -125,7 +125,7 @@ def test_where_it_ran(make: Make, only: Callable[[], Run]) -> None:
         "threads": 2,
         "decoder": "PIL",
         "weights": {"backbone": "imagenet", "head": "none", "leak": None},
-        "command": ["clbench", "run", "--seed", "0"],
+        "command": ["clbench", "run", "--seed", "0", "--out", "my runs"],
     }
     run.env.update(found)
     assert section(card(run), "Environment") == [
@@ -136,7 +136,7 @@ def test_where_it_ran(make: Make, only: Callable[[], Run]) -> None:
         "threads: 2",
         "decoder: PIL",
         "weights: backbone imagenet, head none",
-        "command: clbench run --seed 0",
+        "command: clbench run --seed 0 --out 'my runs'",
     ]
     run.env["git"]["dirty"] = False
     assert section(card(run), "Environment")[0] == "commit: 0123456789ab"

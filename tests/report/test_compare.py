@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from clbench.errors import UsageError
-from clbench.report.compare import all_pairs, compare_rows, conclusion, find_row
+from clbench.report.compare import all_pairs, as_table, compare_rows, conclusion, find_row, find_rows
 from clbench.report.paired import holm
 from clbench.report.rows import Row, collect
 from clbench.store.folder import FAILED, find_runs
@@ -122,3 +122,41 @@ def test_rows_on_class_orders_of_the_seeds_are_paired_by_seed(store: Path, make:
     assert found.seeds == (1, 2) and found.difference == pytest.approx(0.1)
     with pytest.raises(UsageError, match=f"data manifest: {'d' * 12} against {'e' * 12}"):
         compare_rows([(er, ewc)], "mAP")
+
+
+def test_fewer_than_three_common_seeds_have_neither_interval_nor_test_and_it_is_said(store: Path, make: Make) -> None:
+    for seed in range(4):
+        make("er", seed, offset=0.1 + 0.01 * seed)
+        make("lwf", seed)
+    for seed in range(2):
+        make("ewc", seed)
+    found = compare_rows(all_pairs(rows(store)), "mAP")  # er, ewc; er, lwf; ewc, lwf
+    assert [pair.ci95 is None for pair in found] == [True, False, True]
+    assert [pair.as_json()["p"] is None for pair in found] == [True, False, True]
+    assert found[0].sd is not None and found[0].as_json()["p_holm"] is None
+    table = as_table(found, "made")
+    assert [line[3:] == ("–", "–", "–") for line in table.cells] == [True, False, True]
+    assert "2 pair(s) have fewer than 3 seeds in common: neither an interval nor a test is shown." in table.notes[1]
+    assert "fewer than 3" not in as_table([found[1]], "made").notes[1]
+
+
+def test_rows_by_what_tables_call_them(store: Path, make: Make) -> None:
+    for memory in ("prs", "reservoir"):
+        make("dlfl", 0, memory=memory, changed={} if memory == "prs" else {"memory": memory})
+    make("er", 0)
+    found = rows(store)
+    by_memory = {row.memory: row for row in found if row.first.strategy == "dlfl"}
+    assert (
+        find_row(found, "dlfl/prs") is by_memory["prs"] and find_row(found, "dlfl/reservoir") is by_memory["reservoir"]
+    )
+    assert find_row(found, f"er/{found[-1].head}").first.strategy == "er"  # more than the table needs
+    with pytest.raises(UsageError, match="Unknown row 'dlfl/psr'; did you mean 'dlfl/prs'?"):
+        find_row(found, "dlfl/psr")
+
+
+def test_a_row_is_not_compared_with_itself(store: Path, make: Make) -> None:
+    make("er", 0)
+    make("lwf", 0, epochs=2)
+    with pytest.raises(UsageError, match="Expected different rows to compare but 'er' and '0001a' are both er"):
+        find_rows(rows(store), ["er", "lwf", "0001a"])
+    assert [row.label for row in find_rows(rows(store), ["lwf", "er"])] == ["lwf", "er"]

@@ -10,7 +10,7 @@ from clbench.report.intervals import student_interval
 from clbench.report.rows import spread
 
 
-@given(st.lists(st.floats(-1, 1), min_size=2, max_size=8).filter(lambda values: np.ptp(values) > 1e-6))
+@given(st.lists(st.floats(-1, 1), min_size=3, max_size=8).filter(lambda values: np.ptp(values) > 1e-6))
 def test_the_interval_is_scipys(values: list[float]) -> None:
     n = len(values)
     expected = t.interval(0.95, n - 1, loc=np.mean(values), scale=np.std(values, ddof=1) / math.sqrt(n))
@@ -25,14 +25,14 @@ def test_the_interval_of_differences_is_that_of_scipys_paired_test() -> None:
 
 
 def test_the_interval_by_hand() -> None:
-    # mean 2, sd 1, n 3; any table has 4.303 as Student's 97.5 % quantile at 2 degrees of freedom, and 12.706 at 1
+    # mean 2, sd 1, n 3; any table has 4.303 as Student's 97.5 % quantile at 2 degrees of freedom
     assert student_interval([1.0, 2.0, 3.0]) == pytest.approx((2 - 4.303 / 3**0.5, 2 + 4.303 / 3**0.5), abs=1e-3)
-    assert student_interval([0.0, 1.0]) == pytest.approx((0.5 - 12.706 / 2, 0.5 + 12.706 / 2), abs=1e-3)
     assert student_interval([0.25, 0.25, 0.25]) == (0.25, 0.25)
 
 
-def test_fewer_than_two_values_have_none() -> None:
-    assert student_interval([0.5]) is None and student_interval([]) is None
+def test_fewer_than_three_values_have_none() -> None:
+    assert student_interval([0.0, 1.0]) is None and student_interval([0.5]) is None and student_interval([]) is None
+    assert spread([0.0, 1.0]) == {"mean": 0.5, "sd": pytest.approx(0.5**0.5), "ci95": None, "n": 2}
 
 
 @pytest.mark.parametrize("n", [3, 5])

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from clbench.report.remarks import class_orders, expected_seeds, letter, marked, remarks, unlike_papers
+from clbench.report.remarks import class_orders, expected_seeds, few_seeds, letter, marked, remarks, unlike_papers
 from clbench.report.rows import Row, collect
 from clbench.report.tables import footnotes
 from clbench.store.folder import DIVERGED, FAILED, RUNNING, find_runs
@@ -173,3 +173,14 @@ def test_class_orders_are_spoken_of_where_seeds_draw_them(store: Path, make: Mak
     make("lwf", 0)
     drawn, plain = collect(find_runs(store))
     assert len(class_orders([drawn])) == 1 and class_orders([plain]) == ()
+
+
+def test_rows_with_too_few_seeds_for_an_interval_are_named_where_there_are_intervals(store: Path, make: Make) -> None:
+    for seed in range(3):
+        make("er", seed)
+    make("lwf", 0)
+    make("ewc", 0)
+    make("finetune", 0, FAILED, reason="it broke")
+    found = collect(find_runs(store))
+    assert few_seeds(found, False) == () and few_seeds([row for row in found if len(row.done) == 3], True) == ()
+    assert few_seeds(found, True) == ("95 %: an interval takes 3 seeds, which ewc, lwf have not.",)

@@ -124,9 +124,9 @@ def test_the_best_is_first_by_the_first_metric_and_bounds_are_last(store: Path, 
 
 
 def test_rows_that_lack_a_cell_come_after_those_that_have_all(store: Path, make: Make) -> None:
-    for seed in range(2):
+    for seed in range(3):
         make("dlfl", seed)
-        make("er", 0, offset=0.3)  # one seed has no interval
+        make("er", 0, offset=0.3)  # too few seeds for an interval
         make("ewc", seed, FAILED)
         make("finetune", seed, offset=0.2, leak="it saw them")  # no rank
         make("lwf", seed, offset=-0.3)
@@ -198,6 +198,7 @@ joint: upper bound, all tasks learned at once; it is not ranked.
 [f] lwf: seed 1: interrupted: SIGTERM.
 [g] lwf: seed 2: running.
 [h] joint: fewer seeds: 1, 2 not run.
+95 %: an interval takes 3 seeds, which er, joint have not.
 rank: of mAP, 1 is best; mean over the complete block of 2 rows x 1 seeds (0).
 """
 
@@ -250,6 +251,7 @@ def test_the_interval_is_a_column_style_and_stands_in_csv(store: Path, make: Mak
         make("er", seed)
     make("lwf", 0)
     [table] = build_tables(rows(store), ["mAP@ci95", "train_seconds@ci95"])
+    assert "95 %: an interval takes 3 seeds, which lwf has not." in table.notes
     low, high = rows(store)[0].metric("mAP")["ci95"]
     assert table.headings[4:] == ("mAP 95 %", "train s 95 %")
     assert [row[4] for row in table.cells] == [f"[{100 * low:.1f}, {100 * high:.1f}]", "–"]

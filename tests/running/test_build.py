@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 import torch
 
+from clbench.errors import DataError, UsageError
 from clbench.learning.listener import Listener
-from clbench.running.build import Prepared, build_scenario, build_strategy, seeded
+from clbench.running.build import Prepared, build_scenario, build_strategy, check, seeded
 from clbench.running.config import resolve
 
 CPU = torch.device("cpu")
@@ -130,3 +131,11 @@ def test_what_has_changed_since_a_run_began_is_said() -> None:
         ("hash", "0", "labels, or which images a task has, differ"),
     ):
         assert prepared.changes({**env, "manifest": {**env["manifest"], key: value}}) == said
+
+
+def test_what_is_typed_wrong_is_told_without_the_data(tmp_path: Path) -> None:
+    check(resolve("debug", "er"))
+    with pytest.raises(UsageError, match="Expected --data-root DIR"):
+        check(resolve("coco-b0-c10", "er"))
+    with pytest.raises(DataError, match="but there is no such file"):
+        check(resolve("debug", "er", settings={"weights": str(tmp_path / "w.safetensors")}))

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from clbench import Scenario, ScenarioBuilder, plugins
-from clbench.errors import UsageError
+from clbench.data.collection import DataPart
+from clbench.errors import DataError, UsageError
 from clbench.options import NoOptions, option
 from clbench.scenario.builder import load_builder
 from scenarios._debug import Debug
@@ -113,3 +114,25 @@ def test_a_seeded_one_is_another_for_each_seed_and_left_as_it_was(tmp_path: Path
     third = builder.of_seed(3)
     assert type(third) is Seeded and (third.seed, third.name, third.data_root) == (3, "drawn", tmp_path)
     assert builder.seed == 0 and third.of_seed(0).seed == 0
+
+
+class FromFiles(Plain):
+    holds = "some photographs"
+
+    def data_parts(self) -> tuple[DataPart, ...]:
+        return (DataPart("photographs/", "some"),)
+
+
+def test_what_is_not_given_is_told_before_data_are_looked_for(tmp_path: Path) -> None:
+    Plain().check()
+    Plain(data_root=tmp_path / "nowhere").check()  # it needs none
+    FromFiles(data_root=tmp_path).check()  # what stands there is for build to tell
+    with pytest.raises(UsageError, match="Expected --data-root DIR, the folder of some photographs, but got none"):
+        FromFiles().check()
+    with pytest.raises(DataError, match="Expected the folder of some photographs at .*nowhere but there is none"):
+        FromFiles(data_root=tmp_path / "nowhere").check()
+
+
+def test_all_that_is_wanting_is_told_at_once() -> None:
+    with pytest.raises(UsageError, match="--data-root DIR, .*, and --set splits=DIR.* but got neither"):
+        CocoSeq().check()

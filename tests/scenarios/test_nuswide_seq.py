@@ -93,10 +93,10 @@ def test_rho_is_the_papers() -> None:
 
 
 def test_nothing_is_guessed(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="Expected --set splits=DIR"):
+    with pytest.raises(UsageError, match="Expected --data-root DIR, .*, and --set splits=DIR"):
         NusWideSeq(ListedOptions()).build()
     with pytest.raises(DataError, match="Expected the official id lists"):
-        NusWideSeq(ListedOptions(splits=str(tmp_path))).build()
+        NusWideSeq(ListedOptions(splits=str(tmp_path)), tmp_path).build()
 
 
 def test_the_49_classes() -> None:
