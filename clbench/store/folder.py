@@ -16,7 +16,7 @@
                        task, step, learning rate and ids of the batch; `may_pass` where a failure is the machine's
         traceback.txt  of a run that failed
         checkpoint/    while it runs, or is to go on: see clbench/store/checkpoint.py
-        SHA256SUMS     of all the others, written last
+        SHA256SUMS     of all the others, written last: a run is done once it is there, whatever status.json says
 
 Beside it lies `.seed<k>.lock`, which a running process holds.
 
@@ -48,6 +48,8 @@ DONE, RUNNING, FAILED, DIVERGED, INTERRUPTED = "done", "running", "failed", "div
 STATES = (DONE, RUNNING, FAILED, DIVERGED, INTERRUPTED)
 AGAIN = "run it again with --rerun, or remove the folder"
 SUMS = "SHA256SUMS"
+UNSEALED = f"without its {SUMS}, which are written last; `clbench resume` finishes it"
+"""Why a run whose status says `done` counts nowhere as done."""
 CHECKPOINTS = "checkpoint"
 """The folder of checkpoints in a run folder; no checksums here, they have their own."""
 DEPTH = 4
@@ -178,7 +180,14 @@ class Run:
                 f"Expected state in {self.folder / 'status.json'} to be one of {', '.join(STATES)} "
                 f"but got {status.get('state')!r}; run it again with --rerun."
             )
+        if status["state"] == DONE and not self.sealed:
+            return status | {"state": INTERRUPTED, "reason": UNSEALED}
         return status
+
+    @property
+    def sealed(self) -> bool:
+        """Whether the checksums, which are written last, cover the status."""
+        return "status.json" in self._sums
 
     @property
     def state(self) -> str:
@@ -218,10 +227,10 @@ class Run:
             ) from error
 
     def _check(self, file: Path) -> None:
-        """Raises StoreError where a file that is there is not as its checksum says."""
-        expected = self._sums.get(file.name)
-        if expected is not None and file.exists() and expected != sha256(file):
-            raise StoreError(f"Expected {file} to be as the run wrote it but its checksum differs; {AGAIN}.")
+        """Raises StoreError where a file that is there is not as its checksum says, or has none among others."""
+        if self._sums and file.exists() and self._sums.get(file.name) != sha256(file):
+            what = "its checksum differs" if file.name in self._sums else f"{SUMS} does not list it"
+            raise StoreError(f"Expected {file} to be as the run wrote it but {what}; {AGAIN}.")
 
     def _json(self, name: str) -> dict[str, Any]:
         file = self.folder / name
@@ -236,7 +245,7 @@ class Run:
 
 
 def finished(folder: Path) -> Run | None:
-    """The run in a folder, if it is done."""
+    """The run in a folder, if it is done: status and checksums are written."""
     run = Run(folder)
     return run if (folder / SUMS).exists() and run.state == DONE else None
 

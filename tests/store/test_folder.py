@@ -7,7 +7,7 @@ import pytest
 
 from clbench.errors import StoreError
 from clbench.files import sha256
-from clbench.store.folder import DONE, FAILED, Run, RunWriter, find_runs, finished, run_folder
+from clbench.store.folder import DONE, FAILED, INTERRUPTED, Run, RunWriter, find_runs, finished, run_folder
 
 
 @pytest.fixture
@@ -43,6 +43,25 @@ def test_a_run_is_finished_once_its_checksums_are_written(folder: Path) -> None:
     assert finished(folder) == Run(folder)
     (folder / "SHA256SUMS").unlink()
     assert finished(folder) is None
+
+
+@pytest.mark.parametrize("left", [None, "", "no sums at all\n"])
+def test_a_run_without_its_checksums_counts_nowhere_as_done(folder: Path, left: str | None) -> None:
+    write(folder)
+    (folder / "SHA256SUMS").unlink()
+    if left is not None:
+        (folder / "SHA256SUMS").write_text(left)
+    run = Run(folder)
+    assert finished(folder) is None and run.state == INTERRUPTED and "SHA256SUMS" in run.status["reason"]
+    assert json.loads((folder / "status.json").read_text())["state"] == DONE
+
+
+def test_a_file_that_the_checksums_leave_out_is_not_trusted(folder: Path) -> None:
+    write(folder)
+    sums = (folder / "SHA256SUMS").read_text().splitlines(keepends=True)
+    (folder / "SHA256SUMS").write_text("".join(line for line in sums if "config.json" not in line))
+    with pytest.raises(StoreError, match=r"config.json to be as the run wrote it but SHA256SUMS does not list it"):
+        _ = Run(folder).config
 
 
 def test_a_run_that_goes_on_keeps_its_events_and_loses_what_is_left_over(folder: Path) -> None:
