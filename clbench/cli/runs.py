@@ -71,7 +71,7 @@ def merge(
     json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Check the runs of several results folders and copy them into one; nothing there is ever overwritten.
+    """Check the runs of several results folders and copy them into one; what is done there is never overwritten.
 
     Example: clbench merge laptop/runs cluster/runs --out results/runs
     """
@@ -83,10 +83,9 @@ def merge(
     if json:
         print(json_.dumps(asdict(merged), indent=2))
     else:
-        for name in merged.copied:
-            print(f"copied   {name}")
-        for name in merged.same:
-            print(f"same     {name}")
+        for what in ("copied", "same", "replaced", "outdated"):
+            for name in getattr(merged, what):
+                print(f"{what:8} {name}")
         for name, reason in merged.refused.items():
             print(f"refused  {name}: {reason}")
         for name, reason in merged.damaged.items():
