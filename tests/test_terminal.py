@@ -1,6 +1,6 @@
 import pytest
 
-from clbench.terminal import say
+from clbench.terminal import printable, say
 
 
 def test_what_is_said_goes_to_standard_error_alone(capsys: pytest.CaptureFixture[str]) -> None:
@@ -8,3 +8,19 @@ def test_what_is_said_goes_to_standard_error_alone(capsys: pytest.CaptureFixture
     say("two")
     captured = capsys.readouterr()
     assert (captured.out, captured.err) == ("", "one\ntwo\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain – ünïcode 日本 🙂\n\tnext", "plain – ünïcode 日本 🙂\n\tnext"),
+        ("\x1b[2J", r"\x1b[2J"),
+        ("\x9b2J\x07\r", r"\x9b2J\x07\r"),
+        ("a\u202eb", r"a\u202eb"),
+        ("\udcff", r"\udcff"),
+    ],
+)
+def test_what_a_terminal_would_obey_is_written_out(text: str, shown: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert printable(text) == shown
+    say(text)
+    assert capsys.readouterr().err == shown + "\n"

@@ -5,7 +5,7 @@ import traceback
 
 import typer
 
-from clbench.cli import common, compare, data, export, inspect, report, resume, run, runs, tune
+from clbench.cli import common, compare, data, export, inspect, report, resume, run, runs, tune, verify
 from clbench.errors import ClbenchError
 from clbench.terminal import say
 
@@ -26,6 +26,7 @@ app.command("report")(report.report)
 app.command("compare")(compare.compare)
 app.command("export")(export.export)
 app.add_typer(data.app, name="data")
+app.command("verify")(verify.verify)
 app.command("merge")(runs.merge)
 app.command("list")(inspect.list_plugins)
 app.command("show")(inspect.show)

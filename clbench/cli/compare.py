@@ -10,6 +10,7 @@ import typer
 from clbench.cli.common import Debug, Json, Runs
 from clbench.errors import StoreError, UsageError
 from clbench.files import DEFAULT_OUT
+from clbench.terminal import say
 
 if TYPE_CHECKING:
     from clbench.report.rows import Row
@@ -33,11 +34,12 @@ def compare(
     Example: clbench compare er dlfl --scenario digits-seq
     """
     from clbench.report import compare as statistics
-    from clbench.report import formats, rows, tables
+    from clbench.report import formats, tables
+    from clbench.report.gather import gather
     from clbench.report.remarks import class_orders, marked, unlike_papers
     from clbench.store.folder import find_runs
 
-    found = rows.collect(run for run in find_runs(runs) if scenario in (None, run.scenario))
+    found = gather((run for run in find_runs(runs) if scenario in (None, run.scenario)), say)
     if not found:
         raise StoreError(f"Expected runs below {runs} to compare but found none; make some with `clbench run`.")
     if names and len(names) < 2:

@@ -34,6 +34,7 @@ def export(
     Example: clbench export tensorboard && tensorboard --logdir results/tensorboard
     """
     from clbench.store.folder import find_runs, run_name
+    from clbench.store.verify import check
     from clbench.trackers.export import export as export_run
     from clbench.trackers.export import require
 
@@ -42,7 +43,15 @@ def export(
     found = [run for run in find_runs(runs) if scenario in (None, run.scenario)]
     if not found:
         raise StoreError(f"Expected runs below {runs} to export but found none; make some with `clbench run`.")
+    left_out = 0
     for run in found:
-        export_run(run, kind, folder)
-        print(run_name(run))
-    say(f"{len(found)} run(s) in {folder}")
+        try:
+            check(run)
+            export_run(run, kind, folder)
+            print(run_name(run))
+        except StoreError as error:
+            left_out += 1
+            say(f"{error} It is left out.")
+    say(f"{len(found) - left_out} run(s) in {folder}")
+    if left_out:
+        raise typer.Exit(StoreError.exit_code)

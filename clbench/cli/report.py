@@ -35,6 +35,9 @@ def report(
     published: Annotated[
         bool, typer.Option("--published", help="Papers' numbers on the same axes below; says which axis differs.")
     ] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Compute every metric again from the logits; leave out what differs.")
+    ] = False,
     matrix: Annotated[bool, typer.Option("--matrix", help="mAP on each task after each task instead.")] = False,
     debug: Debug = False,
 ) -> None:
@@ -43,15 +46,16 @@ def report(
     Example: clbench report --format markdown
     Example: clbench report --out results/report
     """
-    from clbench.report import formats, latex, rows, tables
+    from clbench.report import formats, latex, tables
     from clbench.report.folder import check_folder, write_folder
+    from clbench.report.gather import gather
     from clbench.report.html import html
     from clbench.report.published import published_tables
     from clbench.store.folder import find_runs
 
     if out is not None:
         check_folder(out)
-    found = rows.collect(run for run in find_runs(runs) if scenario in (None, run.scenario))
+    found = gather((run for run in find_runs(runs) if scenario in (None, run.scenario)), say, recompute=verify)
     if not found:
         which = f" of {scenario}" if scenario else ""
         raise StoreError(f"Expected runs{which} below {runs} but found none; make one with `clbench run`.")

@@ -14,12 +14,12 @@ from clbench.terminal import say
 def list_runs(out: Path, json: bool) -> None:
     """Print every run below a results folder."""
     from clbench.report import formats
-    from clbench.report.rows import collect
+    from clbench.report.gather import gather
     from clbench.report.tables import EMPTY, Table, percent, seen
     from clbench.store.folder import find_runs
 
     listed: list[dict[str, Any]] = []
-    for row in collect(find_runs(out)):
+    for row in gather(find_runs(out), say):
         values = row.by_seed("mAP")
         for run in row.runs:
             listed.append(

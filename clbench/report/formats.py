@@ -86,6 +86,7 @@ def as_csv(rows: Sequence[Row]) -> str:
             "frozen": row.frozen,
             "leak": row.leak,
             "bound": row.is_bound,
+            "recomputed": row.is_recomputed,
             "n": len(row.done),
         }
         for name in row.metric_names:

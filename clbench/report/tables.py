@@ -235,6 +235,7 @@ def footnotes(rows: Sequence[Row]) -> tuple[str, ...]:
         *(f"{name}: {values}." for name, values in differences(rows).items()),
         *_bounds(rows),
         *_tuned(rows),
+        *_recomputed(rows),
         *marked(rows)[1],
     )
 
@@ -250,6 +251,16 @@ def _tuned(rows: Sequence[Row]) -> tuple[str, ...]:
     searches = {row.tuning for row in rows}
     alike = searches.pop() if len(searches) == 1 else None
     return (f"Options of each row: the best of {alike}, by its recipe.",) if alike else ()
+
+
+def _recomputed(rows: Sequence[Row]) -> tuple[str, ...]:
+    """Which rows somebody has computed again."""
+    pairs = [(name, row.is_recomputed) for row, name in zip(rows, in_words(rows), strict=True) if row.done]
+    again = [name for name, recomputed in pairs if recomputed]
+    if not again:
+        return ("Numbers are as the runs report them; --verify computes them again from the saved logits.",)
+    others = "" if len(again) == len(pairs) else f" in {', '.join(again)}; elsewhere they are as the runs report them"
+    return (f"Numbers were computed again from the saved logits{others}.",)
 
 
 def differences(rows: Sequence[Row]) -> dict[str, str]:

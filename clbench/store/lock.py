@@ -66,6 +66,21 @@ def _lock(file: int, folder: Path) -> None:
         ) from error
 
 
+def is_held(folder: Path) -> bool:
+    """Whether a process has a run folder at this moment; where there are no locks nobody knows."""
+    try:
+        file = os.open(lock_file(folder), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError as error:
+        return isinstance(error, BlockingIOError)
+    finally:
+        os.close(file)
+    return False
+
+
 def holder(folder: Path) -> str:
     """Who has a run folder and since when, as far as its lock file says."""
     try:

@@ -210,15 +210,15 @@ def test_csv_has_a_line_for_each_row_and_nothing_where_nothing_is_defined(store:
     make("joint", 0, joint=True, freeze="backbone")
     make("lwf", 0, FAILED, view="limited:3")
     er, joint, lwf = csv.DictReader(io.StringIO(formats.as_csv(rows(store))))
-    assert list(er)[:12] == [
+    assert list(er)[:13] == [
         *("scenario", "strategy", "head", "memory", "config_hash", "options", "status"),
-        *("view", "frozen", "leak", "bound", "n"),
+        *("view", "frozen", "leak", "bound", "recomputed", "n"),
     ]
     assert [(row["head"], row["memory"], row["bound"]) for row in (er, joint)] == [
         ("dlfl", "prs", "False"),
         ("linear", "", "True"),
     ]
-    assert list(er)[12:16] == ["mAP", "mAP_sd", "mAP_ci95_low", "mAP_ci95_high"]
+    assert list(er)[13:17] == ["mAP", "mAP_sd", "mAP_ci95_low", "mAP_ci95_high"]
     assert json.loads(er["options"]) == {"head": "dlfl"} and er["leak"] == "it saw them" and er["frozen"] == "False"
     assert er["mAP_sd"] == er["mAP_ci95_low"] == er["mAP_ci95_high"] == ""  # one seed has no spread
     assert joint["forgetting_mAP"] == joint["average_mAP"] == "" != joint["mAP"] and joint["frozen"] == "True"
