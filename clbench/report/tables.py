@@ -14,6 +14,7 @@ from clbench.report.order import best_first, better
 from clbench.report.ranks import mean_ranks
 from clbench.report.remarks import class_orders, expected_seeds, marked, unlike_papers
 from clbench.report.rows import ANGLE, COUNTS, TUNING, WHOLE, Row, data_notes
+from clbench.report.told import told
 
 EMPTY = "–"
 """A cell whose value is not defined."""
@@ -275,7 +276,7 @@ def differences(rows: Sequence[Row]) -> dict[str, str]:
         by_value: dict[Any, list[str]] = {}
         for called, setting in zip(in_words(rows), settings, strict=True):
             if name in setting:
-                by_value.setdefault(setting[name], []).append(called)
+                by_value.setdefault(told(setting[name]), []).append(called)
         if len(by_value) > 1:
             most = max(by_value, key=lambda value: len(by_value[value]))
             rest = [f"{value} ({', '.join(labels)})" for value, labels in by_value.items() if value != most]
