@@ -39,7 +39,7 @@ def compare(
     from clbench.report.remarks import class_orders, marked, unlike_papers
     from clbench.store.folder import find_runs
 
-    found = gather((run for run in find_runs(runs) if scenario in (None, run.scenario)), say)
+    found = gather((run for run in find_runs(runs, say) if scenario in (None, run.scenario)), say)
     if not found:
         raise StoreError(f"Expected runs below {runs} to compare but found none; make some with `clbench run`.")
     if names and len(names) < 2:

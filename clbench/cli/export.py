@@ -40,7 +40,7 @@ def export(
 
     require(kind)
     folder = out or runs.parent / kind
-    found = [run for run in find_runs(runs) if scenario in (None, run.scenario)]
+    found = [run for run in find_runs(runs, say) if scenario in (None, run.scenario)]
     if not found:
         raise StoreError(f"Expected runs below {runs} to export but found none; make some with `clbench run`.")
     left_out = 0
@@ -49,6 +49,8 @@ def export(
             check(run)
             export_run(run, kind, folder)
             print(run_name(run))
+        except OSError as error:
+            raise StoreError(f"Expected to write to {folder} but got: {error}; choose another with --out.") from error
         except StoreError as error:
             left_out += 1
             say(f"{error} It is left out.")

@@ -55,7 +55,7 @@ def report(
 
     if out is not None:
         check_folder(out)
-    found = gather((run for run in find_runs(runs) if scenario in (None, run.scenario)), say, recompute=verify)
+    found = gather((run for run in find_runs(runs, say) if scenario in (None, run.scenario)), say, recompute=verify)
     if not found:
         which = f" of {scenario}" if scenario else ""
         raise StoreError(f"Expected runs{which} below {runs} but found none; make one with `clbench run`.")

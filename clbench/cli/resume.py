@@ -32,7 +32,7 @@ def resume(
     if single:
         specs = [Spec.of_run(Run(folder.resolve()), data_root)]
     else:
-        specs = [spec for run in find_runs(folder) if (spec := _to_go_on(run, data_root))]
+        specs = [spec for run in find_runs(folder, say) if (spec := _to_go_on(run, data_root))]
     if not specs:
         raise StoreError(f"Expected interrupted runs below {folder} but found none; see `clbench report`.")
 

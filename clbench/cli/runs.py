@@ -19,7 +19,7 @@ def list_runs(out: Path, json: bool) -> None:
     from clbench.store.folder import find_runs
 
     listed: list[dict[str, Any]] = []
-    for row in gather(find_runs(out), say):
+    for row in gather(find_runs(out, say), say):
         values = row.by_seed("mAP")
         for run in row.runs:
             listed.append(

@@ -27,7 +27,7 @@ def verify(
     from clbench.report.verify import verify as verdict_on
     from clbench.store.folder import find_runs
 
-    verdicts = [verdict_on(run) for run in find_runs(store)]
+    verdicts = [verdict_on(run) for run in find_runs(store, say)]
     if json:
         print(json_.dumps({"runs": [asdict(verdict) for verdict in verdicts]}, indent=2))
     else:

@@ -29,7 +29,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -43,7 +43,6 @@ from clbench.errors import StoreError, UsageError
 from clbench.files import digest, sha256, write_all, write_bytes, write_json
 from clbench.store import reader
 from clbench.store.reader import Reader
-from clbench.terminal import printable, say
 
 SCHEMA = 1
 """Version of the run folder's files and of the report's JSON."""
@@ -235,8 +234,8 @@ def finished(folder: Path) -> Run | None:
     return run if os.path.exists(folder / SUMS) and run.state == DONE else None
 
 
-def find_runs(out: Path) -> Iterator[Run]:
-    """Every run below a results folder, in a fixed order.
+def find_runs(out: Path, say: Callable[[str], None] = lambda _: None) -> Iterator[Run]:
+    """Every run below a results folder, in a fixed order. say: is told of folders with names that no run has.
 
     Raises:
         StoreError: the folder does not exist.
@@ -249,7 +248,7 @@ def find_runs(out: Path) -> Iterator[Run]:
     for folder in sorted(out.glob("*/*/*/seed*"), key=_order):
         if SEED.fullmatch(folder.name) and any(os.path.lexists(folder / name) for name in ("status.json", SUMS)):
             parts = folder.parts[-DEPTH:]
-            if Run(folder).placed and all(part == printable(part) for part in parts):
+            if Run(folder).placed and all(part.isprintable() for part in parts):
                 yield Run(folder)
             else:
                 say(f"{folder}: left out, for no run of clbench has such a name")
