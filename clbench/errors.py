@@ -6,11 +6,18 @@
     ├── PluginError          4  a scenario, strategy or memory cannot be found or breaks its contract
     └── StoreError           5  the results store cannot be read or written
 
+Whatever else is raised is a fault of clbench or of a plugin and gives 70, and SIGINT gives 130.
+
 A message is one sentence: what was expected, what was got, what to do next.
 """
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+
+INTERNAL = 70
+"""Exit code of an error that nobody foresaw: EX_SOFTWARE of sysexits.h."""
+INTERRUPTED = 130
+"""Exit code after SIGINT, as shells have it."""
 
 
 class ClbenchError(Exception):

@@ -98,6 +98,21 @@ def _is_at(file: int, path: Path) -> bool:
         return False
 
 
+def is_locked(path: Path) -> bool:
+    """Whether a process has the lock on a file at this moment; where there are no locks nobody knows."""
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError as error:
+        return isinstance(error, BlockingIOError)
+    finally:
+        os.close(file)
+    return False
+
+
 def holder(path: Path) -> tuple[str, str] | None:
     """Who holds the lock on a file (`process 7 on host`) and since when; None where it does not say so yet."""
     try:

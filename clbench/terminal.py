@@ -1,15 +1,24 @@
 """Standard error, where a person is told what happens; standard output is data."""
 
+import re
 import shutil
 import sys
 
 PIPED = 80
 """Columns of what does not go to a terminal."""
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""What a terminal obeys instead of showing it (all but tab and line feed), what turns the direction of a text, and
+halves of letters, which no file takes: bytes of a name that is not UTF-8."""
+
+
+def printable(text: str) -> str:
+    r"""The text with what a terminal would obey written out: `\x1b[2J`."""
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def say(line: str) -> None:
     """A line on standard error, at once."""
-    print(line, file=sys.stderr, flush=True)
+    print(printable(line), file=sys.stderr, flush=True)
 
 
 def width() -> int:

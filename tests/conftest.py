@@ -1,4 +1,5 @@
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -63,3 +64,24 @@ def test_data() -> Path:
         if not (folder / needed).is_dir():
             pytest.skip(f"needs {needed}/ below the folder that CLBENCH_TEST_DATA names")
     return folder
+
+
+@pytest.fixture(scope="session")
+def _real_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from clbench.launch.run import run
+
+    store = tmp_path_factory.mktemp("store")
+    run("debug", "er", seeds=(0, 1), out=store)
+    run("debug", "dlfl", out=store)
+    run("debug", "joint", out=store)
+    run("debug-incremental", "finetune", view="validation:0.4", out=store)
+    run("debug-incremental", "er", out=store)
+    return store
+
+
+@pytest.fixture
+def real_store(_real_store: Path, tmp_path: Path) -> Path:
+    """A copy of a results folder of small runs of every kind: plain, label queries, a bound, a view, a growing head."""
+    store = tmp_path / "real"
+    shutil.copytree(_real_store, store)
+    return store

@@ -2,7 +2,7 @@ import sys
 
 import pytest
 
-from clbench.terminal import PIPED, say, width
+from clbench.terminal import PIPED, printable, say, width
 
 
 def test_what_is_said_goes_to_standard_error_alone(capsys: pytest.CaptureFixture[str]) -> None:
@@ -17,3 +17,19 @@ def test_a_pipe_has_80_columns(monkeypatch: pytest.MonkeyPatch, terminal: bool, 
     monkeypatch.setenv("COLUMNS", str(columns))
     monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal)
     assert width() == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain – ünïcode 日本 🙂\n\tnext", "plain – ünïcode 日本 🙂\n\tnext"),
+        ("\x1b[2J", r"\x1b[2J"),
+        ("\x9b2J\x07\r", r"\x9b2J\x07\r"),
+        ("a\u202eb", r"a\u202eb"),
+        ("\udcff", r"\udcff"),
+    ],
+)
+def test_what_a_terminal_would_obey_is_written_out(text: str, shown: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert printable(text) == shown
+    say(text)
+    assert capsys.readouterr().err == shown + "\n"

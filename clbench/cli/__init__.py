@@ -2,12 +2,14 @@
 
 import sys
 import traceback
+from io import TextIOWrapper
 
 import typer
 
-from clbench.cli import common, compare, data, export, inspect, report, resume, run, runs, tune
+from clbench.cli import common, compare, data, export, inspect, report, resume, run, runs, tune, verify
+from clbench.cli.failing import heard_enough, unforeseen
 from clbench.cli.usage import Verbs
-from clbench.errors import ClbenchError
+from clbench.errors import INTERRUPTED, ClbenchError
 from clbench.terminal import say
 
 app = typer.Typer(
@@ -15,7 +17,8 @@ app = typer.Typer(
     cls=Verbs,
     help="Benchmark suite for continual multi-label image classification.",
     epilog="Exit codes: 0 ok, 1 a run failed, 2 usage or configuration, 3 data missing or damaged, 4 plugin, "
-    "5 results store, 75 out of time but resumable, 130 and 143 stopped by a signal.",
+    "5 results store, 70 a fault of clbench or of a plugin, 75 out of time but resumable, 130 and 143 stopped by a "
+    "signal.",
     no_args_is_help=True,
     add_completion=True,
     rich_markup_mode=None,
@@ -29,6 +32,7 @@ app.command("report")(report.report)
 app.command("compare")(compare.compare)
 app.command("export")(export.export)
 app.add_typer(data.app, name="data")
+app.command("verify")(verify.verify)
 app.command("merge")(runs.merge)
 app.command("list")(inspect.list_plugins)
 app.command("show")(inspect.show)
@@ -40,13 +44,35 @@ def clbench(version: bool = typer.Option(False, "--version", callback=common.pri
 
 
 def main() -> None:
-    """Run the command line; an error that clbench raises on purpose becomes one sentence and its exit code."""
-    flags = common.Flags()
+    """Run the command line; whatever it raises becomes one sentence and its exit code."""
+    if isinstance(sys.stdout, TextIOWrapper):  # bytes of a name that is no text are written out
+        sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        code = _exit_code(common.Flags())
+        sys.stdout.flush()
+    except BrokenPipeError:
+        heard_enough()
+        code = 0
+    sys.exit(code)
+
+
+def _exit_code(flags: common.Flags) -> int | str | None:
     try:
         app(obj=flags)
+    except SystemExit as stop:
+        if isinstance(stop.__context__, BrokenPipeError):  # typer's answer to it is 1
+            raise stop.__context__ from None
+        return stop.code
     except ClbenchError as error:
         if flags.debug:
             traceback.print_exc()
         else:
             say(f"clbench: {error}")
-        sys.exit(error.exit_code)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        raise
+    except Exception as error:
+        return unforeseen(error, flags.debug)
+    return 0

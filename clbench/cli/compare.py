@@ -11,6 +11,7 @@ import typer
 from clbench.cli import complete
 from clbench.cli.common import STORE, Debug, Json, OneScenario, Runs, store_at
 from clbench.errors import StoreError, UsageError
+from clbench.terminal import say
 
 if TYPE_CHECKING:
     from clbench.report.rows import Row
@@ -45,12 +46,13 @@ def compare(
     Example: clbench compare er dlfl --scenario digits-seq
     """
     from clbench.report import compare as statistics
-    from clbench.report import formats, rows, tables
+    from clbench.report import formats, tables
+    from clbench.report.gather import gather
     from clbench.report.remarks import class_orders, marked, unlike_papers
     from clbench.store.folder import find_runs
 
     store, names = _apart(names or [], runs, STORE in context.meta)
-    found = rows.collect(run for run in find_runs(store) if scenario in (None, run.scenario))
+    found = gather((run for run in find_runs(store, say) if scenario in (None, run.scenario)), say)
     if not found:
         raise StoreError(f"Expected runs below {store} to compare but found none; make some with `clbench run`.")
     if names and len(names) < 2:

@@ -36,20 +36,30 @@ def export(
     Example: clbench export tensorboard results/runs
     """
     from clbench.store.folder import find_runs, run_name
+    from clbench.store.verify import check
     from clbench.trackers.export import export as export_run
     from clbench.trackers.export import require
 
     require(kind)
     source = store_at(store, runs)
     folder = out or source.parent / kind
-    found = [run for run in find_runs(source) if scenario in (None, run.scenario)]
+    found = [run for run in find_runs(source, say) if scenario in (None, run.scenario)]
     if not found:
         raise StoreError(f"Expected runs below {source} to export but found none; make some with `clbench run`.")
+    copied = []
     for run in found:
-        export_run(run, kind, folder)
-        if not json:
-            print(run_name(run))
+        try:
+            check(run)
+            export_run(run, kind, folder)
+            copied.append(run_name(run))
+            if not json:
+                print(copied[-1])
+        except OSError as error:
+            raise StoreError(f"Expected to write to {folder} but got: {error}; choose another with --out.") from error
+        except StoreError as error:
+            say(f"{error} It is left out.")
     if json:
-        document = {"tracker": kind.value, "folder": str(folder), "runs": [run_name(run) for run in found]}
-        print(json_.dumps(document, indent=2))
-    say(f"{len(found)} run(s) in {folder}")
+        print(json_.dumps({"tracker": kind.value, "folder": str(folder), "runs": copied}, indent=2))
+    say(f"{len(copied)} run(s) in {folder}")
+    if len(copied) < len(found):
+        raise typer.Exit(StoreError.exit_code)

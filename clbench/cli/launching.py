@@ -5,6 +5,7 @@ import shlex
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from errno import EDQUOT, ENOSPC
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import typer
 from clbench.cli.common import Keeping
 from clbench.cli.progress import RunProgress
 from clbench.cli.runs import records
-from clbench.errors import ClbenchError
+from clbench.errors import ClbenchError, StoreError
 from clbench.files import DEFAULT_OUT
 from clbench.launch.cells import Cell, LaunchListener, run_all
 from clbench.launch.outcome import Failure, Outcome
@@ -197,8 +198,18 @@ def exit_code(outcome: Outcome) -> int:
     if outcome.stop:
         return outcome.stop.exit_code
     for failure in (*outcome.failures, *outcome.busy):
-        return failure.error.exit_code if isinstance(failure.error, ClbenchError) else ClbenchError.exit_code
+        if isinstance(failure.error, ClbenchError):
+            return failure.error.exit_code
+        return StoreError.exit_code if _of_the_store(failure) else ClbenchError.exit_code
     return 0
+
+
+def _of_the_store(failure: Failure) -> bool:
+    """Whether something in the results folder cannot be used; a full disk may pass, and is a run that failed."""
+    error = failure.error
+    if not isinstance(error, OSError) or not isinstance(error.filename, str) or error.errno in (ENOSPC, EDQUOT):
+        return False
+    return Path(error.filename).absolute().is_relative_to(failure.spec.out.absolute())
 
 
 def _never_begun(outcome: Outcome) -> Exception | None:

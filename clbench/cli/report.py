@@ -41,6 +41,9 @@ def report(
     published: Annotated[
         bool, typer.Option("--published", help="Papers' numbers on the same axes below; says which axis differs.")
     ] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Compute every metric again from the logits; leave out what differs.")
+    ] = False,
     matrix: Annotated[bool, typer.Option("--matrix", help="mAP on each task after each task instead.")] = False,
     debug: Debug = False,
 ) -> None:
@@ -50,8 +53,9 @@ def report(
 
     Example: clbench report results/runs --out results/report
     """
-    from clbench.report import formats, latex, rows, tables
+    from clbench.report import formats, latex, tables
     from clbench.report.folder import check_folder, write_folder
+    from clbench.report.gather import gather
     from clbench.report.html import html
     from clbench.report.published import published_tables
     from clbench.store.folder import find_runs
@@ -59,7 +63,7 @@ def report(
     if out is not None:
         check_folder(out)
     folder = store_at(store, runs)
-    found = rows.collect(run for run in find_runs(folder) if scenario in (None, run.scenario))
+    found = gather((run for run in find_runs(folder, say) if scenario in (None, run.scenario)), say, recompute=verify)
     if not found:
         which = f" of {scenario}" if scenario else ""
         raise StoreError(f"Expected runs{which} below {folder} but found none; make one with `clbench run`.")

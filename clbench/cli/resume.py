@@ -1,5 +1,6 @@
 """`clbench resume`: go on with runs that were interrupted, from what stands in their folders."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,7 @@ from clbench.cli.groups import grouped
 from clbench.errors import StoreError
 from clbench.launch.spec import Spec
 from clbench.store.folder import CHECKPOINTS, DONE, FAILED, INTERRUPTED, RUNNING, Run, find_runs
+from clbench.terminal import say
 
 
 @grouped
@@ -25,16 +27,28 @@ def resume(
 
     Example: clbench resume results/runs
     """
-    single = (folder / "config.json").is_file()
-    runs = [Run(folder.resolve())] if single else [run for run in find_runs(folder) if resumable(run)]
-    if single and runs[0].state == DONE:
+    single = os.path.isfile(folder / "config.json")
+    if single and Run(folder.resolve()).state == DONE:
         raise StoreError(f"Expected an interrupted run in {folder} but it is done; see it with `clbench report`.")
-    if not runs:
+    if single:
+        specs = [Spec.of_run(Run(folder.resolve()), data_root)]
+    else:
+        specs = [spec for run in find_runs(folder, say) if (spec := _to_go_on(run, data_root))]
+    if not specs:
         raise StoreError(f"Expected interrupted runs below {folder} but found none; see `clbench report`.")
 
     from clbench.cli.launching import launch
 
-    launch([Spec.of_run(run, data_root) for run in runs], device, keeping, json=json)
+    launch(specs, device, keeping, json=json)
+
+
+def _to_go_on(run: Run, data_root: Path | None) -> Spec | None:
+    """What is left of a run among others; one that cannot be read is said, and keeps none of them from going on."""
+    try:
+        return Spec.of_run(run, data_root) if resumable(run) else None
+    except StoreError as error:
+        say(f"{error} It is left out.")
+        return None
 
 
 def resumable(run: Run) -> bool:

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 def records(runs: "Iterable[Run]") -> list[dict[str, Any]]:
     """What JSON says of each run: what it is, its state, its mAP where it is done, and where it stands."""
-    from clbench.report.rows import collect
+    from clbench.report.gather import gather
 
     listed: list[dict[str, Any]] = []
-    for row in collect(runs):
+    for row in gather(runs, say):
         values = row.by_seed("mAP")
         for run in row.runs:
             listed.append(
@@ -46,7 +46,7 @@ def list_runs(out: Path, json: bool) -> None:
     from clbench.report.tables import EMPTY, Table, percent, seen
     from clbench.store.folder import find_runs
 
-    listed = records(find_runs(out))
+    listed = records(find_runs(out, say))
     if json:
         print(json_.dumps({"runs": listed}, indent=2))
         return
@@ -82,7 +82,7 @@ def merge(
     json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Check the runs of several results folders and copy them into one; nothing there is ever overwritten.
+    """Check the runs of several results folders and copy them into one; what is done there is never overwritten.
 
     Example: clbench merge laptop/runs cluster/runs --out results/runs
     """
@@ -94,10 +94,9 @@ def merge(
     if json:
         print(json_.dumps(asdict(merged), indent=2))
     else:
-        for name in merged.copied:
-            print(f"copied   {name}")
-        for name in merged.same:
-            print(f"same     {name}")
+        for what in ("copied", "same", "replaced", "outdated"):
+            for name in getattr(merged, what):
+                print(f"{what:8} {name}")
         for name, reason in merged.refused.items():
             print(f"refused  {name}: {reason}")
         for name, reason in merged.damaged.items():

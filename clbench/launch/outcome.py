@@ -17,7 +17,7 @@ class Failure:
     folder: Path | None = None
 
     def __str__(self) -> str:
-        scenario = self.spec.scenario if self.folder is None else Run(self.folder).scenario
+        scenario = self.spec.scenario if self.folder is None else self.folder.parents[2].name
         return f"{scenario}/{self.spec.strategy} seed {self.spec.seed}: {reason(self.error)}"
 
 

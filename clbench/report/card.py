@@ -8,7 +8,9 @@ from typing import Any
 from clbench.report.formats import WIDTH, text
 from clbench.report.rows import WHOLE, Row
 from clbench.report.tables import COSTS, EMPTY, Table, heading_of, percent, scale_of
+from clbench.report.told import told
 from clbench.store.folder import DONE, Run
+from clbench.terminal import printable
 
 METRICS = ("mAP", "CF1", "OF1", "CP", "CR", "OP", "OR", "average_mAP", "forgetting_mAP", "forgetting_mAP_relative")
 
@@ -35,7 +37,7 @@ def card(run: Run) -> str:
     ]
     if run.state == DONE:
         parts += ["", text(_tables(row))]
-    return "\n".join(parts)
+    return printable("\n".join(parts))
 
 
 def as_json(run: Run) -> dict[str, Any]:
@@ -57,7 +59,7 @@ def _configuration(run: Run) -> dict[str, str]:
     config = run.config
     view = {} if config["view"] == WHOLE else {"view": config["view"]}
     sections = {
-        section: ", ".join(f"{name}={value}" for name, value in options.items())
+        section: ", ".join(f"{name}={told(value)}" for name, value in options.items())
         for section, options in config["options"].items()
         if options
     }
@@ -102,9 +104,9 @@ def _environment(run: Run) -> dict[str, str]:
         found["versions"] = ", ".join(f"{name} {version}" for name, version in versions.items() if version)
     found |= {name: str(env[name]) for name in ("device", "gpu", "cpu", "threads", "decoder") if env.get(name)}
     if env.get("weights"):
-        found["weights"] = ", ".join(f"{name} {value}" for name, value in env["weights"].items() if value)
+        found["weights"] = ", ".join(f"{name} {told(value)}" for name, value in env["weights"].items() if value)
     if env.get("command"):
-        found["command"] = shlex.join(map(str, env["command"]))
+        found["command"] = shlex.join(map(str, told(env["command"])))
     return found
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from clbench.arrays import FloatArray
 from clbench.metrics.forgetting import forgetting_per_task
+from clbench.report.attention import FILE, looked
 from clbench.report.classes import by_name, class_counts, class_names, stored
 from clbench.report.names import in_words
 from clbench.report.rows import Row
@@ -233,10 +234,10 @@ ATTENDING = 3
 
 def attention(rows: Sequence[Row]) -> "Figure | None":
     """Where label queries look: test images, brighter where the label's attention is, of each row's first seed."""
-    chosen = [row for row in rows if row.done and (row.done[0].folder / "attention.npz").exists()][:ATTENDING]
+    chosen = [row for row in rows if row.done and (row.done[0].folder / FILE).exists()][:ATTENDING]
     if not chosen:
         return None
-    recorded = [row.done[0].arrays("attention") for row in chosen]
+    recorded = [looked(row.done[0]) for row in chosen]
     columns = max(len(each["classes"]) for each in recorded)
     figure = _figure(WIDTH, 0.2 + 1.65 * len(chosen))
     grid = figure.subplots(len(chosen), columns, squeeze=False)

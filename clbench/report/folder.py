@@ -1,5 +1,6 @@
 """Every format of the report at once, in one folder."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from clbench.report.tables import Table, build_tables, by_data
 
 def check_folder(out: Path) -> None:
     """Raises UsageError where the folder holds runs: who writes there meant `--runs`."""
-    if next(out.glob("*/*/*/seed*/status.json"), None):
+    if os.path.isdir(out) and next(out.glob("*/*/*/seed*/status.json"), None):
         raise UsageError(
             f"Expected --out to be a folder for the report's files but {out} holds run folders; read them with --runs."
         )

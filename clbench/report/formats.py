@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,11 +15,13 @@ from clbench.report.names import in_words
 from clbench.report.rows import TUNING, Row, collect
 from clbench.report.tables import COSTS, EMPTY, NAMES, Table, by_data, main_columns, ordered, percent
 from clbench.store.folder import SCHEMA, Run
+from clbench.terminal import printable
 
 WIDTH = 80
 """Columns of a terminal that a printed table should fit into."""
 GAP = 2
 """Spaces between two columns."""
+_FORMULA = re.compile(r"[=@\t\r]|[+-](?![\d.]+$)")
 LABEL = 16
 """Letters that a row's label keeps in a table that is too wide."""
 
@@ -30,7 +33,7 @@ def text(tables: Sequence[Table]) -> str:
         lead = [textwrap.fill(table.lead, WIDTH)] if table.lead else []
         notes = (textwrap.fill(note, WIDTH, subsequent_indent="  ") for note in table.notes)
         blocks.append("\n".join([table.title, *lead, _plain(table), *notes]))
-    return "\n\n".join(blocks)
+    return printable("\n\n".join(blocks))
 
 
 def markdown(tables: Sequence[Table]) -> str:
@@ -40,10 +43,13 @@ def markdown(tables: Sequence[Table]) -> str:
         cells = [[_as_markdown(cell) for cell in row] for row in table.marked_cells]
         if table.bounds:  # there is no rule inside a table
             cells.insert(len(cells) - table.bounds, ["*bounds*", *[""] * (len(table.headings) - 1)])
-        body = tabulate(cells, table.headings, "github", colalign=_align(table), disable_numparse=True)
+        headings = [_as_markdown(heading) for heading in table.headings]
+        body = tabulate(cells, headings, "github", colalign=_align(table), disable_numparse=True)
         notes = "\n".join(f"- {_as_markdown(note)}" for note in table.notes)
         blocks.append(
-            "\n\n".join(part for part in (f"**{table.title}**", _as_markdown(table.lead), body, notes) if part)
+            "\n\n".join(
+                part for part in (f"**{_as_markdown(table.title)}**", _as_markdown(table.lead), body, notes) if part
+            )
         )
     return "\n\n".join(blocks)
 
@@ -64,7 +70,7 @@ def summary(runs: Sequence[Run]) -> str:
         for i, run in enumerate(row.done)
     ]
     headings = (*NAMES, "seed", "mAP %", "avg mAP", "CF1", "OF1", "forg.")
-    return _plain(Table("", headings, tuple(tuple(line) for line in cells), names=len(NAMES)))
+    return printable(_plain(Table("", headings, tuple(tuple(line) for line in cells), names=len(NAMES))))
 
 
 def as_csv(rows: Sequence[Row]) -> str:
@@ -86,6 +92,7 @@ def as_csv(rows: Sequence[Row]) -> str:
             "frozen": row.frozen,
             "leak": row.leak,
             "bound": row.is_bound,
+            "recomputed": row.is_recomputed,
             "n": len(row.done),
         }
         for name in row.metric_names:
@@ -94,13 +101,13 @@ def as_csv(rows: Sequence[Row]) -> str:
             line |= _numbers(f"mAP_{group}", row.metric("mAP", group))
         costs = [name for name in COSTS if row.done and (row.tuning or name not in TUNING)]
         line |= {name: row.cost(name)["mean"] for name in costs}
-        lines.append(line)
+        lines.append({name: _as_cell(value) for name, value in line.items()})
     fields = list(dict.fromkeys(name for line in lines for name in line))
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, fields, lineterminator="\n")
     writer.writeheader()
     writer.writerows(lines)
-    return buffer.getvalue().rstrip("\n")
+    return printable(buffer.getvalue().rstrip("\n"))
 
 
 def as_json(rows: Sequence[Row]) -> str:
@@ -134,8 +141,17 @@ def _numbers(name: str, value: Mapping[str, Any]) -> dict[str, object]:
 
 
 def _as_markdown(text: str) -> str:
-    """A label or a reason as it stands: neither a tag nor a new cell or line begins in it."""
-    return " ".join(text.split()).replace("<", r"\<").replace("|", r"\|")
+    """A label or a reason as it stands: neither a tag, a link nor a new cell or line begins in it.
+
+    A backslash is written as its number, or one that stands there would undo the one that is put there.
+    """
+    plain = printable(" ".join(text.split())).replace("\\", "&#92;")
+    return plain.replace("<", r"\<").replace("|", r"\|").replace("](", r"]\(")
+
+
+def _as_cell(value: object) -> object:
+    """A spreadsheet takes a text that begins so for a formula; behind a quote it is text."""
+    return f"'{value}" if isinstance(value, str) and _FORMULA.match(value) else value
 
 
 def _plain(table: Table) -> str:

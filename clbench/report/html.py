@@ -14,6 +14,7 @@ from clbench.report.figures import Drawing, draw
 from clbench.report.rows import Row
 from clbench.report.style import INK
 from clbench.report.tables import Table, by_data, matrix_tables, table_groups, title
+from clbench.report.told import told
 from clbench.store.folder import Run
 
 _METADATA = re.compile(r"<metadata>.*?</metadata>", re.DOTALL)
@@ -93,6 +94,6 @@ def _run(row: Row, run: Run) -> dict[str, Any]:
         "state": run.state,
         "reason": run.status["reason"],
         "id": f"{run.config_hash}/seed{run.seed}",
-        "config": json.dumps(run.config, indent=1, ensure_ascii=False),
-        "env": json.dumps(run.env, indent=1, ensure_ascii=False),
+        "config": json.dumps(told(run.config), indent=1, ensure_ascii=False),
+        "env": json.dumps(told(run.env), indent=1, ensure_ascii=False),
     }

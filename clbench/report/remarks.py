@@ -14,7 +14,7 @@ from clbench.store.folder import DONE
 
 def expected_seeds(rows: Sequence[Row]) -> list[int]:
     """The seeds that any row of a table has: what every row should have."""
-    return sorted({run.seed for row in rows for run in row.runs})
+    return sorted({seed for row in rows for seed in (*(run.seed for run in row.runs), *row.damaged)})
 
 
 def remarks(row: Row, seeds: Sequence[int]) -> list[str]:
@@ -24,7 +24,8 @@ def remarks(row: Row, seeds: Sequence[int]) -> list[str]:
         if run.state != DONE:
             reason = f": {run.status['reason']}" if run.status["reason"] else ""
             found.append(f"seed {run.seed}: {run.state}{reason}")
-    not_run = sorted(set(seeds) - {run.seed for run in row.runs})
+    found += [f"seed {seed}: left out, its folder is not as the run wrote it" for seed in row.damaged]
+    not_run = sorted(set(seeds) - {run.seed for run in row.runs} - set(row.damaged))
     if not_run:
         found.append(f"fewer seeds: {', '.join(map(str, not_run))} not run")
     if "validation" in row.view:

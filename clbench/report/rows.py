@@ -27,9 +27,15 @@ TUNING = {"trials": "trials", "tuning_seconds": "seconds"}
 
 @dataclass(frozen=True)
 class Row:
-    """All runs of one configuration, in the order of their seeds."""
+    """All runs of one configuration, in the order of their seeds.
+
+    damaged: seeds whose folders cannot be used. recomputed: seeds whose metrics were computed again from their logits,
+    and are the same.
+    """
 
     runs: tuple[Run, ...]
+    damaged: tuple[int, ...] = ()
+    recomputed: frozenset[int] = frozenset()
 
     @property
     def first(self) -> Run:
@@ -125,6 +131,11 @@ class Row:
         recorded = any(run.config.get("joint", False) for run in self.runs)
         return recorded or any(run.metrics["joint"] for run in self.done)  # runs that are older have it there alone
 
+    @property
+    def is_recomputed(self) -> bool:
+        """Whether every number of the row was computed again from logits; else it is as the runs report it."""
+        return bool(self.done) and self.recomputed >= {run.seed for run in self.done}
+
     @cached_property
     def states(self) -> Counter[str]:
         """State -> number of seeds."""
@@ -207,6 +218,8 @@ class Row:
             "leak": self.leak,
             "tuning": self.tuning,
             "bound": self.is_bound,
+            "damaged": list(self.damaged),
+            "recomputed": self.is_recomputed,
             "protocol": run.config["protocol"],
             "paper": run.config.get("paper"),
             "unlike_paper": {name: list(values) for name, values in self.unlike_paper.items()},

@@ -14,6 +14,7 @@ from clbench.report.order import best_first, better
 from clbench.report.ranks import mean_ranks
 from clbench.report.remarks import class_orders, expected_seeds, few_seeds, marked, unlike_papers
 from clbench.report.rows import ANGLE, COUNTS, TUNING, WHOLE, Row, data_notes
+from clbench.report.told import told
 
 EMPTY = "–"
 """A cell whose value is not defined."""
@@ -235,6 +236,7 @@ def footnotes(rows: Sequence[Row]) -> tuple[str, ...]:
         *(f"{name}: {values}." for name, values in differences(rows).items()),
         *_bounds(rows),
         *_tuned(rows),
+        *_recomputed(rows),
         *marked(rows)[1],
     )
 
@@ -252,6 +254,16 @@ def _tuned(rows: Sequence[Row]) -> tuple[str, ...]:
     return (f"Options of each row: the best of {alike}, by its recipe.",) if alike else ()
 
 
+def _recomputed(rows: Sequence[Row]) -> tuple[str, ...]:
+    """Which rows somebody has computed again."""
+    pairs = [(name, row.is_recomputed) for row, name in zip(rows, in_words(rows), strict=True) if row.done]
+    again = [name for name, recomputed in pairs if recomputed]
+    if not again:
+        return ("Numbers are as the runs report them; --verify computes them again from the saved logits.",)
+    others = "" if len(again) == len(pairs) else f" in {', '.join(again)}; elsewhere they are as the runs report them"
+    return (f"Numbers were computed again from the saved logits{others}.",)
+
+
 def differences(rows: Sequence[Row]) -> dict[str, str]:
     """Options that are not the same in all rows and have no column: name -> `5 (joint), 1 (others)`."""
     settings: list[Mapping[str, Any]] = []
@@ -264,7 +276,7 @@ def differences(rows: Sequence[Row]) -> dict[str, str]:
         by_value: dict[Any, list[str]] = {}
         for called, setting in zip(in_words(rows), settings, strict=True):
             if name in setting:
-                by_value.setdefault(setting[name], []).append(called)
+                by_value.setdefault(told(setting[name]), []).append(called)
         if len(by_value) > 1:
             most = max(by_value, key=lambda value: len(by_value[value]))
             rest = [f"{value} ({', '.join(labels)})" for value, labels in by_value.items() if value != most]

@@ -25,7 +25,7 @@ from clbench.running.config import Config
 from clbench.scenario.builder import load_builder
 from clbench.scenario.tasks import Scenario
 from clbench.scenario.views import seen_through
-from clbench.store.folder import run_folder
+from clbench.store.folder import run_folder, short_hash
 
 SAID, COUNTED = ("images", "notes", "absent"), ("classes", "groups", "tasks", "train_positives")
 """Parts of a manifest: those whose values are said where they have changed, and those that would be too long."""
@@ -57,11 +57,16 @@ class Prepared:
         return paper.record(config.options, {"memory": config.memory, "head": config.head}) if paper else None
 
     @cached_property
-    def config_hash(self) -> str:
-        """The same for every seed; of a scenario that is drawn from it, too."""
+    def hashed(self) -> dict[str, Any]:
+        """What the configuration's hash is of; see `Config.identity`."""
         drawn = self.scenario.drawn
         data = drawn.source if drawn else self.manifest["hash"]
-        return self.config.hash(scenario_name=self.scenario.name, data=data, weights=self.weights)
+        return self.config.identity(scenario_name=self.scenario.name, data=data, weights=self.weights)
+
+    @cached_property
+    def config_hash(self) -> str:
+        """The same for every seed; of a scenario that is drawn from it, too."""
+        return short_hash(self.hashed)
 
     def changes(self, env: Mapping[str, Any]) -> str:
         """In words, what is other than when a run began; env: its env.json."""

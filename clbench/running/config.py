@@ -13,7 +13,6 @@ from typing import Any
 
 from clbench import plugins
 from clbench.errors import UsageError, unknown
-from clbench.files import digest
 from clbench.learning.options import TrainOptions
 from clbench.models import ModelOptions
 from clbench.options import build, identity, names
@@ -21,7 +20,7 @@ from clbench.running.defaults import layered
 from clbench.running.recipe import Recipe, recipe_for
 from clbench.scenario.builder import load_builder
 from clbench.scenario.views import ALL, canonical
-from clbench.store.folder import SCHEMA
+from clbench.store.folder import SCHEMA, short_hash
 
 DEFAULT = "default"
 """Stands for the strategy's own choice of memory or head."""
@@ -84,13 +83,13 @@ class Config:
             for section, options in self.options.items()
         }
 
-    def hash(self, *, scenario_name: str, data: str, weights: Mapping[str, Any]) -> str:
-        """Twelve hexadecimal digits for all that makes the numbers what they are.
+    def identity(self, *, scenario_name: str, data: str, weights: Mapping[str, Any]) -> dict[str, Any]:
+        """All that makes the numbers what they are, JSON-ready; `clbench.store.folder.short_hash` of it is the hash.
 
         data: the manifest's hash. weights: the record of the initial weights. Of options only what
         `clbench.options.identity` gives, so that a new one at its neutral value leaves finished runs what they are.
         """
-        whole = {
+        return {
             "schema": SCHEMA,
             "scenario": scenario_name,
             "strategy": self.strategy,
@@ -101,7 +100,10 @@ class Config:
             "data": data,
             "weights": {"source": weights["source"], "sha256": weights["sha256"]},
         }
-        return digest(whole)[:12]
+
+    def hash(self, *, scenario_name: str, data: str, weights: Mapping[str, Any]) -> str:
+        """Twelve hexadecimal digits for `identity`."""
+        return short_hash(self.identity(scenario_name=scenario_name, data=data, weights=weights))
 
 
 def resolve(

@@ -40,6 +40,7 @@ def begin(writer: RunWriter, prepared: Prepared, seed: int, device: torch.device
     config, scenario = prepared.config, prepared.scenario
     joint = plugins.load("strategy", config.strategy).joint  # so that reports know a bound that never got done
     known = {"seed": seed, "joint": joint, "protocol": dict(scenario.protocol), "paper": prepared.paper}
+    known |= {"identity": prepared.hashed}  # so that the folder's name can be checked without any plugin
     writer.json("config.json", {**config.resolved(), **known})
     if config.recipe:
         writer.text(COPY, config.recipe.text)
@@ -62,6 +63,8 @@ def begin(writer: RunWriter, prepared: Prepared, seed: int, device: torch.device
     writer.array("labels", scenario.tested(test))
     if scenario.scored is not None:
         writer.array("scored", scenario.scored[test])
+    if sum(len(task.test) for task in scenario) > len(test):
+        writer.array("tested", np.array([np.isin(test, task.test) for task in scenario]))
     writer.status(RUNNING)
 
 

@@ -8,7 +8,8 @@
         events.jsonl   every step's numbers
         logits/        task<t>.npy (N_test, C) float32 after each task; labels.npy (N_test, C) uint8; scored.npy
                        (N_test, C) bool, False where a label counts in no metric and labels.npy says 0; only where
-                       there are such, as on a validation view
+                       there are such, as on a validation view; tested.npy (T, N_test) bool, which images are each
+                       task's; only where tasks share some, for elsewhere they stand task after task
         attention.npz  where a head with label queries looks, see clbench/running/attention.py; only with such a head
         metrics.json   what `clbench.metrics.evaluate` gives, and under `cost` what the run took: steps, images,
                        seconds, bytes, parameters (`clbench.running.recording.costs`)
@@ -16,7 +17,7 @@
                        task, step, learning rate and ids of the batch; `may_pass` where a failure is the machine's
         traceback.txt  of a run that failed
         checkpoint/    while it runs, or is to go on: see clbench/store/checkpoint.py
-        SHA256SUMS     of all the others, written last
+        SHA256SUMS     of all the others, written last: a run is done once it is there, whatever status.json says
 
 Beside it lies `.seed<k>.lock`, which a running process holds.
 
@@ -26,8 +27,8 @@ No file is ever read as code: JSON, text, and `.npy` and `.npz` without objects.
 import io
 import json
 import os
+import re
 import shutil
-import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -39,15 +40,18 @@ import numpy as np
 import numpy.typing as npt
 
 from clbench.errors import StoreError, UsageError
-from clbench.files import sha256, write_all, write_bytes, write_json
+from clbench.files import digest, sha256, write_all, write_bytes, write_json
+from clbench.store import reader
+from clbench.store.reader import Reader
 
 SCHEMA = 1
 """Version of the run folder's files and of the report's JSON."""
 
 DONE, RUNNING, FAILED, DIVERGED, INTERRUPTED = "done", "running", "failed", "diverged", "interrupted"
 STATES = (DONE, RUNNING, FAILED, DIVERGED, INTERRUPTED)
-AGAIN = "run it again with --rerun, or remove the folder"
-SUMS = "SHA256SUMS"
+SUMS = reader.SUMS
+UNSEALED = f"without its {SUMS}, which are written last; `clbench resume` finishes it"
+"""Why a run whose status says `done` counts nowhere as done."""
 CHECKPOINTS = "checkpoint"
 """The folder of checkpoints in a run folder; no checksums here, they have their own."""
 SPARE, SPARE_BYTES = ".spare.tmp", 2**15
@@ -56,6 +60,13 @@ DEPTH = 4
 """Folders from a results folder down to a run's."""
 PREFIX = 4
 """Digits of a configuration's hash that name a run."""
+HASH, SEED = re.compile(r"[0-9a-f]{12}"), re.compile(r"seed(0|[1-9][0-9]*)")
+"""Names of a run's folder and of the one that it stands in."""
+
+
+def short_hash(identity: Mapping[str, Any]) -> str:
+    """Twelve hexadecimal digits of what makes a run what it is, which name the folder of its configuration."""
+    return digest(identity)[:12]
 
 
 def run_folder(out: Path, scenario: str, strategy: str, config_hash: str, seed: int) -> Path:
@@ -167,44 +178,62 @@ class Run:
 
     folder: Path
 
+    @cached_property
+    def files(self) -> Reader:
+        return Reader(self.folder)
+
+    @property
+    def placed(self) -> bool:
+        """Whether it stands where a run of a results folder stands, as far as names tell; a copy need not."""
+        return bool(SEED.fullmatch(self.folder.name) and HASH.fullmatch(self.folder.parent.name))
+
     @property
     def out(self) -> Path:
-        """The results folder that it stands in; see `run_folder`."""
+        """The results folder that it stands in; see `run_folder`. Raises StoreError where it stands in none."""
+        if not self.placed or len(self.folder.parents) < DEPTH:
+            raise StoreError(
+                f"Expected {self.folder} to be a run's folder, SCENARIO/STRATEGY/HASH/seed0 below a results folder, "
+                "but it is a copy elsewhere; name the one in a results folder."
+            )
         return self.folder.parents[DEPTH - 1]
 
     @property
     def seed(self) -> int:
-        return int(self.folder.name.removeprefix("seed"))
+        return int(self.folder.name.removeprefix("seed") if self.placed else self.config.get("seed", 0))
 
     @property
     def config_hash(self) -> str:
-        return self.folder.parent.name
+        return self.folder.parent.name if self.placed else short_hash(self.config.get("identity", {}))
 
     @property
     def strategy(self) -> str:
-        return self.folder.parent.parent.name
+        return self.folder.parent.parent.name if self.placed else str(self.config.get("strategy"))
 
     @property
     def scenario(self) -> str:
-        return self.folder.parent.parent.parent.name
+        return self.folder.parents[2].name if self.placed else str(self.env["manifest"].get("scenario"))
 
     @cached_property
     def config(self) -> dict[str, Any]:
-        return self._json("config.json")
+        return self.files.json("config.json")
 
     @cached_property
     def env(self) -> dict[str, Any]:
-        return self._json("env.json")
+        return self.files.json("env.json")
 
     @cached_property
     def status(self) -> dict[str, Any]:
-        status = self._json("status.json")
-        if status.get("state") not in STATES:
-            raise StoreError(
-                f"Expected state in {self.folder / 'status.json'} to be one of {', '.join(STATES)} "
-                f"but got {status.get('state')!r}; run it again with --rerun."
-            )
+        status = {"reason": None} | self.files.json("status.json")
+        if status["state"] not in STATES:
+            raise self.files.unlike("status.json", f"to say one of {', '.join(STATES)} but got {status['state']!r}")
+        if status["state"] == DONE and not self.sealed:
+            return status | {"state": INTERRUPTED, "reason": UNSEALED}
         return status
+
+    @property
+    def sealed(self) -> bool:
+        """Whether the checksums, which are written last, cover the status."""
+        return "status.json" in self.files.sums
 
     @property
     def state(self) -> str:
@@ -213,79 +242,47 @@ class Run:
 
     def arrays(self, name: str) -> dict[str, npt.NDArray[Any]]:
         """The arrays of `name`.npz. Raises StoreError."""
-        file = self.folder / f"{name}.npz"
-        self._check(file)
-        try:
-            with np.load(io.BytesIO(file.read_bytes()), allow_pickle=False) as found:
-                return dict(found)
-        except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
-            raise StoreError(f"Expected arrays in {file} but got: {error}; {AGAIN}.") from error
+        return dict(self.files.loaded(f"{name}.npz"))
+
+    def array(self, name: str) -> npt.NDArray[Any]:
+        """An array below `logits/`. Raises StoreError."""
+        return np.asarray(self.files.loaded(f"logits/{name}.npy"))
 
     @cached_property
     def metrics(self) -> dict[str, Any]:
         """metrics.json of a run that is done."""
-        return self._json("metrics.json")
-
-    @cached_property
-    def _sums(self) -> dict[str, str]:
-        file = self.folder / SUMS
-        if not file.exists():
-            return {}
-        lines = (line.split("  ", 1) for line in self._text(file).splitlines())
-        return {parts[1]: parts[0] for parts in lines if len(parts) == 2}
-
-    @staticmethod
-    def _text(file: Path) -> str:
-        try:
-            return file.read_text(encoding="utf-8")
-        except (OSError, ValueError) as error:
-            raise StoreError(
-                f"Expected {file} to be a text file but got: {error}; run it again with --rerun, or remove the folder."
-            ) from error
-
-    def _check(self, file: Path) -> None:
-        """Raises StoreError where a file that is there is not as its checksum says."""
-        expected = self._sums.get(file.name)
-        if expected is not None and file.exists() and expected != sha256(file):
-            raise StoreError(f"Expected {file} to be as the run wrote it but its checksum differs; {AGAIN}.")
-
-    def _json(self, name: str) -> dict[str, Any]:
-        file = self.folder / name
-        try:
-            value = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError) as error:
-            raise StoreError(f"Expected {file} to be a JSON file but got: {error}; {AGAIN}.") from error
-        self._check(file)
-        if not isinstance(value, dict):
-            raise StoreError(f"Expected {file} to hold a JSON object but got {type(value).__name__}; {AGAIN}.")
-        return value
+        return self.files.json("metrics.json")
 
 
 def finished(folder: Path) -> Run | None:
-    """The run in a folder, if it is done."""
+    """The run in a folder, if it is done: status and checksums are written."""
     run = Run(folder)
-    return run if (folder / SUMS).exists() and run.state == DONE else None
+    return run if os.path.exists(folder / SUMS) and run.state == DONE else None
 
 
-def find_runs(out: Path) -> Iterator[Run]:
-    """Every run below a results folder, in a fixed order.
+def find_runs(out: Path, say: Callable[[str], None] = lambda _: None) -> Iterator[Run]:
+    """Every run below a results folder, in a fixed order. say: is told of folders with names that no run has.
 
     Raises:
         StoreError: the folder does not exist.
     """
-    if not out.is_dir():
+    if not os.path.isdir(out):  # of a path that is too long, too
         raise StoreError(
             f"Expected a results folder at {out} but there is none; make one with `clbench run`, or name another with "
             "--runs."
         )
     for folder in sorted(out.glob("*/*/*/seed*"), key=_order):
-        if folder.name.removeprefix("seed").isdigit() and (folder / "status.json").exists():
-            yield Run(folder)
+        if SEED.fullmatch(folder.name) and any(os.path.lexists(folder / name) for name in ("status.json", SUMS)):
+            parts = folder.parts[-DEPTH:]
+            if Run(folder).placed and all(part.isprintable() for part in parts):
+                yield Run(folder)
+            else:
+                say(f"{folder}: left out, for no run of clbench has such a name")
 
 
 def _order(folder: Path) -> tuple[tuple[str, ...], int, str]:
-    number = folder.name.removeprefix("seed")
-    return folder.parts[-DEPTH:-1], int(number) if number.isdigit() else -1, folder.name
+    found = SEED.fullmatch(folder.name)
+    return folder.parts[-DEPTH:-1], int(found[1]) if found else -1, folder.name
 
 
 def run_name(run: Run) -> str:
@@ -299,11 +296,10 @@ def find_run(out: Path, name: str) -> Run | None:
     Raises:
         UsageError: several runs have the name.
     """
-    folder = Path(name)
-    if (folder / "status.json").is_file():
-        return Run(folder.resolve())
+    if os.path.isfile(Path(name) / "status.json"):
+        return Run(Path(name).resolve())
     prefix, _, seed = name.partition("/")
-    if len(prefix) < PREFIX or not out.is_dir():
+    if len(prefix) < PREFIX or not os.path.isdir(out):
         return None
     seeds = [run for run in find_runs(out) if run.config_hash.startswith(prefix)]
     found = [run for run in seeds if seed in ("", str(run.seed), f"seed{run.seed}")]

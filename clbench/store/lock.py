@@ -59,6 +59,11 @@ def _take(folder: Path) -> lock.Lock:
         ) from error
 
 
+def is_held(folder: Path) -> bool:
+    """Whether a process has a run folder at this moment; where there are no locks nobody knows."""
+    return lock.is_locked(lock_file(folder))
+
+
 def holder(folder: Path) -> str:
     """Who has a run folder and since when, as far as its lock file says."""
     who = lock.holder(lock_file(folder))

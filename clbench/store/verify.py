@@ -3,7 +3,8 @@
 from pathlib import PurePosixPath
 
 from clbench.files import sha256
-from clbench.store.folder import SUMS, Run
+from clbench.store import shape
+from clbench.store.folder import DONE, SUMS, Run
 
 NEEDED = {"config.json", "env.json", "status.json"}
 """Files without which a folder is no run."""
@@ -42,3 +43,12 @@ def listed_files(run: Run) -> dict[str, str]:
             raise ValueError(f"{SUMS} has a bad line: {line[:80]!r}")
         found[name] = digest
     return found
+
+
+def check(run: Run) -> None:
+    """Raises StoreError unless the JSON files of a run are whole, of their shapes, and belong together."""
+    metrics = run.metrics if run.state == DONE else None
+    try:
+        shape.agree(run.config, run.env, metrics)
+    except ValueError as error:
+        raise run.files.unlike("env.json", f"to belong to the run's other files but {error}") from error

@@ -178,7 +178,7 @@ def training_values(run: Run) -> Iterator[tuple[int, dict[str, float]]]:
                     names = event.keys() - {"event", "task", "step"}
                     yield step, {f"train/{name}": float(event[name]) for name in sorted(names)}
                     step += 1
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
         raise StoreError(f"Expected {file} to hold one JSON object on each line but got: {error!r}.") from error
 
 

@@ -11,6 +11,7 @@ from clbench.errors import ClbenchError, DataError, PluginError, StoreError
 from clbench.launch.outcome import Failure, Outcome
 from clbench.launch.spec import Spec
 from clbench.learning.listener import Diverged
+from clbench.models.features import FOLDER as FEATURES
 from clbench.running.execute import How
 from clbench.running.stops import Stopped
 from clbench.store.lock import Busy, held
@@ -35,6 +36,9 @@ def failure(error: Exception, *, begun: bool = True, seed: int = 0) -> Failure:
         (Outcome(failures=[failure(PluginError("broken"))]), 4),
         (Outcome(failures=[failure(StoreError("foreign"))]), 5),
         (Outcome(failures=[failure(OSError(28, "full"))]), 1),
+        (Outcome(failures=[failure(OSError(28, "full", "results/runs/x"))]), 1),
+        (Outcome(failures=[failure(PermissionError(13, "denied", "results/runs/x"))]), 5),
+        (Outcome(failures=[failure(PermissionError(13, "denied", "elsewhere/x"))]), 1),
         (Outcome(failures=[failure(DataError("gone")), failure(RuntimeError("a bug"))]), 3),  # the first's
         (Outcome(busy=[BUSY]), 5),
         (Outcome(failures=[failure(Diverged("not finite"))], busy=[BUSY]), 1),
@@ -178,3 +182,16 @@ def test_json_tells_what_became_of_every_run(clbench: CommandLine, tmp_path: Pat
     assert run in listed
     code, out, err = clbench("resume", "a store", "--json")
     assert code == 5 and not out and "Expected interrupted runs below a store but found none" in err
+
+
+def test_a_list_keeps_an_errors_own_code(clbench: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A results folder that is none, feature maps that have no place in it, and a bad setting of the environment."""
+    (tmp_path / "file").touch()
+    (tmp_path / "half").mkdir()
+    (tmp_path / "half" / FEATURES.parts[0]).touch()
+    several = (*RUN, "--strategy", "er,finetune", "--seed", "0..1")
+    frozen = ("--set", "freeze=backbone")
+    assert clbench(*several, "--out", "file/runs")[0] == 5
+    assert clbench(*several, *frozen, "--out", "half")[0] == 5
+    monkeypatch.setenv("CLBENCH_FEATURE_CACHE_GB", "much")
+    assert clbench(*several, *frozen)[0] == 2

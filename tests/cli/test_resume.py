@@ -11,11 +11,12 @@ from pathlib import Path
 import eight_processes
 import pytest
 import torch
+from forked import in_child
 
 from clbench.learning.batch import Values
 from clbench.learning.listener import Listener
 from clbench.scenario.samples import Samples
-from clbench.store.folder import Run, find_runs
+from clbench.store.folder import SUMS, Run, RunWriter, find_runs, finished
 from clbench.store.lock import held
 
 CommandLine = Callable[..., tuple[int, str, str]]
@@ -128,6 +129,37 @@ def test_max_time_stops_with_75(clbench: CommandLine, tmp_path: Path) -> None:
     assert run.state == "interrupted" and list((run.folder / "checkpoint").glob("*/MANIFEST.json"))
     code, _, err = clbench(*RUN, "--max-time", "soon")
     assert code == 2 and "Expected --max-time like 90 (minutes), 45s, 30m or 1.5h but got 'soon'." in err
+
+
+def test_a_run_killed_before_its_checksums_is_finished_nowhere_until_it_is_resumed(
+    clbench: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Status `done`, no SHA256SUMS, and the last checkpoint: one definition of finished for all four."""
+    clbench(*RUN, "--out", "whole")
+    text = RunWriter.text
+
+    def killed(self: RunWriter, name: str, value: str) -> None:
+        if name == SUMS:
+            os.kill(os.getpid(), signal.SIGKILL)
+        text(self, name, value)
+
+    def die() -> None:
+        monkeypatch.setattr(RunWriter, "text", killed)
+        clbench(*RUN, "--out", "killed")
+
+    assert in_child(die) == -signal.SIGKILL
+    folder = only_run(tmp_path / "killed").folder
+    assert json.loads((folder / "status.json").read_text())["state"] == "done" and not (folder / SUMS).exists()
+    [row] = json.loads(clbench("report", "--runs", "killed", "--json")[1])["rows"]
+    assert row["status"] == "1 interrupted" and not row["seeds"] and SUMS in row["reasons"]["0"]
+    assert clbench("merge", "killed", "--out", "all")[0] == 5
+    code, _, err = clbench("resume", "killed")
+    assert code == 0 and "going on after step 4" in err
+    assert record(only_run(tmp_path / "killed")) == record(only_run(tmp_path / "whole"))
+    assert clbench("merge", "killed", "--out", "all")[0] == 0
+    (folder / SUMS).unlink()
+    code, _, err = clbench(*RUN, "--out", "killed")
+    assert code == 0 and "done already" not in err and finished(folder)
 
 
 def test_a_user_signal_checkpoints_and_the_run_goes_on(

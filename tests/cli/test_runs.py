@@ -73,7 +73,7 @@ def test_unknown_names(clbench: CommandLine, arguments: tuple[str, ...], sentenc
 
 def test_stores_are_merged(clbench: CommandLine, tmp_path: Path) -> None:
     code, out, err = clbench("merge", "results/runs", "--out", "all")
-    assert code == 0 and err.strip() == "3 copied, 0 same, 0 refused, 0 damaged"
+    assert code == 0 and err.strip() == "3 copied, 0 same, 0 replaced, 0 outdated, 0 refused, 0 damaged"
     assert [line.split()[0] for line in out.splitlines()] == ["copied"] * 3
     assert clbench("report", "--runs", "all")[1] == clbench("report")[1]
     run = next(find_runs(tmp_path / OUT))

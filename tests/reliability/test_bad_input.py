@@ -1,6 +1,5 @@
 """Files that are damaged or hostile: one sentence that names the file, and no code of theirs runs."""
 
-import copy
 import io
 import json
 import os
@@ -17,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 from forked import CPU, KINDS, KilledAt, go, in_child, prepare
-from garbled import garble
+from garbled import garble, mutate
 from times import TIMES
 
 from clbench.cli.run import read_config
@@ -35,29 +34,6 @@ GOOD: dict[str, Any] = {
     "categories": [{"id": c, "name": f"class {c}"} for c in (1, 3, 8)],
     "annotations": [{"id": n, "image_id": 1 + n % 5, "category_id": (1, 3, 8)[n % 3], "iscrowd": 0} for n in range(9)],
 }
-ODD: tuple[Any, ...] = (
-    None, True, -1, 0, 1, 3, 2**63, 10**400, 1.5, float("nan"), float("inf"), "", "1", "../x", "/etc/passwd", "a\0b",
-    "\ud800", [], {}, [[]], {"id": 1}, "x" * 5000,
-)  # fmt: skip
-
-
-def mutate(value: Any, rng: random.Random) -> Any:
-    """One change somewhere in a JSON value."""
-    value = copy.deepcopy(value)
-    here = value
-    while isinstance(here, dict | list) and here:
-        key = rng.choice(list(here)) if isinstance(here, dict) else rng.randrange(len(here))
-        if not isinstance(here[key], dict | list) or not here[key] or rng.random() < 0.2:
-            break
-        here = here[key]
-    change = rng.randrange(4)
-    if change == 0:
-        del here[key]
-    elif change == 1 and isinstance(here, list):
-        here.append(copy.deepcopy(here[key]))
-    else:
-        here[key] = copy.deepcopy(rng.choice(ODD))
-    return value
 
 
 def plain_reading(data: bytes) -> dict[int, set[str]]:

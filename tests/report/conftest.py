@@ -76,7 +76,8 @@ def write_run(
     options = {"model": made, "train": {"epochs": epochs}} | ({"memory": {"size": 4}} if memory else {})
     config: dict[str, Any] = {"strategy": strategy, "head": head, "memory": memory, "view": view, "joint": joint}
     config |= {"options": options, "changed": changed or {}, "protocol": protocol or {"images": "exclusive"}}
-    config |= {"paper": paper} | ({"recipe": recipe} if recipe else {})
+    told = {"sha256": "5" * 64, "seconds": 1.0, "options": [], "overridden": []}
+    config |= {"paper": paper} | ({"recipe": told | recipe} if recipe else {})
     writer.json("config.json", config)
     data: dict[str, Any] = {"hash": manifest, "classes": list("abcd"), "notes": ["3 images left out"]}
     data |= {"tasks": [{"classes": ["a", "b"]}, {"classes": ["c", "d"]}], "train_positives": [5, 9, 2, 4]}

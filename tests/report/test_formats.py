@@ -65,6 +65,30 @@ def test_a_label_breaks_no_markdown(store: Path, make: Make) -> None:
     assert r"lwf: seed 0: failed: first # second \<script>." in text
 
 
+def test_no_text_of_a_run_is_obeyed(store: Path, make: Make) -> None:
+    """Neither by a terminal, nor by what shows Markdown, nor by a spreadsheet."""
+    make("er", 0, changed={"note": "\x1b[2J\u202e", "x": r"\<img src=x>", "y": "[a](http://x)"})
+    make("=1+2", 0)
+    make("lwf", 0, FAILED, reason="\x1b]0;title\x07")
+    found = build_tables(rows(store))
+    every = {"text": formats.text(found), "markdown": formats.markdown(found), "csv": formats.as_csv(rows(store))}
+    for name, text in every.items():
+        assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", text), name
+    assert r"\x1b[2J\u202e" in every["text"] and r"\x1b]0;title\x07" in every["text"]
+    assert r"&#92;\<img src=x>" in every["markdown"] and r"[a]\(http://x)" in every["markdown"]
+    title = Table(r"\<b> | made", ("a",), (("b",),))
+    assert formats.markdown([title]).startswith(r"**&#92;\<b> \| made**")
+    assert [line.split(",")[1] for line in every["csv"].splitlines()[1:]].count("'=1+2") == 1
+
+
+@pytest.mark.parametrize(
+    ("cell", "written"),
+    [("=1", "'=1"), ("@x", "'@x"), ("+x", "'+x"), ("-x", "'-x"), ("-1.5", "-1.5"), ("a=1", "a=1"), (-1.5, -1.5)],
+)
+def test_a_cell_is_no_formula(cell: object, written: object) -> None:
+    assert formats._as_cell(cell) == written
+
+
 TABLE = Table(
     "made, %",
     ("strategy", "n", "mAP"),
@@ -210,15 +234,15 @@ def test_csv_has_a_line_for_each_row_and_nothing_where_nothing_is_defined(store:
     make("joint", 0, joint=True, freeze="backbone")
     make("lwf", 0, FAILED, view="limited:3")
     er, joint, lwf = csv.DictReader(io.StringIO(formats.as_csv(rows(store))))
-    assert list(er)[:12] == [
+    assert list(er)[:13] == [
         *("scenario", "strategy", "head", "memory", "config_hash", "options", "status"),
-        *("view", "frozen", "leak", "bound", "n"),
+        *("view", "frozen", "leak", "bound", "recomputed", "n"),
     ]
     assert [(row["head"], row["memory"], row["bound"]) for row in (er, joint)] == [
         ("dlfl", "prs", "False"),
         ("linear", "", "True"),
     ]
-    assert list(er)[12:16] == ["mAP", "mAP_sd", "mAP_ci95_low", "mAP_ci95_high"]
+    assert list(er)[13:17] == ["mAP", "mAP_sd", "mAP_ci95_low", "mAP_ci95_high"]
     assert json.loads(er["options"]) == {"head": "dlfl"} and er["leak"] == "it saw them" and er["frozen"] == "False"
     assert er["mAP_sd"] == er["mAP_ci95_low"] == er["mAP_ci95_high"] == ""  # one seed has no spread
     assert joint["forgetting_mAP"] == joint["average_mAP"] == "" != joint["mAP"] and joint["frozen"] == "True"

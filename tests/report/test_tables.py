@@ -190,6 +190,8 @@ mean±sd over n seeds
 Protocol: images: exclusive.
 Data: manifest aaaaaaaaaaaa; 3 images left out.
 joint: upper bound, all tasks learned at once; it is not ranked.
+Numbers are as the runs report them; --verify computes them again from the saved
+  logits.
 [a] er: seed 1: failed: OSError: no space left.
 [b] er: seed 2: failed: OSError: no space left.
 [c] ewc: frozen backbone: only the head was trained.

@@ -8,7 +8,18 @@ import pytest
 
 from clbench.errors import StoreError
 from clbench.files import sha256
-from clbench.store.folder import DONE, FAILED, SPARE, SPARE_BYTES, Run, RunWriter, find_runs, finished, run_folder
+from clbench.store.folder import (
+    DONE,
+    FAILED,
+    INTERRUPTED,
+    SPARE,
+    SPARE_BYTES,
+    Run,
+    RunWriter,
+    find_runs,
+    finished,
+    run_folder,
+)
 
 
 @pytest.fixture
@@ -16,9 +27,20 @@ def folder(tmp_path: Path) -> Path:
     return run_folder(tmp_path, "debug", "er", "0123456789ab", 3)
 
 
+CONFIG: dict[str, object] = {
+    "strategy": "er",
+    "head": "linear",
+    "memory": None,
+    "view": "all",
+    "changed": {},
+    "protocol": {},
+}
+CONFIG["options"] = {"model": {}, "train": {}}
+
+
 def write(folder: Path, state: str = DONE) -> RunWriter:
     writer = RunWriter(folder)
-    writer.json("config.json", {"strategy": "er"})
+    writer.json("config.json", CONFIG)
     writer.events([{"event": "step", "loss": 1.5}])
     writer.array("task0", np.zeros((2, 3), np.float32))
     writer.close(state, None if state == DONE else "it broke")
@@ -31,7 +53,7 @@ def test_a_run_is_read_back(folder: Path) -> None:
     assert run_folder(run.out, run.scenario, run.strategy, run.config_hash, run.seed) == folder
     assert (run.scenario, run.strategy, run.config_hash, run.seed) == ("debug", "er", "0123456789ab", 3)
     assert run.state == DONE and run.status["reason"] is None
-    assert run.config == {"strategy": "er"}
+    assert run.config == CONFIG
     assert np.load(folder / "logits" / "task0.npy", allow_pickle=False).shape == (2, 3)
     assert json.loads((folder / "events.jsonl").read_text()) == {"event": "step", "loss": 1.5}
 
@@ -44,6 +66,25 @@ def test_a_run_is_finished_once_its_checksums_are_written(folder: Path) -> None:
     assert finished(folder) == Run(folder)
     (folder / "SHA256SUMS").unlink()
     assert finished(folder) is None
+
+
+@pytest.mark.parametrize("left", [None, "", "no sums at all\n"])
+def test_a_run_without_its_checksums_counts_nowhere_as_done(folder: Path, left: str | None) -> None:
+    write(folder)
+    (folder / "SHA256SUMS").unlink()
+    if left is not None:
+        (folder / "SHA256SUMS").write_text(left)
+    run = Run(folder)
+    assert finished(folder) is None and run.state == INTERRUPTED and "SHA256SUMS" in run.status["reason"]
+    assert json.loads((folder / "status.json").read_text())["state"] == DONE
+
+
+def test_a_file_that_the_checksums_leave_out_is_not_trusted(folder: Path) -> None:
+    write(folder)
+    sums = (folder / "SHA256SUMS").read_text().splitlines(keepends=True)
+    (folder / "SHA256SUMS").write_text("".join(line for line in sums if "config.json" not in line))
+    with pytest.raises(StoreError, match=r"config.json to be as the run wrote it but SHA256SUMS does not list it"):
+        _ = Run(folder).config
 
 
 def test_a_run_that_goes_on_keeps_its_events_and_loses_what_is_left_over(folder: Path) -> None:
@@ -82,7 +123,7 @@ def test_several_arrays_are_read_back_and_damage_is_noticed(folder: Path) -> Non
     with pytest.raises(StoreError, match="attention.npz to be as the run wrote it but its checksum differs"):
         Run(folder).arrays("attention")
     (folder / "SHA256SUMS").unlink()
-    with pytest.raises(StoreError, match="Expected arrays in .*attention.npz"):
+    with pytest.raises(StoreError, match="attention.npz to hold arrays but got"):
         Run(folder).arrays("attention")
 
 
@@ -127,7 +168,7 @@ def test_an_unknown_state_is_refused(folder: Path) -> None:
     write(folder)
     (folder / "SHA256SUMS").unlink()
     (folder / "status.json").write_text('{"state": "splendid"}')
-    with pytest.raises(StoreError, match="to be one of done, .* but got 'splendid'"):
+    with pytest.raises(StoreError, match="to say one of done, .* but got 'splendid'"):
         _ = Run(folder).state
 
 

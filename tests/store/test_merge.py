@@ -1,3 +1,4 @@
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -5,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from clbench.errors import StoreError, UsageError
-from clbench.store.folder import find_run, find_runs, run_name
+from clbench.store.folder import DONE, INTERRUPTED, SUMS, Run, find_run, find_runs, run_name
+from clbench.store.lock import held
 from clbench.store.merge import merge
 
 Make = Callable[..., Path]
@@ -95,3 +97,50 @@ def test_a_run_by_its_folder_and_by_the_start_of_its_hash(tmp_path: Path, make: 
         find_run(store, "abcd")
     shutil.rmtree(store)
     assert find_run(store, "abcd") is None
+
+
+NAME = "made/er/abcd12345678/seed0"
+
+
+def test_done_takes_the_place_of_what_is_not(tmp_path: Path, make: Make) -> None:
+    """In either order of the sources, and for a run that was killed before its checksums were written, too."""
+    make("a", text="half", state=INTERRUPTED)
+    done = make("b", text="whole")
+    merged = merge([tmp_path / "a", tmp_path / "b"], tmp_path / "c")
+    assert merged.whole and (merged.copied, merged.replaced) == ([NAME], [NAME])
+    again = merge([tmp_path / "b", tmp_path / "a"], tmp_path / "c")
+    assert again.whole and (again.same, again.outdated) == ([NAME], [NAME])
+    [run] = find_runs(tmp_path / "c")
+    assert run.state == DONE and content(run.folder) == content(done)
+    (run.folder / SUMS).unlink()
+    assert merge([tmp_path / "b"], tmp_path / "c").replaced == [NAME]
+    assert content(run.folder) == content(done)
+    assert not [path for path in run.folder.parent.iterdir() if path.suffix in (".tmp", ".old")]
+
+
+def test_nothing_takes_the_place_of_what_is_done_or_of_what_another_process_has(tmp_path: Path, make: Make) -> None:
+    there, half = make("c", text="whole"), make("d", text="half", state=INTERRUPTED)
+    make("a", text="other")
+    make("b", text="half", state=INTERRUPTED)
+    before = content(there)
+    merge([tmp_path / "a", tmp_path / "b"], tmp_path / "c")
+    assert content(there) == before
+    with held(half):
+        assert "has been running it since" in merge([tmp_path / "a"], tmp_path / "d").refused[NAME]
+    assert Run(half).state == INTERRUPTED
+
+
+def test_a_copy_that_fails_leaves_what_was_there(tmp_path: Path, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    half = make("c", text="half", state=INTERRUPTED)
+    make("a", text="whole")
+    before, rename = content(half), os.rename
+
+    def failing(source: Path, target: Path) -> None:
+        if Path(source).suffix == ".tmp":
+            raise OSError(5, "broken disk")
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", failing)
+    with pytest.raises(StoreError, match="broken disk"):
+        merge([tmp_path / "a"], tmp_path / "c")
+    assert content(half) == before and len(list(half.parent.iterdir())) == 2  # it and its lock
