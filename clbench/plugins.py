@@ -75,6 +75,11 @@ class Plugin:
         return sources.read(self.module) if self.content is None else sources.parse(self.content, self.module)
 
     @property
+    def filename(self) -> str:
+        """The last part of the path that it was named by."""
+        return self.file.name if self.file else ""
+
+    @property
     def sha256(self) -> str:
         """Of the content of one that was named by its path."""
         return hashlib.sha256(self.content or b"").hexdigest()

@@ -8,6 +8,7 @@ import pytest
 
 from clbench import plugins
 from clbench.errors import PluginError, UsageError
+from clbench.files import sha256
 from clbench.scenario.builder import load_builder
 
 Distribution = Callable[..., None]
@@ -252,3 +253,62 @@ def test_no_plugins_means_not_installed(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(plugins, "entry_points", lambda **_: [])
     with pytest.raises(PluginError, match="pip install -e"):
         plugins.load("strategy", "er")
+
+
+@pytest.fixture
+def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A strategy's file in the current folder."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text(FINE)
+    plugins.read_anew()
+    yield tmp_path / "mine.py"
+    plugins.read_anew()
+
+
+def test_a_file_is_named_by_its_path(mine: Path) -> None:
+    found = plugins.find("strategy", "./mine.py")
+    assert (found.name, found.file, found.content) == ("mine", mine, FINE.encode())
+    assert found.sha256 == sha256(mine) and found.summary() == "A strategy of a stranger's."
+    loaded = plugins.load("strategy", "mine.py")
+    assert loaded.__name__ == "Mine" and plugins.load("strategy", "mine") is loaded
+    assert "mine" not in plugins.available("strategy")
+
+
+def test_a_name_is_no_path(mine: Path) -> None:
+    with pytest.raises(UsageError, match="Unknown strategy 'mine'"):
+        plugins.find("strategy", "mine")
+
+
+def test_a_file_is_read_once_and_again_when_asked_to(mine: Path) -> None:
+    first = plugins.load("strategy", "./mine.py")
+    mine.write_text(FINE.replace("class Mine", "class Other"))
+    assert plugins.load("strategy", "./mine.py") is first
+    plugins.read_anew()
+    assert plugins.load("strategy", "./mine.py").__name__ == "Other"
+    mine.write_text(FINE)
+    plugins.read_anew()
+    assert plugins.load("strategy", "./mine.py") is first, "the same bytes are the same class"
+
+
+def test_what_cannot_be_named_by_a_path(mine: Path) -> None:
+    (mine.parent / "er.py").write_text(FINE)
+    (mine.parent / "deep").mkdir()
+    (mine.parent / "deep" / "mine.py").write_text(FINE)
+    (mine.parent / "torn.py").write_text("x = (")
+    (mine.parent / "many.py").write_text(FAMILY)
+    (mine.parent / "beside.py").write_text(FINE + "\nimport mine")
+    (mine.parent / "a b.py").write_text(FINE)
+    plugins.find("strategy", "./mine.py")
+    for kind, typed, error, said in (
+        ("strategy", "./gone.py", UsageError, "a strategy in ./gone.py but got: No such file"),
+        ("strategy", "./er.py", UsageError, "a new name but 'er' is the strategy in strategies.er; rename ./er.py"),
+        ("strategy", "deep/mine.py", UsageError, "one strategy named 'mine' but got .*; rename one"),
+        ("strategy", "torn.py", PluginError, "a strategy in torn.py but got a syntax error in line 1"),
+        ("memory", "mine.py", PluginError, "a memory in mine.py, a class that derives from Memory, but found none"),
+        ("scenario", "many.py", PluginError, "one scenario in many.py but it stands for a family of NAMES"),
+        ("strategy", "a b.py", UsageError, "a file named like mine.py"),
+    ):
+        with pytest.raises(error, match=said):
+            plugins.find(kind, typed)  # type: ignore[arg-type]
+    with pytest.raises(PluginError, match="'beside' could not be imported from .*beside.py: .* the files beside it"):
+        plugins.load("strategy", "beside.py")

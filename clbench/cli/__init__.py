@@ -5,6 +5,7 @@ import traceback
 
 import typer
 
+from clbench import plugins
 from clbench.cli import common, compare, data, export, inspect, report, resume, run, runs, tune
 from clbench.errors import ClbenchError
 from clbench.terminal import say
@@ -34,6 +35,7 @@ app.command("show")(inspect.show)
 @app.callback()
 def clbench(version: bool = typer.Option(False, "--version", callback=common.print_version, is_eager=True)) -> None:
     """Benchmark suite for continual multi-label image classification."""
+    plugins.read_anew()
 
 
 def main() -> None:

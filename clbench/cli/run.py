@@ -57,9 +57,14 @@ def read_config(context: typer.Context, file: Path | None) -> Path | None:
 class What:
     """What is run: one scenario, strategies, and how they are set up."""
 
-    scenario: Annotated[str, typer.Option(envvar="CLBENCH_SCENARIO", help="What to learn.")] = "digits-seq"
+    scenario: Annotated[
+        str, typer.Option(envvar="CLBENCH_SCENARIO", help="What to learn: a name, or the path of a file.")
+    ] = "digits-seq"
     strategy: Annotated[
-        list[str] | None, typer.Option(envvar="CLBENCH_STRATEGY", help="How to learn it; repeatable.  [default: dlfl]")
+        list[str] | None,
+        typer.Option(
+            envvar="CLBENCH_STRATEGY", help="How to learn it: a name or ./FILE.py; repeatable.  [default: dlfl]"
+        ),
     ] = None
     memory: Annotated[
         str | None, typer.Option(envvar="CLBENCH_MEMORY", help="Replay memory, or none.  [default: the strategy's]")

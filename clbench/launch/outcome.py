@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from clbench import plugins
 from clbench.launch.spec import Spec
 from clbench.running.stops import Stopped, reason
 from clbench.store.folder import Run
@@ -17,8 +18,8 @@ class Failure:
     folder: Path | None = None
 
     def __str__(self) -> str:
-        scenario = self.spec.scenario if self.folder is None else Run(self.folder).scenario
-        return f"{scenario}/{self.spec.strategy} seed {self.spec.seed}: {reason(self.error)}"
+        scenario = plugins.name_of(self.spec.scenario) if self.folder is None else Run(self.folder).scenario
+        return f"{scenario}/{plugins.name_of(self.spec.strategy)} seed {self.spec.seed}: {reason(self.error)}"
 
 
 @dataclass

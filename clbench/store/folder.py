@@ -4,6 +4,8 @@
         config.json    the resolved configuration
         env.json       versions, machine, data manifest, initial weights
         recipe.toml    a copy of the recipe that chose options, see clbench/running/recipe.py; only where one did
+        plugin/        <kind>/<file>, a copy of each plugin that was named by the path of a file; kept as text, never
+                       run; only where there are such
         absent.txt     paths of images that belong to the scenario but could not be had; only where there are any
         events.jsonl   every step's numbers
         logits/        task<t>.npy (N_test, C) float32 after each task; labels.npy (N_test, C) uint8; scored.npy
@@ -61,6 +63,11 @@ def run_folder(out: Path, scenario: str, strategy: str, config_hash: str, seed: 
     return out / scenario / strategy / config_hash / f"seed{seed}"
 
 
+def plugin_copy(kind: str, filename: str) -> str:
+    """Where in a run's folder a plugin that was named by its path is copied to."""
+    return f"plugin/{kind}/{filename}"
+
+
 class RunWriter:
     """Writes one run folder from its start to its end.
 
@@ -94,6 +101,11 @@ class RunWriter:
     def text(self, name: str, value: str) -> None:
         """Write one of the folder's text files."""
         write_bytes(self.folder / name, value.encode())
+
+    def copy(self, name: str, content: bytes) -> None:
+        """Write a copy of a file, in a folder of its own below the run's."""
+        (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(self.folder / name, content)
 
     def array(self, name: str, value: npt.NDArray[Any]) -> None:
         """Write an array below `logits/`."""
