@@ -25,7 +25,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "launch": {"learning", "running", "scenario", "store"},
     "testing": {"data", "learning", "memory", "running", "scenario"},
     "trackers": {"learning", "running", "store"},
-    "cli": {"data", "launch", "learning", "models", "report", "running", "scenario", "store", "trackers"},
+    "cli": {"data", "launch", "learning", "models", "report", "running", "scenario", "store", "testing", "trackers"},
     "scenarios": {"data", "scenario"},
     "strategies": {"learning", "memory", "models", "scenario"},
 }

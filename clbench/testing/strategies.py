@@ -1,7 +1,8 @@
 """What every strategy must do."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -27,15 +28,25 @@ def check_strategy(name: str, scenario: str = "debug", *, memory: str | None = "
     scenario: `debug`, or `debug-incremental`, whose head grows and whose labels are partly hidden. settings: options
     as `--set` takes them.
     """
-    config = resolve(scenario, name, memory=memory, settings=settings)
-    prepared = Prepared(config, build_scenario(config))
     docstring = plugins.find("strategy", name).docstring()
     assert docstring, f"{name}: the file must begin with a docstring that says what it is and where it is from"
-    check_learning(prepared)
-    if plugins.load("strategy", name).resumable:
-        check_resumed(prepared)
-    if not plugins.load("strategy", name).joint:
-        check_hidden_labels(prepared)
+    for _, check in strategy_checks(name, scenario, memory=memory, **settings):
+        check()
+
+
+def strategy_checks(
+    name: str, scenario: str = "debug", *, memory: str | None = "default", **settings: Any
+) -> list[tuple[str, Callable[[], None]]]:
+    """What `check_strategy` checks besides the docstring: what it is, and a function that raises AssertionError."""
+    config = resolve(scenario, name, memory=memory, settings=settings)
+    prepared = Prepared(config, build_scenario(config))
+    cls = plugins.load("strategy", name)
+    found = [("learns to the end, the same from the same seed", partial(check_learning, prepared))]
+    if cls.resumable:
+        found.append(("goes on exactly from its state", partial(check_resumed, prepared)))
+    if not cls.joint:
+        found.append(("uses no hidden label", partial(check_hidden_labels, prepared)))
+    return [*found]
 
 
 def check_learning(prepared: Prepared) -> None:
