@@ -27,7 +27,17 @@ from clbench.running.recipe import COPY
 from clbench.running.stops import Stopped, passing, reason
 from clbench.scenario.samples import Samples
 from clbench.scenario.tasks import Scenario
-from clbench.store.folder import CHECKPOINTS, DIVERGED, FAILED, INTERRUPTED, RUNNING, RunWriter, finished, plugin_copy
+from clbench.store.folder import (
+    CHECKPOINTS,
+    DIVERGED,
+    FAILED,
+    INTERRUPTED,
+    RUNNING,
+    TRACEBACK,
+    RunWriter,
+    finished,
+    plugin_copy,
+)
 
 FLUSH_EVERY = 50
 """Steps between two readings of the losses: each reading waits for the device."""
@@ -101,7 +111,7 @@ def _close(
         if not keep:
             shutil.rmtree(writer.folder / CHECKPOINTS, ignore_errors=True)
         if trace:
-            writer.text("traceback.txt", trace)
+            writer.text(TRACEBACK, trace)
         writer.close(state, why, **details)
     except OSError as error:
         say(f"{writer.folder}: {state}, {why}; this could not be written: {error}")

@@ -50,6 +50,7 @@ DONE, RUNNING, FAILED, DIVERGED, INTERRUPTED = "done", "running", "failed", "div
 STATES = (DONE, RUNNING, FAILED, DIVERGED, INTERRUPTED)
 AGAIN = "run it again with --rerun, or remove the folder"
 SUMS = "SHA256SUMS"
+TRACEBACK = "traceback.txt"
 CHECKPOINTS = "checkpoint"
 """The folder of checkpoints in a run folder; no checksums here, they have their own."""
 DEPTH = 4
@@ -83,7 +84,7 @@ class RunWriter:
             if events is None and folder.exists():
                 shutil.rmtree(folder)
             (folder / "logits").mkdir(parents=True, exist_ok=True)
-            for name in (SUMS, "traceback.txt"):
+            for name in (SUMS, TRACEBACK):
                 (folder / name).unlink(missing_ok=True)
             for left_over in folder.rglob(".*.tmp"):
                 left_over.unlink()

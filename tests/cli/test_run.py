@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -239,7 +240,9 @@ def test_a_failed_run_is_recorded_and_the_next_goes_on(
     assert "1 run(s) failed" in err and "out of paper" in err and "Traceback" not in err
     assert "finetune" in out
     states = {run.strategy: run.status for run in find_runs(tmp_path / "results" / "runs")}
-    assert states["er"]["state"] == "failed" and states["er"]["reason"] == "RuntimeError: out of paper"
+    place = r"at test_run\.py:\d+, task 0, step 0"
+    assert states["er"]["state"] == "failed"
+    assert re.fullmatch(f"RuntimeError: out of paper {place}", states["er"]["reason"])
     assert states["finetune"]["state"] == "done"
     folder = next(run.folder for run in find_runs(tmp_path / "results" / "runs") if run.strategy == "er")
     assert "out of paper" in (folder / "traceback.txt").read_text()
@@ -334,3 +337,25 @@ def test_every_kind_may_be_named_by_the_path_of_a_file(clbench: CommandLine, tmp
     assert (run.scenario, run.config["memory"], run.config["head"]) == ("my-scenario", "my-memory", "my-head")
     assert set(run.config["plugins"]) == {"scenario", "memory", "head"}
     assert len(list((run.folder / "plugin").rglob("*.py"))) == 3
+
+
+def test_an_exception_in_a_strategy_says_where_and_what_to_read(clbench: CommandLine, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(MINE.replace("return {", "{}['nokey']\n        return {"))
+    code, _, err = clbench(*DEBUG, "--strategy", "./mine.py")
+    folder = only_run(tmp_path)
+    assert code == 1 and f"KeyError: 'nokey' at mine.py:6, task 0, step 0; the traceback is in {folder}" in err.replace(
+        "results/runs", str(tmp_path / "results/runs")
+    )
+    assert Run(folder).status["reason"] == "KeyError: 'nokey' at mine.py:6, task 0, step 0"
+    assert "mine.py" in (folder / "traceback.txt").read_text() and "Traceback" not in err
+
+
+def test_a_loss_that_is_no_number_from_the_first_step_on_is_recorded_with_its_step(
+    clbench: CommandLine, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.py").write_text(MINE.replace("0.5", "float('nan')"))
+    code, _, err = clbench(*DEBUG, "--strategy", "./mine.py", "--set", "lr=0.25")
+    run = Run(only_run(tmp_path))
+    assert code == 1 and "loss was nan at task 0, step 0" in err
+    at = run.status["at"]
+    assert run.state == "diverged" and (at["task"], at["step"], at["lr"]) == (0, 0, 0.25) and len(at["batch"]) == 3
