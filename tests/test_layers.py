@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 
-HALL = {"arrays", "errors", "files", "lock", "options", "plugins", "randomness", "terminal"}
+HALL = {"arrays", "errors", "files", "lock", "options", "plugins", "randomness", "sources", "terminal"}
 """Files of clbench/ itself that everybody may use."""
 
 MAY_IMPORT: dict[str, set[str]] = {
@@ -25,7 +25,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "launch": {"learning", "running", "scenario", "store"},
     "testing": {"data", "learning", "memory", "running", "scenario"},
     "trackers": {"learning", "running", "store"},
-    "cli": {"data", "launch", "learning", "models", "report", "running", "scenario", "store", "trackers"},
+    "cli": {"data", "launch", "learning", "models", "report", "running", "scenario", "store", "testing", "trackers"},
     "scenarios": {"data", "scenario"},
     "strategies": {"learning", "memory", "models", "scenario"},
 }

@@ -5,6 +5,7 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable
 from itertools import takewhile
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from clbench.models import ModelOptions
 from clbench.options import infos
 from clbench.store.folder import find_runs
 
+CommandLine = Callable[..., tuple[int, str, str]]
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -52,6 +54,16 @@ def test_the_readmes_strategy_runs_as_a_third_party_package(tmp_path: Path) -> N
     assert done.returncode == 0, done.stderr
     [run] = find_runs(work / "results" / "runs")
     assert (run.strategy, run.state, run.config["changed"]) == ("weighted-replay", "done", {"weight": 3.0})
+
+
+def test_the_readmes_first_commands_run_its_strategy(clbench: CommandLine, tmp_path: Path) -> None:
+    source = next(block for block in blocks("python") if "class WeightedReplay" in block)
+    commands = next(block for block in blocks("") if "clbench new strategy" in block).splitlines()
+    new, check, run, report = (command.partition("#")[0].split()[1:] for command in commands)
+    assert clbench(*new)[0] == 0 and (tmp_path / "weighted_replay.py").read_text() == source
+    assert clbench(*check)[0] == 0
+    assert clbench(*run, "--scenario", "debug")[0] == 0
+    assert "weighted-replay (weight=3.0)" in clbench(*report)[1]
 
 
 @pytest.mark.parametrize("kind", plugins.KINDS)

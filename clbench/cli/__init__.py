@@ -6,7 +6,8 @@ from io import TextIOWrapper
 
 import typer
 
-from clbench.cli import common, compare, data, export, inspect, report, resume, run, runs, tune, verify
+from clbench import plugins
+from clbench.cli import check, common, compare, data, export, inspect, new, report, resume, run, runs, tune, verify
 from clbench.cli.failing import heard_enough, unforeseen
 from clbench.cli.usage import Verbs
 from clbench.errors import INTERRUPTED, ClbenchError
@@ -36,11 +37,14 @@ app.command("verify")(verify.verify)
 app.command("merge")(runs.merge)
 app.command("list")(inspect.list_plugins)
 app.command("show")(inspect.show)
+app.command("new")(new.new)
+app.command("check")(check.check)
 
 
 @app.callback()
 def clbench(version: bool = typer.Option(False, "--version", callback=common.print_version, is_eager=True)) -> None:
     """Benchmark suite for continual multi-label image classification."""
+    plugins.read_anew()
 
 
 def main() -> None:

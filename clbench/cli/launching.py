@@ -140,6 +140,8 @@ def _announce(cells: Sequence[Cell], how: How) -> None:
             f"  {config.strategy}: {begins}, {memory}, {training.optimizer} {training.lr:g}, batch "
             f"{training.batch_size}, {training.epochs} epoch(s), seed {','.join(seeds)}"
         )
+        for kind, plugin in config.files.items():
+            say(f"    {kind} from {plugin.file}, SHA-256 {plugin.sha256[:12]}")
         if recipe := config.recipe:
             say(f"    recipe {recipe.file}: {recipe.trials} trials on {recipe.view}, {recipe.seconds:.0f} s")
         if model.weights == "none" and model.backbone != "small":

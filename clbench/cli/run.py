@@ -62,7 +62,10 @@ class What:
     scenario: Annotated[
         str,
         typer.Option(
-            metavar="NAME", autocompletion=complete.of("scenario"), envvar="CLBENCH_SCENARIO", help="What to learn."
+            metavar="NAME",
+            autocompletion=complete.of("scenario"),
+            envvar="CLBENCH_SCENARIO",
+            help="What to learn: a name, or the path of a file.",
         ),
     ] = "digits-seq"
     strategy: Annotated[
@@ -71,7 +74,7 @@ class What:
             metavar="NAME,…",
             autocompletion=complete.of("strategy"),
             envvar="CLBENCH_STRATEGY",
-            help="How to learn it; repeatable.  [default: dlfl]",
+            help="How to learn it: a name or ./FILE.py; repeatable.  [default: dlfl]",
         ),
     ] = None
     memory: Annotated[

@@ -64,12 +64,12 @@ def tune(
     how = launching(device, keeping)
     for search in searches:
         file = search.file(recipes)
-        say(f"{search.spec.strategy}: {trials} trials of {', '.join(search.space.ranges)} on {search.config.view}")
+        say(f"{search.config.strategy}: {trials} trials of {', '.join(search.space.ranges)} on {search.config.view}")
         done = carry_out(search, how)
         chosen = write_recipe(file, search, done)
         values = ", ".join(f"{key}={value}" for key, value in chosen.settings.items())
         print(f"{file}: trial {chosen.number} of {trials}, mAP {100 * chosen.score:.1f} %, {values}")
         worst = sum(trial.state != "done" for trial in done)
         if worst:
-            say(f"{search.spec.strategy}: {worst} of {trials} trials diverged or failed; the recipe lists them")
+            say(f"{search.config.strategy}: {worst} of {trials} trials diverged or failed; the recipe lists them")
     say(f"next: clbench run --scenario {what.scenario} --strategy … --recipe {shlex.quote(str(recipes))}")

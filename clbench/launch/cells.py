@@ -34,7 +34,7 @@ class Cell:
     prepared: Prepared
 
     def __str__(self) -> str:
-        return f"{self.prepared.scenario.name}/{self.spec.strategy} seed {self.spec.seed}"
+        return f"{self.prepared.scenario.name}/{self.prepared.config.strategy} seed {self.spec.seed}"
 
     @property
     def folder(self) -> Path:
@@ -177,7 +177,7 @@ class Builder:
         key = digest({"config": config.resolved(), "data_root": str(spec.data_root), "seed": _drawing(spec, config)})
         prepared = _once(self._prepared, key, lambda: self._prepare(spec, config))
         if spec.config_hash not in (None, prepared.config_hash):
-            folder = run_folder(spec.out, prepared.scenario.name, spec.strategy, str(spec.config_hash), spec.seed)
+            folder = run_folder(spec.out, prepared.scenario.name, config.strategy, str(spec.config_hash), spec.seed)
             raise StoreError(
                 f"Expected {folder} to go on with configuration {spec.config_hash} but it is {prepared.config_hash} "
                 f"now: {_changes(prepared, folder)}; bring back what it was, or use `clbench run`."

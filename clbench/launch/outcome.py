@@ -3,9 +3,11 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from clbench import plugins
+from clbench.errors import ClbenchError
 from clbench.launch.spec import Spec
 from clbench.running.stops import Stopped, reason
-from clbench.store.folder import Run
+from clbench.store.folder import TRACEBACK, Run
 
 
 @dataclass(frozen=True)
@@ -17,8 +19,17 @@ class Failure:
     folder: Path | None = None
 
     def __str__(self) -> str:
-        scenario = self.spec.scenario if self.folder is None else self.folder.parents[2].name
-        return f"{scenario}/{self.spec.strategy} seed {self.spec.seed}: {reason(self.error)}"
+        scenario = plugins.name_of(self.spec.scenario) if self.folder is None else self.folder.parents[2].name
+        return (
+            f"{scenario}/{plugins.name_of(self.spec.strategy)} seed {self.spec.seed}: {reason(self.error)}{self._trace}"
+        )
+
+    @property
+    def _trace(self) -> str:
+        """Where more is to be read of an error that nobody raised on purpose."""
+        if isinstance(self.error, ClbenchError) or not self.folder or not (self.folder / TRACEBACK).is_file():
+            return ""
+        return f"; the traceback is in {self.folder}"
 
 
 @dataclass

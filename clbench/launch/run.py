@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from clbench import plugins
 from clbench.files import DEFAULT_OUT
 from clbench.learning.engine import choose_device
 from clbench.learning.listener import Listener
@@ -42,6 +43,7 @@ def run(
 ) -> list[Run]:
     """Run a strategy on a scenario, once for each seed; a run that is done already is not run again.
 
+    scenario, strategy, memory, head: names, or paths of files (``"./mine.py"``), which are read anew at each call.
     view: how much of the scenario, e.g. `limited:40`. settings: option -> value, as `--set` takes them, e.g.
     ``{"lr": 1e-3}``. recipe: a file that `clbench tune` wrote, or its folder of them.
     workers: threads that decode images ahead; results do not depend on them. listeners: hear what happens; where none
@@ -50,6 +52,7 @@ def run(
     Raises:
         UsageError, PluginError, DataError: nothing has run. Whatever a run raises is recorded in its folder first.
     """
+    plugins.read_anew()  # a file may have been edited since the last call
     config = resolve(scenario, strategy, memory=memory, head=head, view=view, settings=settings, recipe=recipe)
     choose_device(device)  # or the data would be read in vain
     shared = None if seeded(config) else Prepared(config, build_scenario(config, data_root))

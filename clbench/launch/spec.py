@@ -8,12 +8,13 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
 
+from clbench import plugins
 from clbench.errors import StoreError, UsageError, unknown
-from clbench.files import DEFAULT_OUT
+from clbench.files import DEFAULT_OUT, sha256
 from clbench.running.config import DEFAULT, Config, resolve
 from clbench.running.recipe import COPY
 from clbench.scenario.views import ALL
-from clbench.store.folder import Run
+from clbench.store.folder import Run, plugin_copy
 
 PATHS = ("data_root", "out", "recipe")
 """What of a specification is a path; JSON has text."""
@@ -23,6 +24,7 @@ PATHS = ("data_root", "out", "recipe")
 class Spec:
     """One run, before anything of it is built.
 
+    scenario, strategy: a name, or the path of a file; memory and head, too.
     memory: a name, `DEFAULT`, or None for no memory. head: a name, or `DEFAULT`. view: see `clbench.scenario.views`.
     settings: option -> value, text or typed, as `--set` takes them. data_root: folder of the dataset's own files. out:
     the results folder.
@@ -43,7 +45,7 @@ class Spec:
     recipe: Path | None = None
 
     def __str__(self) -> str:
-        return f"{self.scenario}/{self.strategy} seed {self.seed}"
+        return f"{plugins.name_of(self.scenario)}/{plugins.name_of(self.strategy)} seed {self.seed}"
 
     def config(self) -> Config:
         """The configuration, every option resolved. Raises UsageError and PluginError."""
@@ -84,10 +86,10 @@ class Spec:
         """What gives the run in a folder again, from its config.json, in the same results folder.
 
         Raises:
-            StoreError: config.json is not the configuration of a run.
+            StoreError: config.json is not the configuration of a run, or a file that it names as a plugin has changed.
         """
         try:
-            saved = run.config
+            saved = {**run.config, **_files(run)}
             settings = {f"{section}.{key}": value for section, key, value in _options(saved)}
             return cls(
                 saved["scenario"],
@@ -107,6 +109,19 @@ class Spec:
                 f"Expected {run.folder / 'config.json'} to be the configuration of a run but {error!r} is wrong in it; "
                 "start afresh with `clbench run --rerun`."
             ) from error
+
+
+def _files(run: Run) -> dict[str, str]:
+    """Kind -> path, of the plugins that a run named so. Raises StoreError where a file is not as it was."""
+    files = {kind: str(run.env["plugin_files"][kind]) for kind in run.config.get("plugins", {})}
+    for kind, path in files.items():
+        known = run.config["plugins"][kind]
+        if not Path(path).is_file() or sha256(Path(path)) != known["sha256"]:
+            raise StoreError(
+                f"Expected {path} to be as it was when {run.folder} was begun but it has changed or is gone; bring it "
+                f"back ({plugin_copy(kind, known['file'])} in that folder is a copy), or use `clbench run`."
+            )
+    return files
 
 
 def _options(saved: Mapping[str, Any]) -> list[tuple[str, str, Any]]:

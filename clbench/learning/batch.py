@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from numbers import Real
+from typing import Any
 
 import numpy as np
 import torch
@@ -9,6 +11,7 @@ from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from clbench.arrays import IntArray
+from clbench.errors import PluginError
 from clbench.scenario.samples import Samples
 
 _REPLAYED = WeakTensorKeyDictionary()
@@ -28,6 +31,30 @@ def replayed_rows(inputs: Tensor) -> int:
 
 Values = Mapping[str, float | Tensor]
 """Name -> scalar, as `observe` returns it. Tensors may stay on the device; the trainer reads them in bulk."""
+
+
+def check_values(values: Any, where: str) -> None:
+    """That they are `Values` with a `loss`, as far as can be seen without reading them from the device.
+
+    where: who has returned them, e.g. ``Mine.observe``.
+
+    Raises:
+        PluginError: no mapping, no `loss`, or something in it that is no scalar.
+    """
+    expected = f"Expected {where} to return scalars by name, `loss` among them, but got"
+    if not isinstance(values, Mapping):
+        raise PluginError(f'{expected} {_told(values)}; end it with `return {{"loss": …}}`.')
+    if "loss" not in values:
+        raise PluginError(
+            f"{expected} {', '.join(map(str, values)) or 'nothing'}; call what is to become small `loss`."
+        )
+    for name, value in values.items():
+        if not isinstance(value, Real) and not (isinstance(value, Tensor) and value.numel() == 1):
+            raise PluginError(f"{expected} {_told(value)} as {name!r}; take its mean or its sum.")
+
+
+def _told(value: Any) -> str:
+    return f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"{type(value).__name__}"
 
 
 @dataclass(frozen=True, eq=False)

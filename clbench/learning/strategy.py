@@ -1,5 +1,11 @@
 """The Strategy contract: a strategy says how one batch changes the model. The trainer does everything else.
 
+    "Replay whose old samples weigh double: an example."
+
+    from torch import Tensor
+
+    from clbench import Batch, Replay, Strategy
+
     class WeightedReplay(Strategy):
         memory_policy = "reservoir"
 
@@ -22,7 +28,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from clbench.learning.batch import Batch, Replay, Values
+from clbench.learning.batch import Batch, Replay, Values, check_values
 from clbench.learning.cues import ModelCues
 from clbench.learning.loader import Loader
 from clbench.learning.optim import follow_growth
@@ -128,6 +134,7 @@ class Strategy:
     def observe(self, batch: Batch) -> Values:
         """Learn from one batch of the stream: recall, losses, step, remember. Returns scalars, among them `loss`."""
         losses = self.losses(batch, self.recall(len(batch)))
+        check_values(losses, f"{type(self).__name__}.losses")
         self.step(reduce(torch.add, losses.values()))
         self.remember(batch)
         return {name: loss.detach() for name, loss in losses.items()}

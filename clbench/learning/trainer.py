@@ -16,8 +16,10 @@ from torch import Tensor
 
 from clbench.arrays import IntArray, ScoreArray
 from clbench.errors import ClbenchError
+from clbench.learning.batch import check_values
 from clbench.learning.listener import Diverged, Evaluation, Listener
 from clbench.learning.options import TrainOptions
+from clbench.learning.place import placed
 from clbench.learning.stage import Stage, stages
 from clbench.learning.strategy import Criterion, Strategy
 from clbench.memory import Memory
@@ -79,6 +81,8 @@ def train(
 
     Raises:
         Diverged: a score is not finite (losses are watched by the listener that reads them).
+        PluginError: `observe` returned no scalars by name, or no `loss`. What else a strategy raises is passed on with
+            a note that says where, see `clbench.learning.place`.
     """
     test = scenario.test_indices()
     progress = progress or Progress()
@@ -91,7 +95,8 @@ def train(
         learn(strategy, stage, stream(stage.task, stage.number, options, seed), listeners, progress)
         trained = time.perf_counter()
         try:
-            logits, angle = evaluate(strategy, scenario, test, options.eval_batch_size)
+            with placed(strategy, stage.number):
+                logits, angle = evaluate(strategy, scenario, test, options.eval_batch_size)
         except Diverged as error:
             raise Diverged(str(error), stage.number) from error
         seconds = time.perf_counter() - trained
@@ -126,15 +131,19 @@ def learn(
     """Show a strategy one task's batches, from the step on that `progress` says."""
     progress = progress or Progress(stage.number)
     mark = time.perf_counter()
-    strategy.enter(stage, fresh=not progress.step)
+    with placed(strategy, stage.number):
+        strategy.enter(stage, fresh=not progress.step)
     for samples in strategy.loader.ahead(islice(batches, progress.step, None)):
-        values = strategy.observe(strategy.load(samples))
+        with placed(strategy, stage.number, progress.step):
+            values = strategy.observe(strategy.load(samples))
+        check_values(values, f"{type(strategy).__name__}.observe")
         step, progress.step = progress.step, progress.step + 1
         now = time.perf_counter()
         progress.train_seconds, mark = progress.train_seconds + now - mark, now
         for listener in listeners:
             listener.stepped(stage.number, step, values, samples)
-    strategy.after_task(stage)
+    with placed(strategy, stage.number):
+        strategy.after_task(stage)
     if strategy.device.type == "cuda":
         torch.cuda.synchronize(strategy.device)  # or the seconds below would miss queued work
     progress.train_seconds += time.perf_counter() - mark

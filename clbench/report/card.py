@@ -9,7 +9,7 @@ from clbench.report.formats import WIDTH, text
 from clbench.report.rows import WHOLE, Row
 from clbench.report.tables import COSTS, EMPTY, Table, heading_of, percent, scale_of
 from clbench.report.told import told
-from clbench.store.folder import DONE, Run
+from clbench.store.folder import DONE, Run, plugin_copy
 from clbench.terminal import printable
 
 METRICS = ("mAP", "CF1", "OF1", "CP", "CR", "OP", "OR", "average_mAP", "forgetting_mAP", "forgetting_mAP_relative")
@@ -30,6 +30,7 @@ def card(run: Run) -> str:
         _pair("folder", str(run.folder)),
         *_section("Configuration", _configuration(run)),
         *(_section("Recipe", _recipe(run)) if run.config.get("recipe") else ()),
+        *(_section("Plugins from files", _files(run)) if run.config.get("plugins") else ()),
         *_section("Protocol", run.config["protocol"]),
         *(_section("Not as in the paper", unlike) if (unlike := _unlike_paper(row)) else []),
         *_section("Data", _data(run)),
@@ -82,6 +83,13 @@ def _recipe(run: Run) -> dict[str, str]:
         "file": f"recipe.toml, SHA-256 {recipe['sha256'][:12]}",
         "from the recipe": ", ".join(recipe["options"]) or "nothing",
         "otherwise": ", ".join(recipe["overridden"]) or "nothing",
+    }
+
+
+def _files(run: Run) -> dict[str, str]:
+    return {
+        kind: f"{plugin_copy(kind, known['file'])}, SHA-256 {known['sha256'][:12]}"
+        for kind, known in run.config["plugins"].items()
     }
 
 

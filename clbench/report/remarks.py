@@ -32,6 +32,8 @@ def remarks(row: Row, seeds: Sequence[int]) -> list[str]:
         found.append(f"scored on training images that were held out ({row.view}): for choosing, no result")
     elif row.view != WHOLE:
         found.append(f"only {row.view} of the scenario was seen: no result")
+    for kind, known in row.first.config.get("plugins", {}).items():
+        found.append(f"{kind} from the file {known['file']}, SHA-256 {known['sha256'][:12]}")
     if row.frozen:
         found.append("frozen backbone: only the head was trained")
     if row.leak:

@@ -16,6 +16,7 @@ from clbench.errors import UsageError, unknown
 from clbench.learning.options import TrainOptions
 from clbench.models import ModelOptions
 from clbench.options import build, identity, names
+from clbench.plugins import Plugin
 from clbench.running.defaults import layered
 from clbench.running.recipe import Recipe, recipe_for
 from clbench.scenario.builder import load_builder
@@ -38,6 +39,7 @@ class Config:
     given: `section.option` -> value of what the user set, as it is among the options: how a run came to be what it is,
         and no part of that.
     recipe: what the rest of `changed` is from. It is no part of the hash: its settings are.
+    files: kind -> the plugin, of those that were named by the path of a file; its name stands where others' do.
     """
 
     scenario: str
@@ -49,6 +51,7 @@ class Config:
     changed: Mapping[str, Any]
     given: Mapping[str, Any] = field(default_factory=dict, compare=False)
     recipe: Recipe | None = None
+    files: Mapping[str, Plugin] = field(default_factory=dict)
 
     def resolved(self) -> dict[str, Any]:
         """Everything, JSON-ready."""
@@ -62,7 +65,12 @@ class Config:
             "view": self.view,
             "options": options,
             "changed": dict(self.changed),
-        } | ({"recipe": self.recipe.record(options)} if self.recipe else {})
+            **({"recipe": self.recipe.record(options)} if self.recipe else {}),
+            **({"plugins": self._files()} if self.files else {}),
+        }
+
+    def _files(self) -> dict[str, Any]:
+        return {kind: {"file": plugin.filename, "sha256": plugin.sha256} for kind, plugin in self.files.items()}
 
     def origins(self) -> dict[str, dict[str, str]]:
         """Section -> option -> who says its value: `set`, `recipe`, a layer of `clbench.running.defaults`, or nobody.
@@ -99,6 +107,7 @@ class Config:
             "options": {section: identity(options) for section, options in self.options.items()},
             "data": data,
             "weights": {"source": weights["source"], "sha256": weights["sha256"]},
+            **({"plugins": {kind: plugin.sha256 for kind, plugin in self.files.items()}} if self.files else {}),
         }
 
     def hash(self, *, scenario_name: str, data: str, weights: Mapping[str, Any]) -> str:
@@ -118,6 +127,7 @@ def resolve(
 ) -> Config:
     """Find the plugins, put the layers of options together and check that they go together.
 
+    scenario, strategy, memory, head: a name, or the path of a file, see `clbench.plugins.is_path`.
     view: how much of the scenario, see `clbench.scenario.views`. settings: option -> value (text or typed), e.g.
     ``{"lr": "1e-3", "memory.size": 400}``. recipe: a recipe's file, or a folder that holds this method's.
 
@@ -128,7 +138,14 @@ def resolve(
     """
     builder, chosen = load_builder(scenario), plugins.load("strategy", strategy)
     policy = chosen.memory_policy if memory == DEFAULT else memory
-    head = chosen.head if head == DEFAULT else head
+    found = {
+        "scenario": plugins.find("scenario", scenario),
+        "strategy": plugins.find("strategy", strategy),
+        "head": plugins.find("head", chosen.head if head == DEFAULT else head),
+        **({"memory": plugins.find("memory", policy)} if policy else {}),
+    }
+    scenario, strategy, head = (found[kind].name for kind in ("scenario", "strategy", "head"))
+    policy = found["memory"].name if policy else None
     classes = {
         "scenario": builder.Options,
         "strategy": chosen.Options,
@@ -152,7 +169,8 @@ def resolve(
     changed |= {} if head == chosen.head else {"head": head}
     changed |= _changed(options, plain)
     given = {f"{name}.{option}": getattr(options[name], option) for name in sections for option in wanted[name]}
-    return Config(scenario, strategy, policy, head, canonical(view), options, changed, given, cooked)
+    files = {kind: plugin for kind, plugin in found.items() if plugin.file}
+    return Config(scenario, strategy, policy, head, canonical(view), options, changed, given, cooked, files)
 
 
 def _changed(options: Mapping[str, Any], plain: Mapping[str, Any]) -> dict[str, Any]:

@@ -127,7 +127,11 @@ class _Attempt:
         checkpointer = Checkpointer(saver.save, self.how.schedule, self.requests, found.step if found else 0)
         scenario, options = self.prepared.scenario, self.prepared.config.options["train"]
         listeners = [recorder, *self.listeners, checkpointer]
-        train(strategy, scenario, options, seed=self.seed, listeners=listeners, progress=progress)
+        try:
+            train(strategy, scenario, options, seed=self.seed, listeners=listeners, progress=progress)
+        except Exception:
+            recorder.flush()  # raises Diverged where a step gave no number: that comes first, and led to this
+            raise
         if maps := attention_maps(scenario, strategy):
             writer.arrays("attention", maps)
         return score(scenario, progress.evaluations, joint=strategy.joint) | costs(scenario, strategy, progress)

@@ -28,7 +28,16 @@ from clbench.running.recipe import COPY
 from clbench.running.stops import Stopped, passing, reason
 from clbench.scenario.samples import Samples
 from clbench.scenario.tasks import Scenario
-from clbench.store.folder import CHECKPOINTS, DIVERGED, FAILED, INTERRUPTED, RUNNING, RunWriter, finished
+from clbench.store.folder import (
+    CHECKPOINTS,
+    DIVERGED,
+    FAILED,
+    INTERRUPTED,
+    RUNNING,
+    RunWriter,
+    finished,
+    plugin_copy,
+)
 
 FLUSH_EVERY = 50
 """Steps between two readings of the losses: each reading waits for the device."""
@@ -46,11 +55,14 @@ def begin(writer: RunWriter, prepared: Prepared, seed: int, device: torch.device
         writer.text(COPY, config.recipe.text)
     else:
         (writer.folder / COPY).unlink(missing_ok=True)  # of an interrupted run that had one
+    for kind, plugin in config.files.items():
+        writer.copy(plugin_copy(kind, plugin.filename), plugin.content or b"")
     env = environment.record(device)
     env |= {
         "manifest": prepared.manifest,
         "weights": prepared.weights,
         "freeze": config.options["model"].freeze,
+        **({"plugin_files": {kind: str(plugin.file) for kind, plugin in config.files.items()}} if config.files else {}),
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
         "resumed_after_step": resumed_after,
     }

@@ -12,6 +12,7 @@ from types import FrameType
 import torch
 
 from clbench.errors import ClbenchError, DataError, UsageError
+from clbench.learning.place import place_of
 
 OUT_OF_TIME = 75
 """Exit code of a run that stopped because its time was up and that can go on: EX_TEMPFAIL of sysexits.h."""
@@ -95,7 +96,7 @@ def reason(error: BaseException) -> str:
         return f"disk full: {said}; make room, then the same command goes on"
     if isinstance(error, ClbenchError):
         return str(error)
-    return f"{type(error).__name__}: {said}"
+    return f"{type(error).__name__}: {said} {place_of(error)}".rstrip()
 
 
 def passing(error: BaseException) -> bool:

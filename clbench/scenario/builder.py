@@ -111,11 +111,12 @@ class ScenarioBuilder(ABC):
 
 
 def load_builder(name: str) -> ScenarioBuilder:
-    """The builder of that name with default options: whom to ask for its `Options`, then to be `configured`.
+    """The builder of that name, or in that file, with default options: whom to ask for its `Options`, then to be
+    `configured`.
 
     Raises:
         UsageError: no such name, or one of a family that its builder refuses.
         PluginError: a plugin that cannot be loaded.
     """
-    builder: ScenarioBuilder = plugins.load("scenario", name)(name=name)
+    builder: ScenarioBuilder = plugins.load("scenario", name)(name=plugins.name_of(name))
     return builder

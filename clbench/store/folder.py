@@ -4,6 +4,8 @@
         config.json    the resolved configuration
         env.json       versions, machine, data manifest, initial weights; when the newest image file was written
         recipe.toml    a copy of the recipe that chose options, see clbench/running/recipe.py; only where one did
+        plugin/        <kind>/<file>, a copy of each plugin that was named by the path of a file; kept as text, never
+                       run; only where there are such
         absent.txt     paths of images that belong to the scenario but could not be had; only where there are any
         events.jsonl   every step's numbers
         logits/        task<t>.npy (N_test, C) float32 after each task; labels.npy (N_test, C) uint8; scored.npy
@@ -52,6 +54,7 @@ STATES = (DONE, RUNNING, FAILED, DIVERGED, INTERRUPTED)
 SUMS = reader.SUMS
 UNSEALED = f"without its {SUMS}, which are written last; `clbench resume` finishes it"
 """Why a run whose status says `done` counts nowhere as done."""
+TRACEBACK = "traceback.txt"
 CHECKPOINTS = "checkpoint"
 """The folder of checkpoints in a run folder; no checksums here, they have their own."""
 SPARE, SPARE_BYTES = ".spare.tmp", 2**15
@@ -74,6 +77,11 @@ def run_folder(out: Path, scenario: str, strategy: str, config_hash: str, seed: 
     return out / scenario / strategy / config_hash / f"seed{seed}"
 
 
+def plugin_copy(kind: str, filename: str) -> str:
+    """Where in a run's folder a plugin that was named by its path is copied to."""
+    return f"plugin/{kind}/{filename}"
+
+
 class RunWriter:
     """Writes one run folder from its start to its end.
 
@@ -90,7 +98,7 @@ class RunWriter:
             if events is None and folder.exists():
                 shutil.rmtree(folder)
             (folder / "logits").mkdir(parents=True, exist_ok=True)
-            for name in (SUMS, "traceback.txt"):
+            for name in (SUMS, TRACEBACK):
                 (folder / name).unlink(missing_ok=True)
             self._clear()
             self._events = os.open(folder / "events.jsonl", os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
@@ -113,6 +121,11 @@ class RunWriter:
         """Write one of the folder's text files."""
         self._check()
         write_bytes(self.folder / name, value.encode())
+
+    def copy(self, name: str, content: bytes) -> None:
+        """Write a copy of a file, in a folder of its own below the run's."""
+        (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(self.folder / name, content)
 
     def array(self, name: str, value: npt.NDArray[Any]) -> None:
         """Write an array below `logits/`."""
@@ -159,7 +172,7 @@ class RunWriter:
         self._clear()
         self.status(state, reason, **details)
         if trace:
-            self.text("traceback.txt", trace)
+            self.text(TRACEBACK, trace)
         names = {path.relative_to(self.folder).as_posix(): path for path in self.folder.rglob("*") if path.is_file()}
         kept = sorted(name for name in names if not name.startswith(f"{CHECKPOINTS}/"))
         self.text(SUMS, "".join(f"{sha256(names[name])}  {name}\n" for name in kept))

@@ -1,12 +1,14 @@
 """What every strategy must do."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import torch
 
 from clbench import plugins
+from clbench.errors import PluginError
 from clbench.learning.stage import Stage
 from clbench.learning.strategy import Strategy
 from clbench.learning.trainer import stages_of, stream, train
@@ -27,15 +29,25 @@ def check_strategy(name: str, scenario: str = "debug", *, memory: str | None = "
     scenario: `debug`, or `debug-incremental`, whose head grows and whose labels are partly hidden. settings: options
     as `--set` takes them.
     """
-    config = resolve(scenario, name, memory=memory, settings=settings)
-    prepared = Prepared(config, build_scenario(config))
     docstring = plugins.find("strategy", name).docstring()
     assert docstring, f"{name}: the file must begin with a docstring that says what it is and where it is from"
-    check_learning(prepared)
-    if plugins.load("strategy", name).resumable:
-        check_resumed(prepared)
-    if not plugins.load("strategy", name).joint:
-        check_hidden_labels(prepared)
+    for _, check in strategy_checks(name, scenario, memory=memory, **settings):
+        check()
+
+
+def strategy_checks(
+    name: str, scenario: str = "debug", *, memory: str | None = "default", **settings: Any
+) -> list[tuple[str, Callable[[], None]]]:
+    """What `check_strategy` checks besides the docstring: what it is, and a function that raises AssertionError."""
+    config = resolve(scenario, name, memory=memory, settings=settings)
+    prepared = Prepared(config, build_scenario(config))
+    cls = plugins.load("strategy", name)
+    found = [("learns to the end, the same from the same seed", partial(check_learning, prepared))]
+    if cls.resumable:
+        found.append(("goes on exactly from its state", partial(check_resumed, prepared)))
+    if not cls.joint:
+        found.append(("uses no hidden label", partial(check_hidden_labels, prepared)))
+    return [*found]
 
 
 def check_learning(prepared: Prepared) -> None:
@@ -92,7 +104,10 @@ def _rebuilt(prepared: Prepared, strategy: Strategy, stage: Stage) -> Strategy:
 def _trained(prepared: Prepared) -> Strategy:
     torch.manual_seed(0)
     strategy = build_strategy(prepared, 0, CPU)
-    train(strategy, prepared.scenario, prepared.config.options["train"], seed=0)
+    try:
+        train(strategy, prepared.scenario, prepared.config.options["train"], seed=0)
+    except PluginError as error:  # what the trainer refuses itself
+        raise AssertionError(str(error)) from error
     return strategy
 
 

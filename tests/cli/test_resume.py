@@ -311,3 +311,22 @@ def test_killed_for_good_and_resumed_from_the_command_line(tmp_path: Path) -> No
     )
     assert done.returncode == 0 and "going on after step" in done.stderr, done.stderr
     assert record(only_run(tmp_path / "killed")) == record(only_run(tmp_path / "whole"))
+
+
+def test_a_run_of_a_file_goes_on_with_it_and_refuses_another(
+    clbench: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "mine.py"
+    text = '"""Mine."""\nfrom clbench import Strategy\n\nclass Mine(Strategy):\n    pass\n'
+    file.write_text(text)
+    with monkeypatch.context() as patch:
+        act_at(patch, 3, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        code, _, _ = clbench("run", "--scenario", "debug", "--strategy", "./mine.py")
+    run = only_run(tmp_path / "results" / "runs")
+    assert code == 143 and run.state == "interrupted"
+    file.write_text(text + "\n")
+    code, _, err = clbench("resume", "results/runs")
+    assert code == 5 and f"Expected {file} to be as it was when" in err and "plugin/strategy/mine.py" in err
+    file.write_text(text)
+    assert clbench("resume", "results/runs")[0] == 0
+    assert Run(run.folder).state == "done"

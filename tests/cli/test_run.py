@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,9 +14,11 @@ import torch
 from safetensors.torch import save_file
 
 from clbench import plugins
+from clbench.files import sha256
 from clbench.metrics import average_precision
 from clbench.models.backbones import build_backbone
-from clbench.store.folder import find_runs
+from clbench.store.folder import Run, find_runs
+from clbench.store.verify import damage, listed_files
 
 CommandLine = Callable[..., tuple[int, str, str]]
 DEBUG = ("run", "--scenario", "debug")
@@ -248,7 +251,9 @@ def test_a_failed_run_is_recorded_and_the_next_goes_on(
     assert "1 run(s) failed" in err and "out of paper" in err and "Traceback" not in err
     assert "finetune" in out
     states = {run.strategy: run.status for run in find_runs(tmp_path / "results" / "runs")}
-    assert states["er"]["state"] == "failed" and states["er"]["reason"] == "RuntimeError: out of paper"
+    place = r"at test_run\.py:\d+, task 0, step 0"
+    assert states["er"]["state"] == "failed"
+    assert re.fullmatch(f"RuntimeError: out of paper {place}", states["er"]["reason"])
     assert states["finetune"]["state"] == "done"
     folder = next(run.folder for run in find_runs(tmp_path / "results" / "runs") if run.strategy == "er")
     assert "out of paper" in (folder / "traceback.txt").read_text()
@@ -297,3 +302,71 @@ def test_no_results_is_a_sentence(clbench: CommandLine) -> None:
     os.makedirs("results/runs")
     code, _, err = clbench("report")
     assert code == 5 and "Expected runs below results/runs but found none" in err
+
+
+MINE = '''"""Half of the loss: an example."""
+from clbench import Strategy
+
+class Mine(Strategy):
+    def losses(self, batch, replay):
+        return {"loss": 0.5 * self.loss(batch)}
+'''
+
+
+def test_a_strategys_file_is_run_by_its_path_recorded_and_copied(clbench: CommandLine, tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(MINE)
+    code, out, err = clbench(*DEBUG, "--strategy", "./mine.py")
+    assert code == 0 and f"strategy from {file}, SHA-256 {sha256(file)[:12]}" in err and "debug/mine seed 0" in err
+    assert out.splitlines()[2].split()[0] == "mine"
+    run = Run(only_run(tmp_path))
+    assert run.strategy == "mine" == run.config["strategy"]
+    assert run.config["plugins"] == {"strategy": {"file": "mine.py", "sha256": sha256(file)}}
+    assert (run.folder / "plugin" / "strategy" / "mine.py").read_text() == MINE
+    assert damage(run) is None and "plugin/strategy/mine.py" in listed_files(run)
+    assert f"strategy from the file mine.py, SHA-256 {sha256(file)[:12]}" in clbench("report")[1]
+    assert f"plugin/strategy/mine.py, SHA-256 {sha256(file)[:12]}" in clbench("show", run.config_hash)[1]
+    assert "done already" in clbench(*DEBUG, "--strategy", "mine.py")[2]
+    file.write_text(MINE.replace("0.5", "0.25"))
+    assert clbench(*DEBUG, "--strategy", "./mine.py")[0] == 0
+    hashes = {run.config_hash for run in find_runs(tmp_path / "results" / "runs")}
+    assert len(hashes) == 2 and all(each in clbench("report")[1] for each in hashes)
+
+
+def test_every_kind_may_be_named_by_the_path_of_a_file(clbench: CommandLine, tmp_path: Path) -> None:
+    root = Path(plugins.__file__).parents[1]
+    for name, original in {
+        "my_scenario": root / "scenarios" / "_debug.py",
+        "my_memory": root / "clbench" / "memory" / "reservoir.py",
+        "my_head": root / "clbench" / "models" / "heads" / "linear.py",
+    }.items():
+        (tmp_path / f"{name}.py").write_text(original.read_text())
+    typed = ("--scenario", "./my_scenario.py", "--memory", "./my_memory.py", "--head", "./my_head.py")
+    code, _, err = clbench("run", *typed, "--strategy", "er")
+    assert code == 0, err
+    run = Run(only_run(tmp_path))
+    assert (run.scenario, run.config["memory"], run.config["head"]) == ("my-scenario", "my-memory", "my-head")
+    assert set(run.config["plugins"]) == {"scenario", "memory", "head"}
+    assert len(list((run.folder / "plugin").rglob("*.py"))) == 3
+
+
+def test_an_exception_in_a_strategy_says_where_and_what_to_read(clbench: CommandLine, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(MINE.replace("return {", "{}['nokey']\n        return {"))
+    code, _, err = clbench(*DEBUG, "--strategy", "./mine.py")
+    folder = only_run(tmp_path)
+    assert code == 1 and f"KeyError: 'nokey' at mine.py:6, task 0, step 0; the traceback is in {folder}" in err.replace(
+        "results/runs", str(tmp_path / "results/runs")
+    )
+    assert Run(folder).status["reason"] == "KeyError: 'nokey' at mine.py:6, task 0, step 0"
+    assert "mine.py" in (folder / "traceback.txt").read_text() and "Traceback" not in err
+
+
+def test_a_loss_that_is_no_number_from_the_first_step_on_is_recorded_with_its_step(
+    clbench: CommandLine, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.py").write_text(MINE.replace("0.5", "float('nan')"))
+    code, _, err = clbench(*DEBUG, "--strategy", "./mine.py", "--set", "lr=0.25")
+    run = Run(only_run(tmp_path))
+    assert code == 1 and "loss was nan at task 0, step 0" in err
+    at = run.status["at"]
+    assert run.state == "diverged" and (at["task"], at["step"], at["lr"]) == (0, 0, 0.25) and len(at["batch"]) == 3

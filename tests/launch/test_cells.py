@@ -66,6 +66,13 @@ def spec(strategy: str, out: Path, **options: Any) -> Spec:
     return Spec("debug", strategy, out=out, **options)
 
 
+def fails(self: ExperienceReplay, batch: object) -> Values:
+    raise RuntimeError("out of paper")
+
+
+BROKEN = f"test_cells.py:{fails.__code__.co_firstlineno + 1}"
+
+
 @pytest.fixture
 def broken(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """`er` fails at its first step; the models that it had, weakly."""
@@ -73,7 +80,7 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
     def observe(self: ExperienceReplay, batch: object) -> Values:
         models.append(weakref.ref(self.model))
-        raise RuntimeError("out of paper")
+        return fails(self, batch)
 
     monkeypatch.setattr(ExperienceReplay, "observe", observe)
     return models
@@ -118,7 +125,8 @@ def test_a_list_with_a_run_that_fails_one_that_is_done_and_one_of_another_proces
         "planned 4, not 0",
         "already debug/finetune seed 0",
         "started debug/er seed 0",
-        "failed debug/er seed 0: RuntimeError: out of paper",
+        f"failed debug/er seed 0: RuntimeError: out of paper at {BROKEN}, task 0, step 0; the traceback is in "
+        f"{failure.folder}",
         "started debug/lwf seed 0",
         "left debug/lwf seed 0",
         "already debug/ewc seed 0",

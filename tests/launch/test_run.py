@@ -89,3 +89,15 @@ def test_each_seed_has_tasks_of_its_own_where_they_are_drawn_from_it(tmp_path: P
         [same] = clbench.run("debug-incremental", "er", seeds=[run.seed], settings={"order": order}, out=tmp_path)
         assert same.env["manifest"]["hash"] == run.env["manifest"]["hash"] and same.config_hash != run.config_hash
         assert same.metrics["final"] == run.metrics["final"]
+
+
+def test_a_file_is_run_by_its_path_and_read_anew_at_each_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = '"""Mine."""\nfrom clbench import Strategy\n\nclass Mine(Strategy):\n    pass\n'
+    hashes = set()
+    for end in ("", "\n"):
+        Path("mine.py").write_text(text + end)
+        [run] = clbench.run("debug", "./mine.py", out=tmp_path / "runs")
+        assert (run.folder / "plugin" / "strategy" / "mine.py").read_text() == text + end
+        hashes.add(run.config_hash)
+    assert len(hashes) == 2

@@ -1,6 +1,9 @@
 """What every strategy has from its base: parameters, steps, replay, freezing, state."""
 
+import inspect
+import textwrap
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,11 +11,13 @@ import pytest
 import torch
 from torch import nn
 
-from clbench import Batch, Setup, Strategy
+from clbench import Batch, Setup, Strategy, plugins
+from clbench.learning import strategy as module
 from clbench.learning.trainer import stages_of, stream
 from clbench.running.build import Prepared, build_scenario, build_strategy
 from clbench.running.config import resolve
 from clbench.scenario.samples import Samples
+from clbench.testing import check_strategy
 
 CPU = torch.device("cpu")
 
@@ -256,3 +261,12 @@ def test_loaded_samples_have_the_columns_of_the_head() -> None:
     task = prepared.scenario[0]
     batch = strategy.load(Samples(task.train, task.labels, task.known))
     assert batch.labels.shape == batch.samples.labels.shape == (len(task.train), 2)
+
+
+def test_the_example_of_the_docstring_obeys_the_contract(tmp_path: Path) -> None:
+    text = inspect.cleandoc(module.__doc__ or "").partition("\n\n    ")[2].partition("\n\nA strategy never")[0]
+    (tmp_path / "weighted_replay.py").write_text(textwrap.dedent(f"    {text}\n"))
+    plugins.read_anew()
+    for scenario in ("debug", "debug-incremental"):
+        check_strategy(str(tmp_path / "weighted_replay.py"), scenario)
+    plugins.read_anew()

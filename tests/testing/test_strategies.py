@@ -94,7 +94,7 @@ def values(returned: Mapping[str, Any]) -> Any:
         (negative, "memory_bytes must count what is kept"),
         (hidden_optimizer, "the optimiser that steps must be `optimizer`"),
         (deaf_module, "evaluation must reach the module own"),
-        (values({}), "observe must return the loss"),
+        (values({}), "observe to return scalars by name, `loss` among them, but got nothing"),
         (values({"loss": 1.0, "b": float("nan")}), "finite numbers, but b is nan"),
         (values({"loss": torch.ones((), requires_grad=True)}), "observe must return loss detached"),
     ],
