@@ -56,7 +56,12 @@ class Lock:
             return
         if remove and not self.lost():
             self.path.unlink()  # who has it open already will see that it is not at the path any more
-        os.close(self._file)
+        fcntl.flock(self._file, fcntl.LOCK_UN)  # closing alone leaves it to a child that is being forked just now
+        self._close()
+
+    def _close(self) -> None:
+        if self._file is not None:
+            os.close(self._file)
         self._file = None
         _held.discard(self)
 
@@ -66,9 +71,9 @@ _held: set[Lock] = set()
 
 
 def _let_go() -> None:
-    """In a forked child: its copies would keep a lock for as long as it lives, after its parent has ended."""
+    """In a forked child: its copies would keep a lock for as long as it lives, after its parent was killed."""
     for lock in list(_held):
-        lock.release()
+        lock._close()  # to unlock would take it from the parent
 
 
 os.register_at_fork(after_in_child=_let_go)

@@ -1,6 +1,7 @@
 import fcntl
 import json
 import os
+import signal
 import socket
 import subprocess
 from collections.abc import Callable
@@ -73,22 +74,41 @@ def test_a_holder_learns_that_its_file_is_gone(tmp_path: Path, change: Callable[
     mine.release()
 
 
-def test_a_forked_child_does_not_inherit_it(tmp_path: Path) -> None:
-    """Neither does it keep the lock when its parent has given it back, nor release its parent's."""
-    mine = Lock(tmp_path / "lock")
-    ask, wait = os.pipe()[::-1]
+def forked(wait: int, ready: int, ask: int, lock: Lock) -> int:
+    """A child that ends a `with` of its parent's lock, says that it is there, and lives until `ask` is closed."""
     child = os.fork()
     if not child:
         os.close(ask)
-        mine.release()  # as the end of a `with` would
+        lock.release()
+        os.write(ready, b".")
         os.read(wait, 1)
         os._exit(0)
+    return child
+
+
+def test_a_forked_child_does_not_release_its_parents_lock_and_does_not_keep_it(tmp_path: Path) -> None:
+    mine = Lock(tmp_path / "lock")
+    (wait, ask), (there, ready) = os.pipe(), os.pipe()
+    child = forked(wait, ready, ask, mine)
+    os.read(there, 1)
     with pytest.raises(Taken):
         Lock(tmp_path / "lock")
     mine.release()
     Lock(tmp_path / "lock").release()  # while the child lives
     os.close(ask)
     assert os.waitpid(child, 0)[1] == 0
+
+
+def test_a_lock_is_free_when_its_holder_is_killed_though_a_child_of_it_lives(tmp_path: Path) -> None:
+    (wait, ask), (there, ready) = os.pipe(), os.pipe()
+    holds = os.fork()
+    if not holds:
+        forked(wait, ready, ask, Lock(tmp_path / "lock"))
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(holds, 0)
+    os.read(there, 1)
+    Lock(tmp_path / "lock").release()
+    os.close(ask)
 
 
 def test_a_program_that_is_started_does_not_inherit_it(tmp_path: Path) -> None:

@@ -58,6 +58,9 @@ class Listener:
     def stepped(self, task: int, step: int, values: Values, samples: Samples) -> None:
         """A step is done; `samples` are the new ones of its batch. Called at every step: must not block."""
 
+    def evaluating(self, task: int, done: int, total: int) -> None:
+        """So many of the test images are scored; called before each of their batches: must not block."""
+
     def evaluated(self, task: int, evaluation: Evaluation) -> None:
         """A task's evaluation is done."""
 

@@ -5,7 +5,7 @@ Sample order is a permutation from a generator of (seed, task, epoch); nothing h
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
@@ -36,6 +36,7 @@ class Progress:
 
     task, step: tasks, and steps of the present task, that are done. train_seconds: spent on the present task.
     feature_seconds: on the maps of a frozen backbone, in all processes that have worked on the run.
+    learned: whether the present task is learned to its end, and is to be evaluated.
     """
 
     task: int = 0
@@ -43,6 +44,7 @@ class Progress:
     train_seconds: float = 0.0
     evaluations: list[Evaluation] = field(default_factory=list)
     feature_seconds: float = 0.0
+    learned: bool = False
 
 
 def build_criterion(options: TrainOptions) -> Criterion:
@@ -92,18 +94,24 @@ def train(
     for stage in islice(stages_of(tasks, options), progress.task, None):
         for listener in listeners:
             listener.task_started(stage.number, len(tasks), stage.steps)
-        learn(strategy, stage, stream(stage.task, stage.number, options, seed), listeners, progress)
+        if progress.learned:  # and stopped while it was evaluated
+            with placed(strategy, stage.number):
+                strategy.enter(stage, fresh=False)
+        else:
+            learn(strategy, stage, stream(stage.task, stage.number, options, seed), listeners, progress)
+        progress.learned = True
         trained = time.perf_counter()
         try:
             with placed(strategy, stage.number):
-                logits, angle = evaluate(strategy, scenario, test, options.eval_batch_size)
+                asked = partial(_asked, stage, listeners)
+                logits, angle = evaluate(strategy, scenario, test, options.eval_batch_size, asked)
         except Diverged as error:
             raise Diverged(str(error), stage.number) from error
         seconds = time.perf_counter() - trained
         counts = None if strategy.memory is None else _counts(strategy.memory, scenario.num_classes)
         evaluation = Evaluation(logits, angle, progress.train_seconds, seconds, counts)
         progress.evaluations.append(evaluation)
-        progress.task, progress.step, progress.train_seconds = stage.number + 1, 0, 0.0
+        progress.task, progress.step, progress.train_seconds, progress.learned = stage.number + 1, 0, 0.0, False
         for listener in listeners:
             listener.evaluated(stage.number, evaluation)
     return progress.evaluations
@@ -149,6 +157,11 @@ def learn(
     progress.train_seconds += time.perf_counter() - mark
 
 
+def _asked(stage: Stage, listeners: Sequence[Listener], done: int, total: int) -> None:
+    for listener in listeners:
+        listener.evaluating(stage.number, done, total)
+
+
 def _counts(memory: Memory, classes: int) -> list[int]:
     """For each class the stored samples that say it."""
     counts: list[int] = memory.labels.sum(0, np.int64).tolist()
@@ -157,20 +170,26 @@ def _counts(memory: Memory, classes: int) -> list[int]:
 
 @torch.inference_mode()
 def evaluate(
-    strategy: Strategy, scenario: Scenario, indices: IntArray, batch_size: int
+    strategy: Strategy,
+    scenario: Scenario,
+    indices: IntArray,
+    batch_size: int,
+    ahead: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[ScoreArray, float | None]:
     """Logits (N, C) float32 of test images, and the mean positive angle of the classes learned, from one pass.
 
-    Columns that the head has not grown to are NaN.
+    Columns that the head has not grown to are NaN. ahead: called before each batch with the images that are done, and
+    their number; may raise.
 
     Raises:
         Diverged: a logit is not finite.
         ClbenchError: logits of another shape than (B, C).
     """
     learned = np.isin(np.arange(scenario.num_classes), strategy.stage.seen)
-    parts = []
+    parts: list[Tensor] = []
     with strategy.evaluating(), AngleMeter(strategy.model.head) as meter:
         for samples in strategy.loader.ahead(_unlabelled(scenario, indices, batch_size)):
+            ahead(batch_size * len(parts), len(indices))
             logits = strategy.predict(strategy.loader.inputs(samples.indices))
             _check_shape(strategy, logits, len(samples))
             # a class still to come has no angle worth its name

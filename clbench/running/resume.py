@@ -118,6 +118,11 @@ class Checkpointer(Listener):
         if stop:
             raise stop
 
+    def evaluating(self, task: int, done: int, total: int) -> None:
+        if self._requests.pending() and (stop := self._requests.stop()):
+            self._write()  # of a task that is learned: this evaluation is made again
+            raise stop
+
     def evaluated(self, task: int, evaluation: Evaluation) -> None:
         if task + 1 == self._tasks:
             return  # the run is as good as done
@@ -168,7 +173,7 @@ def restore(found: Checkpoint, strategy: Strategy, folder: Path) -> Progress:
         for number, values in enumerate(progress["evaluations"])
     ]
     done = {name: progress[name] for name in ("task", "step", "train_seconds", "feature_seconds")}
-    return Progress(evaluations=evaluations, **done)
+    return Progress(evaluations=evaluations, learned=progress.get("learned", False), **done)
 
 
 def _progress(progress: Progress) -> dict[str, Any]:
@@ -180,6 +185,7 @@ def _progress(progress: Progress) -> dict[str, Any]:
         "step": progress.step,
         "train_seconds": progress.train_seconds,
         "feature_seconds": progress.feature_seconds,
+        "learned": progress.learned,
         "evaluations": evaluations,
     }
 

@@ -1,4 +1,4 @@
-"""What makes a run stop early: signals and the clock, answered between two steps, and failures put into words."""
+"""What makes a run stop early: signals and the clock, answered between two batches, and failures put into words."""
 
 import errno
 import os
@@ -27,7 +27,8 @@ class Stopped(ClbenchError):
 
 
 class Requests:
-    """What is asked of a run from outside. Handlers only note it; the run looks between two steps.
+    """What is asked of a run from outside. Handlers only note it; the run looks between two steps, and between two
+    batches of an evaluation.
 
     seconds: how long from now until the time is up; None for no limit.
     """
@@ -37,13 +38,15 @@ class Requests:
         self._signal: int | None = None
         self._checkpoint = False
 
+    def pending(self) -> bool:
+        """Whether the run is asked to stop."""
+        return self._signal is not None or (self._deadline is not None and time.monotonic() >= self._deadline)
+
     def stop(self) -> Stopped | None:
         """Why the run has to stop now, if it has to."""
         if self._signal is not None:
             return Stopped(f"stopped by {signal.Signals(self._signal).name}", 128 + self._signal)
-        if self._deadline is not None and time.monotonic() >= self._deadline:
-            return Stopped("stopped by --max-time", OUT_OF_TIME)
-        return None
+        return Stopped("stopped by --max-time", OUT_OF_TIME) if self.pending() else None
 
     def take_checkpoint(self) -> bool:
         """Whether a checkpoint was asked for since the last call."""
@@ -52,7 +55,7 @@ class Requests:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """SIGINT and SIGTERM stop after the present step, a second one at once; SIGUSR1 asks for a checkpoint."""
+        """SIGINT and SIGTERM stop after the present batch, a second one at once; SIGUSR1 asks for a checkpoint."""
         handlers = {signal.SIGINT: self._on_stop, signal.SIGTERM: self._on_stop}
         if hasattr(signal, "SIGUSR1"):
             handlers[signal.SIGUSR1] = self._on_checkpoint

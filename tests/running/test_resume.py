@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from forked import KINDS
 
 from clbench.errors import StoreError
+from clbench.files import sha256
 from clbench.learning.listener import Evaluation, Listener
 from clbench.learning.trainer import Progress
 from clbench.running import resume
@@ -167,3 +169,42 @@ def test_seconds_of_maps_add_up_over_the_processes_of_a_run(tmp_path: Path, stop
     run = execute(prepared, 0, tmp_path, How("cpu"), listeners=[maps])
     assert len(maps.seconds) == 3 and min(maps.seconds) > 0
     assert run.metrics["cost"]["feature_seconds"] == pytest.approx(sum(maps.seconds), rel=1e-12)
+
+
+class SignalAt(Listener):
+    """SIGTERM to this process before a batch of an evaluation."""
+
+    def __init__(self, task: int, done: int) -> None:
+        self.at, self.asked = (task, done), list[int]()
+
+    def evaluating(self, task: int, done: int, total: int) -> None:
+        self.asked.append(done)
+        if (task, done) == self.at:
+            signal.raise_signal(signal.SIGTERM)
+
+
+@pytest.mark.parametrize(
+    ("kind", "task", "done"),
+    [(KINDS[2], 0, 0), (KINDS[2], 2, 8), (KINDS[3], 1, 4), (KINDS[8], 1, 4)],
+    ids=["ewc, first batch", "ewc, last task", "lwf", "ewc grows"],
+)
+def test_a_signal_during_an_evaluation_is_answered_between_its_batches_and_the_run_goes_on_to_equal_bits(
+    kind: tuple[str, str, str | None], task: int, done: int, tmp_path: Path
+) -> None:
+    """Also of the last task, and with what a strategy does once a task is learned: it is not done twice."""
+    config = resolve(kind[0], kind[1], memory=kind[2], settings={"epochs": 2, "eval_batch_size": 2})
+    prepared = Prepared(config, build_scenario(config))
+    whole = execute(prepared, 0, tmp_path / "whole", How("cpu"))
+    requests, at = Requests(), SignalAt(task, done)
+    with requests.listening(), pytest.raises(Stopped, match="stopped by SIGTERM"):
+        execute(prepared, 0, tmp_path / "run", How("cpu"), listeners=[at], requests=requests)
+    assert at.asked[-1] == done  # it did not go on to the next batch
+    folder = prepared.folder(tmp_path / "run", 0)
+    assert len(list((folder / "logits").glob("task*"))) == task
+    run = execute(prepared, 0, tmp_path / "run", How("cpu"))
+    names = ["events.jsonl", *(f"logits/{path.name}" for path in (whole.folder / "logits").iterdir())]
+    assert {name: sha256(run.folder / name) for name in names} == {name: sha256(whole.folder / name) for name in names}
+    seconds = {"feature_seconds", "train_seconds", "eval_seconds", "peak_memory_bytes"}
+    for metrics in (run.metrics, whole.metrics):
+        metrics["cost"] = {name: value for name, value in metrics["cost"].items() if name not in seconds}
+    assert run.metrics == whole.metrics
