@@ -16,6 +16,7 @@ from clbench.report.style import INK
 from clbench.report.tables import Table, by_data, matrix_tables, table_groups, title
 from clbench.report.told import told
 from clbench.store.folder import Run
+from clbench.terminal import printable
 
 _METADATA = re.compile(r"<metadata>.*?</metadata>", re.DOTALL)
 _SIZE = re.compile(r' (?:width|height)="[\d.]+pt"')
@@ -58,13 +59,14 @@ def html(rows: Sequence[Row], columns: Sequence[str] = (), drawn: Sequence[Seque
     # A policy's hash is of exactly what stands between the tags.
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return environment.from_string(source).render(
+    text = environment.from_string(source).render(
         sections=sections,
         total=sum(len(row.runs) for row in rows),
         style=style,
         script=script,
         script_hash=digest,
     )
+    return printable(text)
 
 
 def _section(number: int, rows: Sequence[Row], tables: Sequence[Table], drawings: Sequence[Drawing]) -> Section:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from clbench.report.best import BEST, SECOND, note, standing
 from clbench.report.rows import Row
 from clbench.report.tables import Built, Table, table_groups, title
+from clbench.terminal import printable
 
 _SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -43,7 +44,7 @@ def latex(rows: Sequence[Row], columns: Sequence[str] = ()) -> str:
 
 def escape(text: str) -> str:
     """Text as LaTeX prints it."""
-    return _MINUS.sub("$-$", "".join(_SPECIAL.get(character, character) for character in text))
+    return _MINUS.sub("$-$", "".join(_SPECIAL.get(character, character) for character in printable(text)))
 
 
 def _float(rows: Sequence[Row], group: Sequence[Built]) -> str:

@@ -5,6 +5,7 @@ import os
 import random
 import shutil
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,8 @@ FOUND = {0, 1, 2, 3, 4, 5}
 
 def verbs(store: Path, run: Path, tmp_path: Path) -> dict[str, tuple[str, ...]]:
     at = ("--runs", str(store))
-    return {
+    tracker = {"export": ("export", "tensorboard", *at, "--out", str(tmp_path / "copies"))}
+    return (tracker if find_spec("tensorboard") else {}) | {
         "report": ("report", *at, "--json"),
         "columns": ("report", *at, "--columns", "mAP@ci95,rank,train_seconds", "--verify"),
         "matrix": ("report", *at, "--matrix"),

@@ -12,6 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clbench.report import formats
+from clbench.report.html import html
+from clbench.report.latex import latex
 from clbench.report.rows import Row, collect
 from clbench.report.tables import Table, build_tables
 from clbench.store.folder import FAILED, find_runs
@@ -72,6 +74,7 @@ def test_no_text_of_a_run_is_obeyed(store: Path, make: Make) -> None:
     make("lwf", 0, FAILED, reason="\x1b]0;title\x07")
     found = build_tables(rows(store))
     every = {"text": formats.text(found), "markdown": formats.markdown(found), "csv": formats.as_csv(rows(store))}
+    every |= {"latex": latex(rows(store)), "html": html(rows(store), drawn=[[]])}
     for name, text in every.items():
         assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", text), name
     assert r"\x1b[2J\u202e" in every["text"] and r"\x1b]0;title\x07" in every["text"]
