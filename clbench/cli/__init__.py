@@ -6,7 +6,7 @@ import traceback
 import typer
 
 from clbench import plugins
-from clbench.cli import check, common, compare, data, export, inspect, new, report, resume, run, runs, tune
+from clbench.cli import check, common, compare, data, doctor, export, inspect, new, report, resume, run, runs, tune
 from clbench.errors import ClbenchError
 from clbench.terminal import say
 
@@ -32,6 +32,7 @@ app.command("list")(inspect.list_plugins)
 app.command("show")(inspect.show)
 app.command("new")(new.new)
 app.command("check")(check.check)
+app.command("doctor")(doctor.doctor)
 
 
 @app.callback()
