@@ -7,7 +7,22 @@ from io import TextIOWrapper
 import typer
 
 from clbench import plugins
-from clbench.cli import check, common, compare, data, export, inspect, new, report, resume, run, runs, tune, verify
+from clbench.cli import (
+    check,
+    common,
+    compare,
+    data,
+    doctor,
+    export,
+    inspect,
+    new,
+    report,
+    resume,
+    run,
+    runs,
+    tune,
+    verify,
+)
 from clbench.cli.failing import heard_enough, unforeseen
 from clbench.cli.usage import Verbs
 from clbench.errors import INTERRUPTED, ClbenchError
@@ -39,6 +54,7 @@ app.command("list")(inspect.list_plugins)
 app.command("show")(inspect.show)
 app.command("new")(new.new)
 app.command("check")(check.check)
+app.command("doctor")(doctor.doctor)
 
 
 @app.callback()
