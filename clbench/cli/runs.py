@@ -14,8 +14,9 @@ from clbench.terminal import say
 def list_runs(out: Path, json: bool) -> None:
     """Print every run below a results folder."""
     from clbench.report import formats
+    from clbench.report.cells import EMPTY, percent
     from clbench.report.rows import collect
-    from clbench.report.tables import EMPTY, Table, percent, seen
+    from clbench.report.tables import Table, seen
     from clbench.store.folder import find_runs
 
     listed: list[dict[str, Any]] = []

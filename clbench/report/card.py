@@ -4,9 +4,11 @@ import textwrap
 from collections.abc import Mapping
 from typing import Any
 
+from clbench.report.cells import EMPTY, percent
+from clbench.report.columns import COSTS, heading_of, scale_of
 from clbench.report.formats import WIDTH, text
 from clbench.report.rows import WHOLE, Row
-from clbench.report.tables import COSTS, EMPTY, Table, heading_of, percent, scale_of
+from clbench.report.tables import Table
 from clbench.store.folder import DONE, Run
 
 METRICS = ("mAP", "CF1", "OF1", "CP", "CR", "OP", "OR", "average_mAP", "forgetting_mAP", "forgetting_mAP_relative")

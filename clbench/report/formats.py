@@ -9,10 +9,12 @@ from typing import Any
 
 from tabulate import tabulate
 
+from clbench.report.cells import EMPTY, percent
+from clbench.report.columns import COSTS, main_columns
 from clbench.report.conclude import sentence
 from clbench.report.names import in_words
 from clbench.report.rows import TUNING, Row, collect
-from clbench.report.tables import COSTS, EMPTY, NAMES, Table, by_data, main_columns, ordered, percent
+from clbench.report.tables import NAMES, Table, by_data, ordered
 from clbench.store.folder import SCHEMA, Run
 
 WIDTH = 80
