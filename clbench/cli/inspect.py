@@ -16,6 +16,7 @@ from clbench.errors import UsageError, unknown
 from clbench.files import DEFAULT_OUT
 from clbench.options import build, infos, is_range
 from clbench.scenario.builder import load_builder
+from clbench.scenario.tasks import called
 
 PLURALS: dict[plugins.Kind, str] = {
     "scenario": "scenarios",
@@ -166,9 +167,9 @@ def _data_lines(manifest: Mapping[str, Any]) -> list[str]:
     """The sizes of a scenario that was built, and what it is without."""
     of_seed = f" of seed {manifest['drawn']['seed']}" if "drawn" in manifest else ""
     lines = ["", f"Data{of_seed} (manifest {manifest['hash'][:12]})"]
-    for task in manifest["tasks"]:
+    for number, task in enumerate(manifest["tasks"]):
         images = f"{task['train']:,} training and {task['test']:,} test images"
-        lines.append(_wrapped(task["name"], f"{len(task['classes'])} classes, {images}"))
+        lines.append(_wrapped(called(number, task["name"]), f"{len(task['classes'])} classes, {images}"))
     return lines + [_wrapped("note", note) for note in manifest["notes"]]
 
 

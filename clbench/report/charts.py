@@ -47,7 +47,7 @@ def forgetting(rows: Sequence[Row]) -> "Figure | None":
     if not series:
         return None
     tasks = len(series[0][1])
-    return _bars(rows, series, [f"task {t}" for t in range(tasks)], "forgetting of mAP, points")
+    return _bars(rows, series, [f"task {t}" for t in range(1, tasks + 1)], "forgetting of mAP, points")
 
 
 def by_group(rows: Sequence[Row]) -> "Figure | None":

@@ -70,7 +70,7 @@ def memory(rows: Sequence[Row]) -> "Figure | None":
         shown = np.ma.masked_equal(mean[:, order], 0)
         cells = axes.imshow(shown, cmap=COLOURS, norm=scale, interpolation="none", aspect="auto")
         axes.set_title(called(rows, row))
-        axes.set_yticks(range(len(mean)))
+        axes.set_yticks(range(len(mean)), _counted(len(mean)))
         axes.grid(False)
         axes.set_ylabel("after task")
         for end in np.cumsum([len(members) for members in columns])[:-1]:
@@ -82,12 +82,17 @@ def memory(rows: Sequence[Row]) -> "Figure | None":
     return figure
 
 
+def _counted(tasks: int) -> list[str]:
+    """What stands at the ticks of so many tasks."""
+    return [str(number) for number in range(1, tasks + 1)]
+
+
 def _heat_map(axes: "Axes", values: Array, scale: Any) -> Any:
     """Cells with their numbers, dark on light and light on dark."""
     cells = axes.imshow(np.ma.masked_invalid(values), cmap=COLOURS, norm=scale, interpolation="none")
     axes.grid(False)
-    axes.set_xticks(range(values.shape[1]))
-    axes.set_yticks(range(values.shape[0]))
+    axes.set_xticks(range(values.shape[1]), _counted(values.shape[1]))
+    axes.set_yticks(range(values.shape[0]), _counted(values.shape[0]))
     if values.shape[1] <= ANNOTATED:
         for (k, t), value in np.ndenumerate(values):
             if math.isfinite(value):

@@ -130,8 +130,8 @@ def matrix_tables(rows: Sequence[Row], metric: str = "mAP") -> list[Table]:
     tables = []
     for row in (row for row in rows if row.done):
         matrix = row.matrix(metric)
-        tasks = [f"task {t}" for t in range(matrix.shape[1])]
-        stages = ["all tasks"] if row.is_bound else [f"after task {t}" for t in range(len(matrix))]
+        tasks = [f"task {t}" for t in range(1, matrix.shape[1] + 1)]
+        stages = ["all tasks"] if row.is_bound else [f"after task {t}" for t in range(1, len(matrix) + 1)]
         cells = [(stage, *(percent(value) for value in line)) for stage, line in zip(stages, matrix, strict=True)]
         heading = f"{row.first.scenario}, {row.label}: {metric} on each task, %, mean of {len(row.done)} seed(s)"
         tables.append(Table(heading, ("", *tasks), tuple(cells), class_orders([row])))

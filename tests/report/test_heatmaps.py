@@ -47,3 +47,12 @@ def test_their_memories_are_too_and_no_lines_part_tasks_that_are_one_seeds(drawn
 
 def test_an_image_has_the_name_of_its_runs_own_column(drawn: dict[str, Drawing]) -> None:
     assert [axes.get_title() for axes in drawn["attention"].figure.axes] == ["b", "c", "d"]  # dlfl's seed is 1
+
+
+def test_tasks_are_counted_from_one_as_everywhere(three: list[Row]) -> None:
+    figures = {drawing.name: drawing.figure for drawing in draw(three)}
+    matrix: Any = figures["matrix"].axes[0]
+    memory: Any = figures["memory"].axes[0]
+    for labels in (matrix.get_xticklabels(), matrix.get_yticklabels(), memory.get_yticklabels()):
+        assert [label.get_text() for label in labels] == ["1", "2"]
+    assert [label.get_text() for label in figures["forgetting"].axes[0].get_xticklabels()] == ["task 1"]

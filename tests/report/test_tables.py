@@ -222,8 +222,8 @@ def test_the_matrix_has_every_cell_and_only_those(store: Path, make: Make) -> No
     er, joint = matrix_tables(rows(store))
     first = next(find_runs(store))
     expected = first.metrics["matrix"]["mAP"]
-    assert er.cells[0] == ("after task 0", f"{100 * expected[0][0]:.1f}", "–")
-    assert er.cells[1] == ("after task 1", *(f"{100 * value:.1f}" for value in expected[1]))
+    assert er.cells[0] == ("after task 1", f"{100 * expected[0][0]:.1f}", "–")
+    assert er.cells[1] == ("after task 2", *(f"{100 * value:.1f}" for value in expected[1]))
     assert [cells[0] for cells in joint.cells] == ["all tasks"]
 
 
