@@ -105,11 +105,15 @@ def as_csv(rows: Sequence[Row]) -> str:
     return buffer.getvalue().rstrip("\n")
 
 
-def as_json(rows: Sequence[Row]) -> str:
-    """`{"schema": 1, "tables": [...], "rows": [...]}`: what each table says, and every row; see `Row.as_json`."""
+def as_json(rows: Sequence[Row], made: Mapping[str, Any] | None = None) -> str:
+    """`{"schema": 1, "tables": [...], "rows": [...]}`: what each table says, and every row; see `Row.as_json`.
+
+    made: when and by what, under that name; see `clbench.report.origin`.
+    """
     groups = _groups(rows)
     document = {
         "schema": SCHEMA,
+        **({"made": dict(made)} if made else {}),
         "tables": [_said(members) for members in groups],
         "rows": [row.as_json() for members in groups for row in members],
     }

@@ -18,6 +18,7 @@ from clbench.report.columns import (
     main_columns,
 )
 from clbench.report.conclude import sentence
+from clbench.report.glossary import meaning
 from clbench.report.names import first_column, in_words
 from clbench.report.notes import footnotes, not_recorded
 from clbench.report.order import best_first, better
@@ -36,6 +37,7 @@ class Table:
     marks: for each row the letters of its footnotes (`a,b`), or none at all. lead: what stands above it. names: so
     many first columns are words that say which row it is; where they are several, a terminal that has no room for all
     columns shows the last ones below, with the names again. bounds: so many last rows stand apart, below a rule.
+    meanings: what each heading means, or none at all; `glossary` makes lines of them.
     """
 
     title: str
@@ -46,6 +48,12 @@ class Table:
     lead: str = ""
     names: int = 1
     bounds: int = 0
+    meanings: tuple[str, ...] = ()
+
+    @property
+    def explained(self) -> tuple[tuple[str, str], ...]:
+        """The headings, each with its meaning, which may be empty."""
+        return tuple(zip(self.headings, self.meanings or ("",) * len(self.headings), strict=True))
 
     @property
     def marked_cells(self) -> tuple[tuple[str, ...], ...]:
@@ -54,6 +62,18 @@ class Table:
             return self.cells
         pairs = zip(self.cells, self.marks, strict=True)
         return tuple((f"{row[0]} [{letters}]" if letters else row[0], *row[1:]) for row, letters in pairs)
+
+
+def glossary(tables: Sequence[Table]) -> tuple[str, ...]:
+    """`heading: meaning`, once for each heading after the names of the rows, in the order of the tables."""
+    pairs = [pair for table in tables for pair in table.explained[table.names :]]
+    return tuple(dict.fromkeys(f"{heading}: {said}." for heading, said in pairs if said))
+
+
+def with_glossary(tables: Sequence[Table]) -> list[Table]:
+    """The tables, with their glossary among the notes of the last one."""
+    *others, last = tables
+    return [*others, replace(last, notes=last.notes + glossary(tables))]
 
 
 class Built(NamedTuple):
@@ -180,6 +200,7 @@ def _table(heading: str, members: Sequence[Row], columns: Sequence[str]) -> Buil
         lead=sentence(rows, in_words(rows), metric) if metric else "",
         names=len(NAMES),
         bounds=sum(row.is_bound for row in rows),
+        meanings=tuple(meaning(name) for name in (*NAMES, "n", *columns)),
     )
     return Built(table, rows, columns)
 
