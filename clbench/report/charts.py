@@ -6,7 +6,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clbench.metrics.forgetting import forgetting_per_task
-from clbench.report.canvas import HEIGHT, WIDTH, Array, blank, called, continual, legend, mean_sd, numbered, single
+from clbench.report.canvas import (
+    HEIGHT,
+    WIDTH,
+    Array,
+    blank,
+    called,
+    continual,
+    legend,
+    mean_sd,
+    names_at_ends,
+    numbered,
+    single,
+)
 from clbench.report.classes import by_name, class_counts, class_names
 from clbench.report.rows import Row
 from clbench.report.style import INK, PALETTE, line_style
@@ -33,7 +45,7 @@ def map_over_tasks(rows: Sequence[Row]) -> "Figure | None":
         axes.fill_between(tasks, 100 * (mean - sd), 100 * (mean + sd), color=style["color"], alpha=0.18, linewidth=0)
     axes.set(xlabel="tasks learned", ylabel="mAP, %", xticks=range(1, most + 1))
     axes.set_ylim(bottom=max(0.0, axes.get_ylim()[0]))
-    legend(figure, axes)
+    names_at_ends(figure, axes)
     return figure
 
 

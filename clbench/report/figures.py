@@ -7,9 +7,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from clbench.report.charts import against_cost, by_group, forgetting, map_over_tasks, per_class
+from clbench.report.columns import main_columns
 from clbench.report.heatmaps import attention, matrices, memory
 from clbench.report.rows import Row
 from clbench.report.style import settle, styled, svg
+from clbench.report.tables import ordered
 
 if TYPE_CHECKING:  # matplotlib takes half a second to import
     from matplotlib.figure import Figure
@@ -36,9 +38,10 @@ class Drawing:
 def draw(rows: Sequence[Row]) -> list[Drawing]:
     """Every figure that the rows of one table (see `clbench.report.tables.by_data`) have numbers for.
 
-    Of more than MOST rows those with the highest mAP are drawn, and the captions say so.
+    Rows stand as in the first table, the best by mAP first. Of more than MOST those with the highest mAP are drawn, and
+    the captions say so.
     """
-    done = [row for row in rows if row.done]
+    done = [row for row in ordered(rows, main_columns(rows[0])) if row.done]
     best = sorted(range(len(done)), key=lambda place: _descending(done[place].metric("mAP")["mean"]))
     shown = [done[place] for place in sorted(best[:MOST])]
     left_out = f" The {MOST} rows with the highest mAP, of {len(done)}." if len(done) > MOST else ""

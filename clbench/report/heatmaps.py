@@ -15,6 +15,10 @@ if TYPE_CHECKING:  # matplotlib takes half a second to import
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+FEW = 5
+"""Tasks up to which four heat maps stand beside each other,"""
+SHORT = 18
+"""if this is the longest name, in letters."""
 ANNOTATED = 10
 """Tasks up to which a heat map's cells carry their number."""
 
@@ -26,9 +30,10 @@ def matrices(rows: Sequence[Row], metric: str = "mAP") -> "Figure | None":
         return None
     from matplotlib.colors import Normalize
 
-    columns = min(3, len(chosen))
+    narrow = chosen[0].matrix(metric).shape[1] <= FEW and max(len(called(rows, row)) for row in chosen) <= SHORT
+    columns = min(4 if narrow else 3, len(chosen))
     lines = math.ceil(len(chosen) / columns)
-    figure = blank(WIDTH, 0.5 + 2.5 * lines)
+    figure = blank(WIDTH, 0.5 + lines * min(2.5, 0.3 + 6 / columns))
     grid = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
     scale = Normalize(0, 100)
     for axes, row in zip(grid.flat, chosen, strict=False):

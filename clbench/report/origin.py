@@ -19,7 +19,7 @@ CLOCK = "SOURCE_DATE_EPOCH"
 
 @dataclass(frozen=True)
 class Origin:
-    """date: `2026-01-31 12:00 UTC`. version: of clbench. commit: of its checkout; None outside one. command: as typed."""
+    """date: `2026-01-31 12:00 UTC`. version, commit: of clbench; no commit outside a checkout. command: as typed."""
 
     date: str
     version: str

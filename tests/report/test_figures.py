@@ -10,6 +10,7 @@ import pytest
 from clbench.report.figures import FIGURES, MOST, Drawing, draw
 from clbench.report.rows import Row, collect
 from clbench.report.style import png, svg
+from clbench.report.tables import build_tables
 from clbench.store.folder import FAILED, find_runs
 
 Make = Callable[..., None]
@@ -54,7 +55,7 @@ def test_of_many_rows_the_best_are_drawn_and_the_captions_say_so(store: Path, ma
     make("lwf", 0, FAILED)
     drawings = draw(rows(store))
     labels = [line.get_label() for line in drawings[0].figure.axes[0].lines]
-    assert labels == [f"er (lr={number})" for number in range(2, MOST + 2)]
+    assert labels == [f"er (lr={number})" for number in reversed(range(2, MOST + 2))]
     assert all(d.caption.endswith(f" The {MOST} rows with the highest mAP, of {MOST + 2}.") for d in drawings)
 
 
@@ -87,3 +88,23 @@ def test_captions_say_that_tasks_differ_between_seeds(drawn: dict[str, Drawing])
 def test_captions_say_nothing_of_it_where_all_seeds_have_the_same_tasks(three: list[Row]) -> None:
     captions = {drawing.name: drawing.caption for drawing in draw(three)}
     assert not any("between seeds" in caption for caption in captions.values()) and "Lines part" in captions["memory"]
+
+
+def test_rows_stand_as_in_the_first_table_in_every_figure(store: Path, make: Make) -> None:
+    stored = [[3, 1, 0, 0], [2, 1, 1, 1]]
+    for strategy, offset in (("agem", -0.2), ("er", 0.3), ("ewc", 0.0), ("zero", 0.1)):
+        make(strategy, 0, offset=offset, stored=stored)
+    make("a_bound", 0, joint=True, offset=0.5)
+    found = rows(store)
+    order = [row[0] for row in build_tables(found)[0].cells]
+    assert order == ["er", "zero", "ewc", "agem", "a_bound"]
+    for drawing in draw(found):
+        axes, legends = drawing.figure.axes, drawing.figure.legends
+        if legends:
+            shown = [text.get_text() for text in legends[0].get_texts()]
+        elif drawing.name == "map":
+            shown = [str(line.get_label()) for line in axes[0].lines]
+        else:
+            shown = [title for title in (each.get_title() for each in axes) if title]
+        wanted = order if drawing.name in ("map", "groups", "cost", "classes") else order[:-1]
+        assert shown == wanted, drawing.name

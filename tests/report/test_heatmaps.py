@@ -3,6 +3,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from clbench.report.figures import Drawing, draw
 from clbench.report.rows import Row, collect
@@ -56,3 +57,14 @@ def test_tasks_are_counted_from_one_as_everywhere(three: list[Row]) -> None:
     for labels in (matrix.get_xticklabels(), matrix.get_yticklabels(), memory.get_yticklabels()):
         assert [label.get_text() for label in labels] == ["1", "2"]
     assert [label.get_text() for label in figures["forgetting"].axes[0].get_xticklabels()] == ["task 1"]
+
+
+@pytest.mark.parametrize(("name", "columns"), [("ewc", 4), ("a_name_of_many_letters", 3)])
+def test_four_heat_maps_stand_beside_each_other_where_their_names_are_short(
+    store: Path, make: Make, name: str, columns: int
+) -> None:
+    for strategy in ("er", "lwf", "agem", "zero", name):
+        make(strategy, 0)
+    figure: Any = next(drawing for drawing in draw(rows(store)) if drawing.name == "matrix").figure
+    panels = [axes for axes in figure.axes if axes.get_title()]
+    assert len(panels) == 5 and panels[0].get_subplotspec().get_gridspec().ncols == columns
