@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from clbench.options import is_range
+from clbench.scenario.tasks import called
 from clbench.terminal import width
 
 
@@ -17,7 +18,7 @@ def text(card: dict[str, Any]) -> str:
         if card["tasks"] is None:
             lines.append("  only the data can tell which class is in which task")
         for number, classes in enumerate(card["tasks"] or ()):
-            lines.append(_wrapped(f"{number}", ", ".join(classes)))
+            lines.append(_wrapped(called(number, str(number)), ", ".join(classes)))
         lines += ["", "Protocol", *(_wrapped(axis, value) for axis, value in card["protocol"].items())]
         lines += _paper_lines(card["paper"]) if card["paper"] else []
         lines += _data_lines(card["data"]) if "data" in card else []
@@ -85,9 +86,9 @@ def _data_lines(manifest: Mapping[str, Any]) -> list[str]:
     """The sizes of a scenario that was built, and what it is without."""
     of_seed = f" of seed {manifest['drawn']['seed']}" if "drawn" in manifest else ""
     lines = ["", f"Data{of_seed} (manifest {manifest['hash'][:12]})"]
-    for task in manifest["tasks"]:
+    for number, task in enumerate(manifest["tasks"]):
         images = f"{task['train']:,} training and {task['test']:,} test images"
-        lines.append(_wrapped(task["name"], f"{len(task['classes'])} classes, {images}"))
+        lines.append(_wrapped(called(number, task["name"]), f"{len(task['classes'])} classes, {images}"))
     return lines + [_wrapped("note", note) for note in manifest["notes"]]
 
 

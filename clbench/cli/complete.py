@@ -55,8 +55,8 @@ def settings(incomplete: str) -> Found:
 
 def columns(context: typer.Context, incomplete: str) -> Found:
     """Columns that the first finished run of the results folder has. Behind a comma a list goes on."""
+    from clbench.report.columns import column_names
     from clbench.report.rows import collect
-    from clbench.report.tables import column_names
     from clbench.store.folder import DONE, find_runs
 
     # An argument is not yet parsed while the option behind it has no value.

@@ -11,9 +11,9 @@ from typing import Any
 import typer
 
 from clbench import plugins
-from clbench.cli.common import DataRoot, Debug, Json, Runs
+from clbench.cli.common import DataRoot, Debug, Json, Runs, Store, store_at
 from clbench.errors import ClbenchError, StoreError
-from clbench.files import DEFAULT_OUT, DEFAULT_TRIALS
+from clbench.files import DEFAULT_TRIALS
 
 DRIVER = Path("/proc/driver/nvidia/version")
 """There where the machine has a driver for NVIDIA's GPUs."""
@@ -37,12 +37,14 @@ class Finding:
     misfits: list[str]
 
 
-def doctor(data_root: DataRoot = None, json: Json = False, runs: Runs = DEFAULT_OUT, debug: Debug = False) -> None:
+def doctor(
+    store: Store = None, data_root: DataRoot = None, json: Json = False, runs: Runs = None, debug: Debug = False
+) -> None:
     """Tell versions, device, data, stores and extras, and what does not fit together; exit code 1 where anything.
 
     Every plugin is imported, as a run of it would.
     """
-    found = examine(data_root, runs)
+    found = examine(data_root, store_at(store, runs))
     print(json_.dumps(asdict(found), indent=2) if json else "\n".join(_lines(found)))
     if found.misfits:
         raise typer.Exit(1)

@@ -1,5 +1,6 @@
 """`clbench report`: tables from run folders."""
 
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -45,6 +46,10 @@ def report(
         bool, typer.Option("--verify", help="Compute every metric again from the logits; leave out what differs.")
     ] = False,
     matrix: Annotated[bool, typer.Option("--matrix", help="mAP on each task after each task instead.")] = False,
+    explain: Annotated[
+        bool,
+        typer.Option("--explain", help="Say below the tables what their columns mean, as other formats do."),
+    ] = False,
     debug: Debug = False,
 ) -> None:
     """Print tables of mAP, F1 and forgetting, mean ± sd over seeds; or write them with figures into a folder.
@@ -57,6 +62,7 @@ def report(
     from clbench.report.folder import check_folder, write_folder
     from clbench.report.gather import gather
     from clbench.report.html import html
+    from clbench.report.origin import origin, signed
     from clbench.report.published import published_tables
     from clbench.store.folder import find_runs
 
@@ -73,17 +79,24 @@ def report(
     if out is not None:
         if json or matrix or format is not Format.table:
             raise UsageError("Expected --out alone, as it writes every format; leave out --format, --json or --matrix.")
-        written = write_folder(found, out, names, published_tables(found) if published else [])
+        written = write_folder(found, out, names, published_tables(found) if published else [], origin(sys.argv))
         say(f"{len(written)} files in {out}; open {written[0]}")
     elif json or format is Format.json:
         print(formats.as_json(found))
     elif format is Format.csv:
         print(formats.as_csv(found))
     elif format is Format.latex:
-        print(latex.latex(found, names))
+        print(signed(latex.latex(found, names), "tex", origin(sys.argv)))
     elif format is Format.html:
-        print(html(found, names), end="")
+        print(html(found, names, made=origin(sys.argv)), end="")
     else:
         built = tables.matrix_tables(found) if matrix else tables.build_tables(found, names)
+        if explain or format is Format.markdown:
+            built = tables.with_glossary(built)
         built += published_tables(found) if published else []
-        print(formats.text(built) if format is Format.table else formats.markdown(built))
+        if format is Format.markdown:
+            print(signed(formats.markdown(built), "md", origin(sys.argv)))
+            return
+        print(formats.text(built))
+        if not (explain or matrix):
+            say("What the columns mean: clbench report --explain")

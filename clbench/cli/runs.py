@@ -43,7 +43,8 @@ def records(runs: "Iterable[Run]") -> list[dict[str, Any]]:
 def list_runs(out: Path, json: bool) -> None:
     """Print every run below a results folder."""
     from clbench.report import formats
-    from clbench.report.tables import EMPTY, Table, percent, seen
+    from clbench.report.cells import EMPTY, percent
+    from clbench.report.tables import Table, seen
     from clbench.store.folder import find_runs
 
     listed = records(find_runs(out, say))

@@ -16,8 +16,9 @@ OURS = ("clbench.", "strategies.")
 
 @contextmanager
 def placed(strategy: Strategy, task: int, step: int | None = None) -> Iterator[None]:
-    """Notes `at mine.py:9, task 0, step 0` on what is raised within; step is None outside of the steps of a task.
+    """Notes `at mine.py:9, task 1, step 1` on what is raised within: people count from 1.
 
+    task, step: from 0; step is None outside of the steps of a task.
     What clbench raises on purpose says itself what it has to.
     """
     try:
@@ -25,7 +26,8 @@ def placed(strategy: Strategy, task: int, step: int | None = None) -> Iterator[N
     except ClbenchError:
         raise
     except Exception as error:
-        error.add_note(f"{BEGINS}{_line(error, strategy)}, task {task}{'' if step is None else f', step {step}'}")
+        at_step = "" if step is None else f", step {step + 1}"
+        error.add_note(f"{BEGINS}{_line(error, strategy)}, task {task + 1}{at_step}")
         raise
 
 

@@ -5,9 +5,11 @@ import textwrap
 from collections.abc import Mapping
 from typing import Any
 
+from clbench.report.cells import EMPTY, percent
+from clbench.report.columns import COSTS, heading_of, scale_of
 from clbench.report.formats import WIDTH, text
 from clbench.report.rows import WHOLE, Row
-from clbench.report.tables import COSTS, EMPTY, Table, heading_of, percent, scale_of
+from clbench.report.tables import Table
 from clbench.report.told import told
 from clbench.store.folder import DONE, Run, plugin_copy
 from clbench.terminal import printable

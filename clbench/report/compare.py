@@ -7,11 +7,13 @@ from itertools import combinations
 from typing import Any
 
 from clbench.errors import UsageError, unknown
+from clbench.report.cells import EMPTY, interval
+from clbench.report.columns import COSTS, RANK, column_names, scale_of
 from clbench.report.intervals import ALPHA, FEWEST, student_interval
 from clbench.report.names import in_words
 from clbench.report.paired import DRAWS, common_seeds, paired_tests, seeds_needed
 from clbench.report.rows import ANGLE, Row
-from clbench.report.tables import COSTS, EMPTY, RANK, Table, by_data, column_names, interval, scale_of
+from clbench.report.tables import Table, by_data
 
 PREFIX = 4
 """Digits of a configuration's hash that name a row."""

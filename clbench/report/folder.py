@@ -10,9 +10,10 @@ from clbench.report import formats
 from clbench.report.figures import draw
 from clbench.report.html import html
 from clbench.report.latex import latex
+from clbench.report.origin import Origin, signed
 from clbench.report.rows import Row
 from clbench.report.style import png
-from clbench.report.tables import Table, build_tables, by_data
+from clbench.report.tables import Table, build_tables, by_data, with_glossary
 
 
 def check_folder(out: Path) -> None:
@@ -24,26 +25,30 @@ def check_folder(out: Path) -> None:
 
 
 def write_folder(
-    rows: Sequence[Row], out: Path, columns: Sequence[str] = (), below: Sequence[Table] = ()
+    rows: Sequence[Row],
+    out: Path,
+    columns: Sequence[str] = (),
+    below: Sequence[Table] = (),
+    made: Origin | None = None,
 ) -> list[Path]:
     """Write report.html, .md, .csv, .json, .tex and .txt, and figures/*.svg and *.png; the files in that order.
 
-    below: tables that follow in the text and in Markdown.
+    below: tables that follow in the text and in Markdown. made: said at the top of all but csv.
 
     Raises:
         UsageError: an unknown column, or a folder of runs. StoreError: the folder cannot be written.
     """
     check_folder(out)
-    tables = [*build_tables(rows, columns), *below]
+    tables = [*with_glossary(build_tables(rows, columns)), *below]
     groups = by_data(rows)
     drawn = [draw(members) for members in groups]
     content = {
-        "report.html": html(rows, columns, drawn),
-        "report.md": formats.markdown(tables) + "\n",
+        "report.html": html(rows, columns, drawn, made),
+        "report.md": signed(formats.markdown(tables), "md", made) + "\n",
         "report.csv": formats.as_csv(rows) + "\n",
-        "report.json": formats.as_json(rows) + "\n",
-        "report.tex": latex(rows, columns) + "\n",
-        "report.txt": formats.text(tables) + "\n",
+        "report.json": formats.as_json(rows, made.as_json() if made else None) + "\n",
+        "report.tex": signed(latex(rows, columns), "tex", made) + "\n",
+        "report.txt": signed(formats.text(tables), "txt", made) + "\n",
     }
     written = {name: text.encode() for name, text in content.items()}
     for number, (members, drawings) in enumerate(zip(groups, drawn, strict=True), start=1):

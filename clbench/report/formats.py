@@ -10,10 +10,12 @@ from typing import Any
 
 from tabulate import tabulate
 
+from clbench.report.cells import EMPTY, percent
+from clbench.report.columns import COSTS, main_columns
 from clbench.report.conclude import sentence
 from clbench.report.names import in_words
 from clbench.report.rows import TUNING, Row, collect
-from clbench.report.tables import COSTS, EMPTY, NAMES, Table, by_data, main_columns, ordered, percent
+from clbench.report.tables import NAMES, Table, by_data, ordered
 from clbench.store.folder import SCHEMA, Run
 from clbench.terminal import printable
 
@@ -110,11 +112,15 @@ def as_csv(rows: Sequence[Row]) -> str:
     return printable(buffer.getvalue().rstrip("\n"))
 
 
-def as_json(rows: Sequence[Row]) -> str:
-    """`{"schema": 1, "tables": [...], "rows": [...]}`: what each table says, and every row; see `Row.as_json`."""
+def as_json(rows: Sequence[Row], made: Mapping[str, Any] | None = None) -> str:
+    """`{"schema": 1, "tables": [...], "rows": [...]}`: what each table says, and every row; see `Row.as_json`.
+
+    made: when and by what, under that name; see `clbench.report.origin`.
+    """
     groups = _groups(rows)
     document = {
         "schema": SCHEMA,
+        **({"made": dict(made)} if made else {}),
         "tables": [_said(members) for members in groups],
         "rows": [row.as_json() for members in groups for row in members],
     }

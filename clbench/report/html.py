@@ -11,6 +11,7 @@ from importlib.resources import files
 from typing import Any
 
 from clbench.report.figures import Drawing, draw
+from clbench.report.origin import Origin
 from clbench.report.rows import Row
 from clbench.report.style import INK
 from clbench.report.tables import Table, by_data, matrix_tables, table_groups, title
@@ -31,15 +32,21 @@ class Section:
 
     title: str
     tables: Sequence[Table]
+    glossary: Sequence[tuple[str, str]]
     figures: Sequence[Mapping[str, str]]
     matrices: Sequence[Table]
     runs: Sequence[Mapping[str, Any]]
 
 
-def html(rows: Sequence[Row], columns: Sequence[str] = (), drawn: Sequence[Sequence[Drawing]] | None = None) -> str:
-    """A whole page; the same rows give the same bytes.
+def html(
+    rows: Sequence[Row],
+    columns: Sequence[str] = (),
+    drawn: Sequence[Sequence[Drawing]] | None = None,
+    made: Origin | None = None,
+) -> str:
+    """A whole page; the same rows of the same origin give the same bytes.
 
-    drawn: the drawings of each of `by_data(rows)`, where they are there already.
+    drawn: the drawings of each of `by_data(rows)`, where they are there already. made: what stands at its top.
 
     Every text of a run is escaped, and the page's policy allows no script but its own and no request at all.
 
@@ -61,6 +68,7 @@ def html(rows: Sequence[Row], columns: Sequence[str] = (), drawn: Sequence[Seque
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     text = environment.from_string(source).render(
         sections=sections,
+        made=made,
         total=sum(len(row.runs) for row in rows),
         style=style,
         script=script,
@@ -76,7 +84,8 @@ def _section(number: int, rows: Sequence[Row], tables: Sequence[Table], drawings
     runs = [_run(row, run) for row in rows for run in row.runs]
     heading = title(rows[0])
     named = [replace(table, title=table.title.removeprefix(f"{heading}: ")) for table in tables]
-    return Section(heading, named, figures, matrix_tables(rows), runs)
+    terms = dict.fromkeys(pair for table in tables for pair in table.explained if pair[1])
+    return Section(heading, named, list(terms), figures, matrix_tables(rows), runs)
 
 
 def inline(drawing: Drawing, prefix: str) -> str:

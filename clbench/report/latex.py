@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from clbench.report.best import BEST, SECOND, note, standing
 from clbench.report.rows import Row
-from clbench.report.tables import Built, Table, table_groups, title
+from clbench.report.tables import Built, Table, glossary, table_groups, title
 from clbench.terminal import printable
 
 _SPECIAL = {
@@ -56,6 +56,7 @@ def _float(rows: Sequence[Row], group: Sequence[Built]) -> str:
         blocks.append(_lead(table) + _tabular(table, styles))
     notes = [line for built in group for line in built.table.notes]
     notes.append(note([one for found in standings for one in found]))
+    notes.append(" ".join(glossary([built.table for built in group])))
     return "\n".join(
         [
             r"\begin{table}",

@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from clbench.errors import DataError
+from clbench.report.cells import EMPTY
+from clbench.report.columns import heading_of
 from clbench.report.names import in_words
 from clbench.report.remarks import letter
 from clbench.report.rows import Row
-from clbench.report.tables import EMPTY, Table, by_data, heading_of
+from clbench.report.tables import Table, by_data
 
 FILE = Path(__file__).with_name("published.csv")
 AXES = ("images", "missing", "replay_labels", "eval_images", "backbone", "image_size", "buffer", "threshold")

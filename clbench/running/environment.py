@@ -2,13 +2,14 @@
 
 import os
 import platform
-import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from clbench.checkout import git_state
 
 PACKAGES = ("clbench", "torch", "torchvision", "numpy", "scikit-learn", "pillow", "timm", "efficientnet_lite_pytorch")
 
@@ -27,21 +28,6 @@ def record(device: torch.device) -> dict[str, Any]:
         "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
         "decoder": f"torchvision {_version('torchvision')}",
     }
-
-
-def git_state(folder: Path) -> dict[str, Any] | None:
-    """Commit of the checkout that clbench runs from, whether it has uncommitted changes; None outside a checkout."""
-
-    def git(*arguments: str) -> str:
-        done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=10)
-        return done.stdout.strip() if done.returncode == 0 else ""
-
-    try:
-        if not git("ls-files", "__init__.py"):  # a site-packages inside somebody else's checkout is not ours
-            return None
-        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
-    except (OSError, subprocess.TimeoutExpired):
-        return None
 
 
 def cpu_model() -> str:

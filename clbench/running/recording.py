@@ -187,8 +187,8 @@ class Recorder(InBulk):
             bad = [name for name, number in numbers.items() if not math.isfinite(number)]
             if bad:
                 raise Diverged(
-                    f"Expected finite numbers but {bad[0]} was {numbers[bad[0]]} at task {step.task}, step "
-                    f"{step.number}; try a smaller learning rate (--set lr=…).",
+                    f"Expected finite numbers but {bad[0]} was {numbers[bad[0]]} at task {step.task + 1}, step "
+                    f"{step.number + 1}; try a smaller learning rate (--set lr=…).",
                     step.task,
                     step.number,
                     step.batch,

@@ -113,8 +113,8 @@ def assemble(
     for number, (names, rows, tested) in enumerate(zip(tasks, train, test, strict=True)):
         if not len(rows) or not len(seen[number]):
             raise DataError(
-                f"Expected training and test images that show a class of task {number} ({', '.join(names)}) but got "
-                f"{len(rows)} and {len(seen[number])}; complete the data or choose larger tasks."
+                f"Expected training and test images that show a class of task {number + 1} ({', '.join(names)}) but "
+                f"got {len(rows)} and {len(seen[number])}; complete the data or choose larger tasks."
             )
         labels, known = protocols.visible(table.labels[rows], groups, number, missing)
         built.append(Task(str(number), groups[number], rows, labels, known, tested))

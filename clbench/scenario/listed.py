@@ -19,7 +19,7 @@ from clbench.errors import DataError
 from clbench.options import option
 from clbench.scenario.paper import Paper
 from clbench.scenario.protocols import class_tasks
-from clbench.scenario.tasks import GROUPS, Scenario, Task
+from clbench.scenario.tasks import GROUPS, Scenario, Task, called
 
 Id = int | str
 
@@ -156,13 +156,13 @@ class Benchmark:
     def size_notes(self, tasks: Sequence[Task]) -> list[str]:
         """Where a task is not of its official size."""
         notes = []
-        for task in tasks:
+        for number, task in enumerate(tasks):
             sizes = (len(task.classes), len(task.train), len(task.test))
             for size, official, what in zip(
                 sizes, self.sizes[task.name], ("classes", "training images", "test images"), strict=True
             ):
                 if official is not None and size != official:
-                    notes.append(f"task {task.name}: {size:,} of {official:,} {what}")
+                    notes.append(f"{called(number, task.name)}: {size:,} of {official:,} {what}")
         return notes
 
 
@@ -226,11 +226,11 @@ def assemble(
     """
     from clbench.data.cache import open_images  # torch: late, so that listing stays quick
 
-    for task_name, task in lists.items():
+    for number, (task_name, task) in enumerate(lists.items()):
         if not task.train or not task.test:
             raise DataError(
-                f"Expected training and test images in task {task_name} but got {len(task.train)} and "
-                f"{len(task.test)}; complete the data below {root}."
+                f"Expected training and test images in {called(number, task_name)} but got {len(task.train)} "
+                f"and {len(task.test)}; complete the data below {root}."
             )
     row = {image: number for number, image in enumerate(table.ids)}
     parts = [part for task in lists.values() for part in task]

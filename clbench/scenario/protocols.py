@@ -22,6 +22,7 @@ import numpy as np
 from clbench.arrays import BoolArray, IntArray, LabelArray
 from clbench.errors import DataError, UsageError, unknown
 from clbench.randomness import generator
+from clbench.scenario.tasks import called
 
 IMAGES = ("overlapping", "disjoint", "exclusive")
 MISSING = ("negative", "masked")
@@ -136,7 +137,7 @@ def class_tasks(
     shown = np.array([labels[rows].any(axis=0) for rows in rows_by_task.values()]).reshape(-1, len(classes))
     clashes = np.flatnonzero(shown.sum(axis=0) > 1)
     if clashes.size:
-        names = list(rows_by_task)
+        names = [called(number, name) for number, name in enumerate(rows_by_task)]
         found = [f"{classes[c]!r} in {', '.join(names[t] for t in np.flatnonzero(shown[:, c]))}" for c in clashes[:5]]
         more = f" and {clashes.size - 5} more" if clashes.size > 5 else ""
         raise DataError(

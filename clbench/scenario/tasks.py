@@ -37,7 +37,7 @@ class Task:
     def __post_init__(self) -> None:
         if self.labels.shape != self.known.shape or len(self.labels) != len(self.train):
             raise ValueError(
-                f"task {self.name}: expected labels and known of one shape with {len(self.train)} rows but got "
+                f"task named {self.name}: expected labels and known of one shape with {len(self.train)} rows but got "
                 f"{self.labels.shape} and {self.known.shape}"
             )
         for array in (self.train, self.labels, self.known, self.test):
@@ -47,6 +47,14 @@ class Task:
     def samples(self) -> Samples:
         """All training images, as the protocol shows them."""
         return Samples(self.train, self.labels, self.known)
+
+
+def called(number: int, name: str) -> str:
+    """What people are told of a task: counted from 1, with its name where that says more than its place.
+
+    number: from 0, as in code and in files.
+    """
+    return f"task {number + 1}" + ("" if name == str(number) else f" (named {name})")
 
 
 @dataclass(frozen=True)

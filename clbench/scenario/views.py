@@ -17,7 +17,7 @@ import numpy as np
 from clbench.arrays import BoolArray, IntArray
 from clbench.errors import UsageError
 from clbench.randomness import derive, generator
-from clbench.scenario.tasks import Scenario, Task
+from clbench.scenario.tasks import Scenario, Task, called
 
 ALL = "all"
 """The view of a whole scenario."""
@@ -91,12 +91,13 @@ def validation(scenario: Scenario, share: float = SHARE) -> Scenario:
     train = scenario.train_indices()
     held = train[held_out([scenario.ids[i] for i in train], share)]
     tasks = []
-    for task in scenario:
+    for number, task in enumerate(scenario):
         out = np.isin(task.train, held)
         if out.all() or not out.any():
             raise UsageError(
-                f"Expected validation:{share} to leave task {task.name} training and test images but of its "
-                f"{len(out):,} training images {int(out.sum()):,} are held out; choose another share or more images."
+                f"Expected validation:{share} to leave {called(number, task.name)} training and test images but of "
+                f"its {len(out):,} training images {int(out.sum()):,} are held out; choose another share or more "
+                "images."
             )
         kept = {name: getattr(task, name)[~out] for name in ("train", "labels", "known")}
         test = held if scenario.protocol.get("eval_images") == "all" else task.train[out]

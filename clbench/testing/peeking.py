@@ -131,7 +131,7 @@ def _check_shown(scenario: Scenario, loaded: Sequence[tuple[int, Samples]]) -> N
         for row, index in enumerate(samples.indices.tolist()):
             shown = set(np.flatnonzero(samples.labels[row]).tolist())
             assert any(shown <= allowed for allowed in _showable(scenario, index, number)), (
-                f"task {number}: image {index} was shown with the columns {sorted(shown)}"
+                f"task {number + 1}: image {index} was shown with the columns {sorted(shown)}"
             )
 
 

@@ -23,14 +23,14 @@ def check_scenario(scenario: Scenario) -> None:
     assert len(np.unique(test)) == len(test), "test_indices must give every image once"
     introduced = [c for task in scenario for c in task.classes]
     assert len(set(introduced)) == len(introduced), "a class must be introduced by one task only"
-    for task in scenario:
-        assert len(task.train) and len(task.test), f"task {task.name} must have training and test images"
-        assert set(np.unique(task.labels)) <= {0, 1}, f"task {task.name}: labels must be 0 or 1"
+    for number, task in enumerate(scenario, start=1):
+        assert len(task.train) and len(task.test), f"task {number} must have training and test images"
+        assert set(np.unique(task.labels)) <= {0, 1}, f"task {number}: labels must be 0 or 1"
         truth = scenario.labels[task.train]
-        assert not (task.labels > truth).any(), f"task {task.name}: a visible label must be a true one"
+        assert not (task.labels > truth).any(), f"task {number}: a visible label must be a true one"
         shown = task.known & (task.labels != truth)
         assert scenario.protocol.get("missing") == "negative" or not shown.any(), (
-            f"task {task.name}: a label shown as known must be the true one unless missing labels count as negatives"
+            f"task {number}: a label shown as known must be the true one unless missing labels count as negatives"
         )
     if scenario.growing:
         _check_growing(scenario)
@@ -80,7 +80,7 @@ def _names(scenario: Scenario) -> tuple[tuple[str, ...], ...]:
 
 def _check_growing(scenario: Scenario) -> None:
     """Every image of a task shows one of its classes, and nothing is said of classes to come."""
-    for number, task in enumerate(scenario):
+    for number, task in enumerate(scenario, start=1):
         columns, seen = list(task.classes), task.classes[-1] + 1
         assert task.labels[:, columns].any(axis=1).all(), f"task {number}: every training image must show its classes"
         assert not np.delete(task.labels, columns, axis=1).any() or scenario.protocol["images"] == "exclusive", (

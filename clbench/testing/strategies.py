@@ -84,7 +84,9 @@ def check_resumed(prepared: Prepared) -> None:
         for strategy in (going, resumed):
             torch.manual_seed(0)
             strategy.after_task(stage)
-        assert same(going.state(), resumed.state()), f"task {stage.number}: state must hold all that learning changes"
+        assert same(going.state(), resumed.state()), (
+            f"task {stage.number + 1}: state must hold all that learning changes"
+        )
 
 
 def _shown(prepared: Prepared, *, joint: bool) -> Iterator[tuple[Stage, list[Samples]]]:

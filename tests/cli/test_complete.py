@@ -1,7 +1,6 @@
 """Through the protocol of bash, as `clbench --install-completion` sets it up."""
 
 import os
-import resource
 import subprocess
 import sys
 from collections.abc import Callable
@@ -72,18 +71,14 @@ def test_a_broken_package_of_plugins_costs_nothing_else(completed: Completed, mo
     assert completed("clbench run --strategy ewc") == ["ewc"]
 
 
-def test_completion_is_quick_and_imports_no_torch(tmp_path: Path) -> None:
-    """In the processor's time: at most half a second, whatever else the machine does."""
+def test_completion_imports_no_torch(tmp_path: Path) -> None:
     code = (
         "import atexit, sys; sys.argv = ['clbench']\n"
         "atexit.register(lambda: print('torch' in sys.modules, file=sys.stderr))\n"
         "from clbench.cli import main; main()"
     )
     line = {"_CLBENCH_COMPLETE": "complete_bash", "COMP_WORDS": "clbench run --strategy e", "COMP_CWORD": "3"}
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, env=os.environ | line, capture_output=True, text=True
     )
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert (done.returncode, done.stdout.split(), done.stderr) == (0, ["er", "ewc"], "False\n")
-    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.5

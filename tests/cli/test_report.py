@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from clbench import __version__
+
 CommandLine = Callable[..., tuple[int, str, str]]
 
 
@@ -67,3 +69,35 @@ def test_runs_on_class_orders_of_their_own_are_one_row(clbench: CommandLine, tmp
     assert clbench("report", "--runs", "drawn", "--out", "page")[0] == 0
     page = (tmp_path / "page" / "report.html").read_text()
     assert "Tasks differ between seeds" in page and "mean over seeds" in page
+
+
+def test_what_the_columns_mean_is_a_flag_away(clbench: CommandLine) -> None:
+    code, out, err = clbench("report")
+    assert code == 0 and "clbench report --explain" in err and "mean over classes of" not in out
+    code, explained, err = clbench("report", "--explain")
+    assert code == 0 and explained.startswith(out.rstrip()) and "--explain" not in err
+    assert "mAP: mean over classes of average precision" in explained
+    assert max(map(len, explained.splitlines())) <= 80
+    assert "- mAP: mean over classes of average precision" in clbench("report", "--format", "markdown")[1]
+
+
+def test_what_is_written_says_when_with_what_and_by_which_command(
+    clbench: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1769860800")
+    monkeypatch.setattr("sys.argv", ["clbench", "report", "--out", "page"])
+    monkeypatch.setattr("clbench.report.folder.draw", lambda rows: [])
+    said = f"Made 2026-01-31 12:00 UTC with clbench {__version__}"
+    assert clbench("report", "--out", "page")[0] == 0
+    files = {path.suffix: path.read_bytes() for path in (tmp_path / "page").glob("report.*")}
+    first = {suffix: data.decode().splitlines()[0] for suffix, data in files.items()}
+    assert first[".tex"].startswith(f"% {said}") and first[".txt"].startswith(said)
+    assert first[".md"].startswith(f"<!-- {said}") and first[".md"].endswith("by: clbench report --out page -->")
+    assert json.loads(files[".json"])["made"]["command"] == "clbench report --out page"
+    assert first[".csv"].startswith("scenario,")  # a line is a row
+    assert said in files[".html"].decode() and "<code>clbench report --out page</code>" in files[".html"].decode()
+    assert clbench("report", "--out", "page")[0] == 0
+    assert files == {path.suffix: path.read_bytes() for path in (tmp_path / "page").glob("report.*")}
+    assert clbench("report", "--format", "latex")[1].startswith(f"% {said}")
+    assert clbench("report", "--format", "markdown")[1].startswith(f"<!-- {said}")
+    assert said in clbench("report", "--format", "html")[1] and said not in clbench("report")[1]

@@ -251,7 +251,7 @@ def test_a_failed_run_is_recorded_and_the_next_goes_on(
     assert "1 run(s) failed" in err and "out of paper" in err and "Traceback" not in err
     assert "finetune" in out
     states = {run.strategy: run.status for run in find_runs(tmp_path / "results" / "runs")}
-    place = r"at test_run\.py:\d+, task 0, step 0"
+    place = r"at test_run\.py:\d+, task 1, step 1"
     assert states["er"]["state"] == "failed"
     assert re.fullmatch(f"RuntimeError: out of paper {place}", states["er"]["reason"])
     assert states["finetune"]["state"] == "done"
@@ -354,10 +354,10 @@ def test_an_exception_in_a_strategy_says_where_and_what_to_read(clbench: Command
     (tmp_path / "mine.py").write_text(MINE.replace("return {", "{}['nokey']\n        return {"))
     code, _, err = clbench(*DEBUG, "--strategy", "./mine.py")
     folder = only_run(tmp_path)
-    assert code == 1 and f"KeyError: 'nokey' at mine.py:6, task 0, step 0; the traceback is in {folder}" in err.replace(
+    assert code == 1 and f"KeyError: 'nokey' at mine.py:6, task 1, step 1; the traceback is in {folder}" in err.replace(
         "results/runs", str(tmp_path / "results/runs")
     )
-    assert Run(folder).status["reason"] == "KeyError: 'nokey' at mine.py:6, task 0, step 0"
+    assert Run(folder).status["reason"] == "KeyError: 'nokey' at mine.py:6, task 1, step 1"
     assert "mine.py" in (folder / "traceback.txt").read_text() and "Traceback" not in err
 
 
@@ -367,6 +367,6 @@ def test_a_loss_that_is_no_number_from_the_first_step_on_is_recorded_with_its_st
     (tmp_path / "mine.py").write_text(MINE.replace("0.5", "float('nan')"))
     code, _, err = clbench(*DEBUG, "--strategy", "./mine.py", "--set", "lr=0.25")
     run = Run(only_run(tmp_path))
-    assert code == 1 and "loss was nan at task 0, step 0" in err
+    assert code == 1 and "loss was nan at task 1, step 1" in err
     at = run.status["at"]
     assert run.state == "diverged" and (at["task"], at["step"], at["lr"]) == (0, 0, 0.25) and len(at["batch"]) == 3

@@ -125,7 +125,7 @@ def test_a_list_with_a_run_that_fails_one_that_is_done_and_one_of_another_proces
         "planned 4, not 0",
         "already debug/finetune seed 0",
         "started debug/er seed 0",
-        f"failed debug/er seed 0: RuntimeError: out of paper at {BROKEN}, task 0, step 0; the traceback is in "
+        f"failed debug/er seed 0: RuntimeError: out of paper at {BROKEN}, task 1, step 1; the traceback is in "
         f"{failure.folder}",
         "started debug/lwf seed 0",
         "left debug/lwf seed 0",

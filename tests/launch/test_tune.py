@@ -16,8 +16,8 @@ from clbench.launch.cells import LaunchListener
 from clbench.launch.spec import Spec
 from clbench.launch.tune import Launching, Search, Trial, best, check_recipe, settled, tune, write_recipe
 from clbench.learning.batch import Batch, Values
+from clbench.report.columns import main_columns
 from clbench.report.rows import collect
-from clbench.report.tables import main_columns
 from clbench.running.build import build_scenario
 from clbench.running.config import resolve
 from clbench.running.execute import How

@@ -29,14 +29,14 @@ def raised(tmp_path: Path, body: str, error: type[Exception], **chosen: str) -> 
 @pytest.mark.parametrize(
     ("body", "place"),
     [
-        ("    def losses(self, batch, replay):\n        return {}['nokey']\n", "at mine.py:8, task 0, step 0"),
-        ("    def predict(self, inputs):\n        return {}['nokey']\n", "at mine.py:8, task 0"),
+        ("    def losses(self, batch, replay):\n        return {}['nokey']\n", "at mine.py:8, task 1, step 1"),
+        ("    def predict(self, inputs):\n        return {}['nokey']\n", "at mine.py:8, task 1"),
         (
             "    def after_task(self, stage):\n        super().after_task(stage)\n        if stage.number == 1:\n"
             "            raise KeyError('nokey')\n",
-            "at mine.py:10, task 1",
+            "at mine.py:10, task 2",
         ),
-        ("    def before_task(self, stage):\n        torch.zeros(2)['nokey']\n", "at mine.py:8, task 0"),
+        ("    def before_task(self, stage):\n        torch.zeros(2)['nokey']\n", "at mine.py:8, task 1"),
     ],
 )
 def test_the_line_task_and_step_are_noted(tmp_path: Path, body: str, place: str) -> None:
@@ -45,7 +45,7 @@ def test_the_line_task_and_step_are_noted(tmp_path: Path, body: str, place: str)
 
 def test_the_innermost_line_of_a_strangers_file_is_told(tmp_path: Path) -> None:
     body = "    def losses(self, batch, replay):\n        return {'loss': self.model.head(batch.labels).sum()}\n"
-    assert place_of(raised(tmp_path, body, Exception)) == "at mine.py:8, task 0, step 0"
+    assert place_of(raised(tmp_path, body, Exception)) == "at mine.py:8, task 1, step 1"
 
 
 def test_what_is_raised_on_purpose_has_no_note(tmp_path: Path) -> None:

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from clbench.metrics import Scores, evaluate
-from clbench.report.rows import COUNTS
-from clbench.store.folder import DONE, RunWriter, run_folder
+from clbench.report.figures import Drawing, draw
+from clbench.report.rows import COUNTS, Row, collect
+from clbench.store.folder import DONE, FAILED, RunWriter, find_runs, run_folder
 
 Make = Callable[..., None]
 
@@ -106,3 +107,23 @@ def write_run(
             pixels = rng.integers(256, size=(3, 3, 8, 8), dtype=np.uint8)
             writer.arrays("attention", {"classes": np.arange(3), "pixels": pixels, "maps": maps})
     writer.close(state, reason)
+
+
+@pytest.fixture
+def three(store: Path, make: Make) -> list[Row]:
+    for seed in range(3):
+        make("er", seed, stored=[[3, 1, 0, 0], [2, 1, 0, seed]])
+        make("dlfl", seed, offset=0.1)
+    make("joint", 0, joint=True)
+    make("lwf", 0, FAILED, reason="it broke")
+    return collect(find_runs(store))
+
+
+@pytest.fixture
+def drawn(store: Path, make: Make) -> dict[str, Drawing]:
+    """Two seeds with the columns a, b, c, d and b, c, d, a; the second row has the second seed alone."""
+    for seed in range(2):
+        make("er", seed, drawn="d" * 64, stored=[[3, 1, 0, 0], [2, 1, 0, seed]])
+    make("dlfl", 1, drawn="d" * 64)
+    er_first = sorted(collect(find_runs(store)), key=lambda row: row.label, reverse=True)
+    return {drawing.name: drawing for drawing in draw(er_first)}

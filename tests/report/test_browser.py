@@ -160,8 +160,11 @@ def test_it_reads_at_both_widths_in_both_schemes(visit: Callable[..., Any], widt
     assert ink.evaluate("element => getComputedStyle(element).fill") == page.evaluate(
         "getComputedStyle(document.body).color"
     )
-    page.get_by_role("button", name="Dark").click()
-    assert page.evaluate(bright) is (scheme == "dark")
+    other = {"light": "dark", "dark": "light"}[scheme]
+    page.get_by_role("button", name=f"Switch to {other}", exact=True).click()
+    assert page.evaluate(bright) is (other == "light")
+    page.get_by_role("button", name=f"Switch to {scheme}", exact=True).click()
+    assert page.evaluate(bright) is (scheme == "light")
 
 
 @pytest.mark.parametrize("width", [390, 1280])
@@ -175,3 +178,43 @@ def test_a_wide_table_scrolls_in_its_own_box(visit: Callable[..., Any], width: i
     assert labels.bounding_box()["x"] == before, "the label stays in sight"
     image = page.screenshot(path=tmp_path / f"{width}.png", full_page=True)
     assert int.from_bytes(image[16:20]) == width  # of the PNG's header
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_what_is_wider_than_its_box_says_so_until_its_end(visit: Callable[..., Any], width: int) -> None:
+    page = visit(width)
+    for kind in ("table.sortable", "svg"):
+        box = page.locator(f"div.scroll:has({kind})").first
+        hint = box.locator("xpath=following-sibling::p[1]")
+        wide = box.evaluate("element => element.scrollWidth > element.clientWidth + 1")
+        assert wide is (width == 390) and hint.is_visible() is wide
+        assert box.get_attribute("data-more") == ("right" if wide else "")
+        box.evaluate("element => element.scrollLeft = 9999")
+        page.wait_for_function("box => box.dataset.more !== 'right'", arg=box.element_handle())
+        assert box.get_attribute("data-more") == ("left" if wide else "")
+
+
+def test_no_half_screen_stays_empty_beside_a_tall_figure(visit: Callable[..., Any]) -> None:
+    page = visit(1280)
+    bottoms = page.locator("figure").evaluate_all(
+        "all => all.map(one => one.getBoundingClientRect()).map(box => [Math.round(box.left), box.top, box.bottom])"
+    )
+    columns = {left: [(top, bottom) for at, top, bottom in bottoms if at == left] for left, _, _ in bottoms}
+    assert len(columns) == 2
+    for figures in columns.values():
+        gaps = [below[0] - above[1] for above, below in zip(figures, figures[1:], strict=False)]
+        assert max(gaps, default=0) < 60, "figures of a column follow each other"
+    ends = [max(bottom for _, bottom in figures) for figures in columns.values()]
+    assert abs(ends[0] - ends[1]) < 400, "less than half of a screen of 800 pixels"
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_what_the_columns_mean_is_one_click_away(visit: Callable[..., Any], width: int) -> None:
+    page = visit(width)
+    meaning = page.locator(".glossary dd", has_text="mean over classes of average precision")
+    assert not meaning.is_visible()
+    page.get_by_text("What the columns mean").first.click()
+    assert meaning.is_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    button = page.locator("table.sortable thead button", has_text="forgetting").first
+    assert "a task's best mAP before the last task" in button.get_attribute("title")

@@ -8,7 +8,7 @@ from clbench.report import formats
 from clbench.report.folder import check_folder, write_folder
 from clbench.report.latex import latex
 from clbench.report.rows import Row, collect
-from clbench.report.tables import Table, build_tables
+from clbench.report.tables import Table, build_tables, with_glossary
 from clbench.store.folder import find_runs
 
 Make = Callable[..., None]
@@ -26,7 +26,7 @@ def test_a_folder_of_every_format(store: Path, make: Make, tmp_path: Path) -> No
     names = [path.relative_to(tmp_path / "report").as_posix() for path in written]
     assert names[:6] == [f"report.{end}" for end in ("html", "md", "csv", "json", "tex", "txt")]
     assert "figures/1-made-map.svg" in names and "figures/1-made-classes.png" in names
-    assert (tmp_path / "report/report.txt").read_text() == formats.text(build_tables(found)) + "\n"
+    assert (tmp_path / "report/report.txt").read_text() == formats.text(with_glossary(build_tables(found))) + "\n"
     before = [path.read_bytes() for path in written]
     assert [path.read_bytes() for path in write_folder(rows(store), tmp_path / "report")] == before
 
@@ -50,13 +50,13 @@ def test_each_file_is_its_format(store: Path, make: Make, tmp_path: Path) -> Non
     make("lwf", 0, scenario="other")
     found, below = rows(store), Table("published", ("", "mAP"), (("X", "12.3"),))
     html, md, as_csv, as_json, tex, txt = write_folder(found, tmp_path / "a/b", ["OF1", "rank"], [below])
-    tables = [*build_tables(found, ["OF1", "rank"]), below]
+    tables = [*with_glossary(build_tables(found, ["OF1", "rank"])), below]
     assert md.read_text("utf-8") == formats.markdown(tables) + "\n"
     assert txt.read_text("utf-8") == formats.text(tables) + "\n" and "\nX  12.3\n" in txt.read_text("utf-8")
     assert as_csv.read_text("utf-8") == formats.as_csv(found) + "\n"
     assert as_json.read_text("utf-8") == formats.as_json(found) + "\n"
     assert tex.read_text("utf-8") == latex(found, ["OF1", "rank"]) + "\n"
-    assert tex.read_text("utf-8").count("& OF1 & rank") == html.read_text("utf-8").count(">rank<") == 2
+    assert tex.read_text("utf-8").count("& OF1 & rank") == html.read_text("utf-8").count(">rank</button>") == 2
     assert list((tmp_path / "a/b/figures").iterdir()) == []
 
 
@@ -70,7 +70,7 @@ def test_what_was_there_before_is_written_over_and_what_else_is_there_stays(
     (out / "report.txt").write_text("old")
     (out / "notes.txt").write_text("mine")
     write_folder(rows(store), out)
-    assert (out / "report.txt").read_text("utf-8") == formats.text(build_tables(rows(store))) + "\n"
+    assert (out / "report.txt").read_text("utf-8") == formats.text(with_glossary(build_tables(rows(store)))) + "\n"
     assert (out / "notes.txt").read_text() == "mine"
 
 

@@ -15,7 +15,7 @@ from clbench.report import formats
 from clbench.report.html import html
 from clbench.report.latex import latex
 from clbench.report.rows import Row, collect
-from clbench.report.tables import build_tables
+from clbench.report.tables import build_tables, with_glossary
 from clbench.store.folder import DIVERGED, DONE, FAILED, INTERRUPTED, RUNNING, find_runs
 
 Make = Callable[..., None]
@@ -32,8 +32,8 @@ def tables_of_page(rows: list[Row]) -> str:
 
 
 FORMATS: dict[str, Callable[[list[Row]], str]] = {
-    "txt": lambda rows: formats.text(build_tables(rows)),
-    "md": lambda rows: formats.markdown(build_tables(rows)),
+    "txt": lambda rows: formats.text(with_glossary(build_tables(rows))),
+    "md": lambda rows: formats.markdown(with_glossary(build_tables(rows))),
     "tex": latex,
     "csv": formats.as_csv,
     "html": tables_of_page,

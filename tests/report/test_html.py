@@ -6,7 +6,9 @@ from pathlib import Path
 from time import perf_counter
 
 import pytest
+from markupsafe import escape
 
+from clbench.report.glossary import meaning
 from clbench.report.html import html
 from clbench.report.rows import Row, collect
 from clbench.report.tables import build_tables
@@ -115,3 +117,12 @@ def test_a_thousand_runs_are_reported(store: Path, make: Make) -> None:
     )
     print(f"report over 1,000 runs: {perf_counter() - started:.1f} s")
     assert done.returncode == 0 and done.stdout.count("er (epochs=") >= 400
+
+
+def test_what_a_column_means_stands_at_its_heading_and_one_click_away(page: str) -> None:
+    title = str(escape(meaning("forgetting_mAP")))
+    assert f'title="{title}">forgetting</button>' in page
+    glossary = page[page.index("<summary>What the columns mean") : page.index("</dl>")]
+    for column in ("strategy", "n", "mAP", "mAP:minority", "OF1", "train_seconds"):
+        assert f"<dd>{escape(meaning(column))}</dd>" in glossary
+    assert glossary.count("<dt>n</dt>") == 1 and "<dt>rank</dt>" not in page  # no column of these tables

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
+from clbench.report.notes import footnotes
 from clbench.report.remarks import class_orders, expected_seeds, few_seeds, letter, marked, remarks, unlike_papers
 from clbench.report.rows import Row, collect
-from clbench.report.tables import footnotes
 from clbench.store.folder import DIVERGED, FAILED, RUNNING, find_runs
 
 Make = Callable[..., None]

@@ -82,7 +82,7 @@ def test_a_number_that_is_not_finite_names_its_step_and_batch(writer: RunWriter,
     recorder.stepped(2, 4, {"loss": 1.0}, samples(1, 2))
     recorder.stepped(2, 5, {"loss": 1.0, "penalty": torch.tensor(bad)}, samples(9, 5))
     recorder.stepped(2, 6, {"loss": bad}, samples(3, 4))
-    with pytest.raises(Diverged, match=rf"Expected finite numbers but penalty was {bad} at task 2, step 5") as error:
+    with pytest.raises(Diverged, match=rf"Expected finite numbers but penalty was {bad} at task 3, step 6") as error:
         recorder.flush()
     assert (error.value.task, error.value.step) == (2, 5)
     assert error.value.batch is not None and error.value.batch.tolist() == [9, 5]

@@ -112,9 +112,9 @@ def test_what_is_left_out_is_noted() -> None:
 @pytest.mark.parametrize(
     ("train", "test", "sentence"),
     [
-        (TRAIN[:3], TEST[:1] + TEST[3:], r"a class of task 1 \(dog\) but got 1 and 0;"),
-        ([["ant"], ["dog"], ["fox"]], TEST, r"a class of task 2 \(bee\) but got 0 and 2; complete the data"),
-        ([["dog"], ["bee"]], TEST, r"a class of task 0 \(cat, ant\) but got 0 and 1;"),
+        (TRAIN[:3], TEST[:1] + TEST[3:], r"a class of task 2 \(dog\) but got 1 and 0;"),
+        ([["ant"], ["dog"], ["fox"]], TEST, r"a class of task 3 \(bee\) but got 0 and 2; complete the data"),
+        ([["dog"], ["bee"]], TEST, r"a class of task 1 \(cat, ant\) but got 0 and 1;"),
     ],
 )
 def test_a_task_without_images_is_an_error(train: list[list[str]], test: list[list[str]], sentence: str) -> None:

@@ -203,21 +203,24 @@ def test_images_without_a_label_stay_and_are_counted(root: Path, table: LabelTab
 
 
 def test_a_class_in_two_tasks_is_an_error(root: Path, table: LabelTable) -> None:
-    with pytest.raises(DataError, match="1 of 5 have images in several tasks: 'cat' in 2, 0"):
+    with pytest.raises(DataError, match=r"several tasks: 'cat' in task 1 \(named 2\), task 2 \(named 0\);"):
         put_together({"2": LISTS["2"], "0": ([9], [8, 1])}, table, root)  # a test image counts as well
 
 
 @pytest.mark.parametrize(("train", "test"), [([], [8]), ([9], [])])
 def test_a_task_without_images_is_an_error(root: Path, table: LabelTable, train: list[int], test: list[int]) -> None:
-    with pytest.raises(DataError, match=f"images in task 0 but got {len(train)} and {len(test)}; complete the data"):
+    with pytest.raises(DataError, match=rf"in task 2 \(named 0\) but got {len(train)} and {len(test)}; complete the"):
         put_together({"2": LISTS["2"], "0": (train, test)}, table, root)
 
 
 def test_other_sizes_than_the_official_are_noted(root: Path, table: LabelTable) -> None:
     tasks = put_together({"2": LISTS["2"], "0": ([9], [8])}, table, root).tasks
-    assert MADE.size_notes(tasks) == ["task 0: 1 of 1,000 training images", "task 0: 1 of 2 test images"]
+    assert MADE.size_notes(tasks) == [
+        "task 2 (named 0): 1 of 1,000 training images",
+        "task 2 (named 0): 1 of 2 test images",
+    ]
     sizes = {"2": (3, 3, 1), "0": (2, 1, 1)}
-    assert replace(MADE, sizes=sizes).size_notes(tasks) == ["task 2: 2 of 3 classes"]
+    assert replace(MADE, sizes=sizes).size_notes(tasks) == ["task 1 (named 2): 2 of 3 classes"]
 
 
 def test_options_are_as_prs_has_them() -> None:

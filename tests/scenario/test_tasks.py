@@ -5,7 +5,7 @@ import pytest
 
 from clbench import Scenario, Task
 from clbench.scenario.builder import load_builder
-from clbench.scenario.tasks import Drawn
+from clbench.scenario.tasks import Drawn, called
 from clbench.testing import check_scenario
 
 
@@ -98,3 +98,8 @@ def test_check_scenario_finds_breaches(scenario: Scenario) -> None:
 def test_what_has_drawn_the_tasks_stands_in_the_manifest_and_not_in_its_hash(scenario: Scenario) -> None:
     plain, drawn = scenario.manifest(), replace(scenario, drawn=Drawn(3, "ab")).manifest()
     assert drawn == plain | {"drawn": {"seed": 3, "source": "ab"}} and "drawn" not in plain
+
+
+def test_people_are_told_of_a_task_by_its_place_from_one() -> None:
+    assert called(0, "0") == "task 1" and called(3, "3") == "task 4"
+    assert called(1, "3") == "task 2 (named 3)" and called(0, "winter") == "task 1 (named winter)"

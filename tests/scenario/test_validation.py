@@ -186,7 +186,7 @@ def test_a_trial_of_a_validation_view_keeps_to_its_images() -> None:
 
 @pytest.mark.parametrize("share", [0.0001, 0.9999])
 def test_a_task_without_images_is_an_error(share: float) -> None:
-    with pytest.raises(UsageError, match=rf"Expected validation:{share} to leave task 0 training and test images but"):
+    with pytest.raises(UsageError, match=rf"Expected validation:{share} to leave task 1 training and test images but"):
         validation(build_scenario(resolve("debug", "er")), share)
 
 

@@ -189,7 +189,7 @@ def test_missing_images_are_counted_and_listed(tmp_path: Path) -> None:
 def test_too_few_images_for_a_task(tmp_path: Path) -> None:
     rows = [{"cat": 1}, {"dog": 1}]
     write_voc(tmp_path, {"trainval": rows, "test": rows})
-    with pytest.raises(DataError, match=r"of task 0 \(aeroplane, bicycle, bird, boat\) but got 0 and 0"):
+    with pytest.raises(DataError, match=r"of task 1 \(aeroplane, bicycle, bird, boat\) but got 0 and 0"):
         build("voc-b0-c4", tmp_path)
 
 

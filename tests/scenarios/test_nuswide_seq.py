@@ -59,7 +59,7 @@ def test_lists_make_the_tasks(made: dict[str, Any]) -> None:
         assert [scenario.ids[i] for i in task.test] == [f"test/{line}" for line in test]
         assert {scenario.classes[c] for c in task.classes} == set(MADE[task.name])
     assert scenario.num_classes == 49 and "zebra" not in scenario.classes
-    assert f"task 3: {TRAIN} of 1,948 training images" in scenario.notes
+    assert f"task 1 (named 3): {TRAIN} of 1,948 training images" in scenario.notes
 
 
 def test_the_same_number_names_two_images(made: dict[str, Any]) -> None:

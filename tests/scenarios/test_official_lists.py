@@ -123,7 +123,7 @@ def test_the_official_lists_on_real_photographs(test_data: Path, photographs: Pa
     assert [(len(task.train), len(task.test)) for task in scenario] == [(2, 5), (4, 9), (1, 6), (4, 12)]
     assert "annotations/instances_val2017.json is not there" in scenario.notes
     assert "41,395 of 41,438 listed images are not in the annotations: left out" in scenario.notes
-    assert "task 2: 4 of 11,603 training images" in scenario.notes
+    assert "task 4 (named 2): 4 of 11,603 training images" in scenario.notes
     train = next(task for task in scenario if task.name == "2")
     assert {scenario.classes[c] for c in train.classes} <= set(
         "skis airplane skateboard giraffe snowboard frisbee boat dog tie sheep banana cat pizza".split()

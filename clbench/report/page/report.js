@@ -42,11 +42,24 @@
 
   const theme = document.getElementById("theme"), root = document.documentElement;
   let dark = matchMedia("(prefers-color-scheme: dark)").matches;
-  const label = () => theme.setAttribute("aria-pressed", String(dark));
+  const label = () => { theme.textContent = `Switch to ${dark ? "light" : "dark"}`; };
   theme.addEventListener("click", () => {
     dark = !dark;
     root.dataset.theme = dark ? "dark" : "light";
     label();
   });
   label();
+
+  // What is wider than its box says so: an edge that fades, and words below.
+  const boxes = [...document.querySelectorAll(".scroll")];
+  const mark = (box) => {
+    const rest = box.scrollWidth - box.clientWidth;
+    box.dataset.more = [box.scrollLeft > 1 && "left", box.scrollLeft < rest - 1 && "right"].filter(Boolean).join(" ");
+    box.nextElementSibling.hidden = rest < 2;
+  };
+  const watch = new ResizeObserver((entries) => entries.forEach((entry) => mark(entry.target)));
+  for (const box of boxes) {
+    box.addEventListener("scroll", () => mark(box), { passive: true });
+    watch.observe(box);
+  }
 })();
