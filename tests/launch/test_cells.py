@@ -79,6 +79,11 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return models
 
 
+LINES = Path(__file__).read_text(encoding="utf-8").splitlines()
+RAISES = 1 + next(number for number, line in enumerate(LINES) if 'raise RuntimeError("out of paper")' in line)
+"""Where `broken` raises."""
+
+
 @pytest.fixture
 def built(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     """Scenario and view of each scenario that is built."""
@@ -118,7 +123,8 @@ def test_a_list_with_a_run_that_fails_one_that_is_done_and_one_of_another_proces
         "planned 4, not 0",
         "already debug/finetune seed 0",
         "started debug/er seed 0",
-        "failed debug/er seed 0: RuntimeError: out of paper",
+        f"failed debug/er seed 0: RuntimeError: out of paper at test_cells.py:{RAISES}, task 0, step 0; "
+        f"the traceback is in {failure.folder}",
         "started debug/lwf seed 0",
         "left debug/lwf seed 0",
         "already debug/ewc seed 0",
