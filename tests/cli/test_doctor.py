@@ -70,4 +70,4 @@ def test_plugins_that_cannot_be_loaded_are_said(
     assert any("one strategy named 'er' but got 2" in each for each in misfits)
     assert len(misfits) == len(set(misfits)) == 3, "each once, and the two files of one name in two sentences"
     for module in [name for name in sys.modules if name.partition(".")[0] == "sick"]:
-        monkeypatch.delitem(sys.modules, module)
+        del sys.modules[module]

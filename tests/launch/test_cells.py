@@ -86,6 +86,11 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return models
 
 
+LINES = Path(__file__).read_text(encoding="utf-8").splitlines()
+RAISES = 1 + next(number for number, line in enumerate(LINES) if 'raise RuntimeError("out of paper")' in line)
+"""Where `broken` raises."""
+
+
 @pytest.fixture
 def built(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     """Scenario and view of each scenario that is built."""
