@@ -1,4 +1,7 @@
-"""The pages of docs/ that show code: each is run from its first block to its last, in a folder of its own."""
+"""The pages of docs/ that show code: each is run from its first block to its last, in a folder of its own.
+
+The tutorial of a strategy is run as the notebook that is made of it.
+"""
 
 import re
 import runpy
@@ -36,6 +39,22 @@ def test_a_page_runs_from_its_first_block_to_its_last(
             file = tmp_path / f"block{number}.py"
             file.write_text(text, encoding="utf-8")
             known |= runpy.run_path(str(file), known)  # its own lines in a traceback
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::RuntimeWarning")  # of the kernel's libraries
+def test_the_tutorials_notebook_is_its_page_and_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import nbformat
+    from nbclient import NotebookClient
+    from tutorial_notebook import NOTEBOOK, notebook
+
+    assert NOTEBOOK.read_text(encoding="utf-8") == notebook(), "run `python bench/tutorial_notebook.py`"
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=":")
+    made = nbformat.reads(notebook(), 4)  # type: ignore[no-untyped-call]
+    NotebookClient(made, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}).execute()
+    printed = ["".join(output.get("text", "") for output in cell.get("outputs", ())) for cell in made.cells]
+    assert any("FAILED  goes on exactly from its state" in text and "exit code 4" in text for text in printed)
+    assert any("er (size=50) - mine (size=50)" in text for text in printed)
 
 
 def test_pages_have_the_blocks_that_are_run() -> None:

@@ -25,7 +25,7 @@ class RunProgress(Listener):
         self._title = title
         self._console = Console(stderr=True)
         self._bar: Progress | None = None
-        self._loss = float("nan")
+        self._loss = ""
         self._plain_at = 0.0
 
     def __enter__(self) -> Self:
@@ -68,9 +68,9 @@ class RunProgress(Listener):
     def stepped(self, task: int, step: int, values: Values, samples: Samples) -> None:
         self._images += len(samples.indices)
         if step % LOSS_EVERY == LOSS_EVERY - 1:
-            self._loss = float(values["loss"])
+            self._loss = f", loss {float(values['loss']):.3f}"
         now = time.monotonic()
-        rate = f"{self._images / max(now - self._started, 1e-9):.0f} img/s, loss {self._loss:.3f}"
+        rate = f"{self._images / max(now - self._started, 1e-9):.0f} img/s{self._loss}"
         if self._bar:
             self._bar.update(self._row, completed=step + 1, rate=rate)
         elif now >= self._plain_at:

@@ -35,7 +35,7 @@ def test_plain_lines_come_now_and_then(clock: list[float], capsys: pytest.Captur
         and PLAIN_EVERY == 30.0
         and err.splitlines()
         == [
-            "debug/er seed 0: task 2/3: step 30/100, 4 img/s, loss nan, 70 s left",
+            "debug/er seed 0: task 2/3: step 30/100, 4 img/s, 70 s left",
             "debug/er seed 0: task 2/3: step 60/100, 4 img/s, loss 0.250, 40 s left",
             "debug/er seed 0: task 2/3: trained 12.3 s, evaluated 5.7 s",
         ]
