@@ -76,7 +76,7 @@ class CSRAHead(Head):
         positions = feature_map.flatten(2).transpose(1, 2)
         residual = self.options.residual
         pooled = torch.stack(self._attentions(positions)).mean(0)
-        weights = (1 / positions.shape[1] + residual * pooled) / (1 + residual)
+        weights: Tensor = (1 / positions.shape[1] + residual * pooled) / (1 + residual)
         return weights.reshape(len(feature_map), -1, *feature_map.shape[2:])
 
     def _attentions(self, positions: Tensor) -> list[Tensor]:
@@ -93,11 +93,11 @@ class NormalisedRows(Classifier):
 
     def __init__(self, num_classes: int, channels: int, heads: int) -> None:
         super().__init__(num_classes, heads * channels)
-        self.heads = heads
+        self.heads, self.channels = heads, channels
 
     def normalised(self) -> Tensor:
         """w / |w|: (C, heads, D)."""
-        return F.normalize(super().weight.unflatten(1, (self.heads, -1)), dim=-1)
+        return F.normalize(super().weight.reshape(-1, self.heads, self.channels), dim=-1)
 
     @property
     def weight(self) -> Tensor:
