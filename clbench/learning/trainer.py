@@ -91,12 +91,12 @@ def train(
         learn(strategy, stage, stream(stage.task, stage.number, options, seed), listeners, progress)
         trained = time.perf_counter()
         try:
-            logits, angle = evaluate(strategy, scenario, test, options.eval_batch_size)
+            logits, angle, by_positives = evaluate(strategy, scenario, test, options.eval_batch_size)
         except Diverged as error:
             raise Diverged(str(error), stage.number) from error
         seconds = time.perf_counter() - trained
         counts = None if strategy.memory is None else _counts(strategy.memory, scenario.num_classes)
-        evaluation = Evaluation(logits, angle, progress.train_seconds, seconds, counts)
+        evaluation = Evaluation(logits, angle, progress.train_seconds, seconds, counts, by_positives)
         progress.evaluations.append(evaluation)
         progress.task, progress.step, progress.train_seconds = stage.number + 1, 0, 0.0
         for listener in listeners:
@@ -149,8 +149,8 @@ def _counts(memory: Memory, classes: int) -> list[int]:
 @torch.inference_mode()
 def evaluate(
     strategy: Strategy, scenario: Scenario, indices: IntArray, batch_size: int
-) -> tuple[ScoreArray, float | None]:
-    """Logits (N, C) float32 of test images, and the mean positive angle of the classes learned, from one pass.
+) -> tuple[ScoreArray, float | None, list[list[float]]]:
+    """Logits (N, C) float32 of test images, and what `AngleMeter` says of the classes learned, from one pass.
 
     Columns that the head has not grown to are NaN.
 
@@ -173,7 +173,7 @@ def evaluate(
         raise Diverged(f"Expected finite scores but {(~np.isfinite(scores)).sum()} of {scores.size} are not.")
     every = np.full((len(indices), scenario.num_classes), np.nan, np.float32)
     every[:, : scores.shape[1]] = scores
-    return every, meter.mean()
+    return every, meter.mean(), meter.by_positives()
 
 
 def _unlabelled(scenario: Scenario, indices: IntArray, batch_size: int) -> Iterator[Samples]:
