@@ -26,6 +26,8 @@ class DebugIncremental(Incremental):
         "train": {"batch_size": 5, "lr": 1e-3},
         "model": {"backbone": "small"},
         "head.dlfl": {"heads": 2, "width": 8},
+        "head.mldecoder": {"heads": 2, "width": 8, "feedforward": 16},
+        "head.q2l": {"heads": 2, "width": 8, "feedforward": 16},
         "memory": {"size": 12},
     }
 

@@ -67,6 +67,8 @@ class DigitsSeq(ScenarioBuilder):
         "train": {"lr": 1e-3},
         "model": {"backbone": "small"},
         "head.dlfl": {"heads": 4, "width": 96},
+        "head.mldecoder": {"heads": 4, "width": 96, "feedforward": 384},
+        "head.q2l": {"heads": 4, "width": 96, "feedforward": 384},
         "memory": {"size": 400},
     }
 

@@ -1,7 +1,7 @@
 """Hears what happens in a run: what the trainer tells, and to whom."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from clbench.arrays import IntArray, ScoreArray
 from clbench.errors import ClbenchError
@@ -28,7 +28,8 @@ class Evaluation:
     """What one pass over the test images gave.
 
     logits: (N_test, C) float32, rows as in `Scenario.test_indices()`.
-    positive_angle: degrees, None where the strategy does not score through the model's head.
+    positive_angle: degrees, None where the strategy does not score through the model's head; angle_by_positives: the
+        same of images with M positives, see `AngleMeter.by_positives`.
     train_seconds: of the task just learned; eval_seconds: of this pass.
     memory_counts: for each class (C) the samples in the memory that are stored with it; None without a memory.
     """
@@ -38,6 +39,7 @@ class Evaluation:
     train_seconds: float
     eval_seconds: float
     memory_counts: list[int] | None = None
+    angle_by_positives: list[list[float]] = field(default_factory=list)
 
 
 class Listener:

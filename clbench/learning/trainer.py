@@ -104,12 +104,12 @@ def train(
         try:
             with placed(strategy, stage.number):
                 asked = partial(_asked, stage, listeners)
-                logits, angle = evaluate(strategy, scenario, test, options.eval_batch_size, asked)
+                logits, angle, by_positives = evaluate(strategy, scenario, test, options.eval_batch_size, asked)
         except Diverged as error:
             raise Diverged(str(error), stage.number) from error
         seconds = time.perf_counter() - trained
         counts = None if strategy.memory is None else _counts(strategy.memory, scenario.num_classes)
-        evaluation = Evaluation(logits, angle, progress.train_seconds, seconds, counts)
+        evaluation = Evaluation(logits, angle, progress.train_seconds, seconds, counts, by_positives)
         progress.evaluations.append(evaluation)
         progress.task, progress.step, progress.train_seconds, progress.learned = stage.number + 1, 0, 0.0, False
         for listener in listeners:
@@ -175,8 +175,8 @@ def evaluate(
     indices: IntArray,
     batch_size: int,
     ahead: Callable[[int, int], None] = lambda done, total: None,
-) -> tuple[ScoreArray, float | None]:
-    """Logits (N, C) float32 of test images, and the mean positive angle of the classes learned, from one pass.
+) -> tuple[ScoreArray, float | None, list[list[float]]]:
+    """Logits (N, C) float32 of test images, and what `AngleMeter` says of the classes learned, from one pass.
 
     Columns that the head has not grown to are NaN. ahead: called before each batch with the images that are done, and
     their number; may raise.
@@ -201,7 +201,7 @@ def evaluate(
         raise Diverged(f"Expected finite scores but {(~np.isfinite(scores)).sum()} of {scores.size} are not.")
     every = np.full((len(indices), scenario.num_classes), np.nan, np.float32)
     every[:, : scores.shape[1]] = scores
-    return every, meter.mean()
+    return every, meter.mean(), meter.by_positives()
 
 
 def _unlabelled(scenario: Scenario, indices: IntArray, batch_size: int) -> Iterator[Samples]:

@@ -23,12 +23,12 @@ def positive_angle(features: Tensor, weight: Tensor, labels: Tensor) -> Tensor:
     features: (B, 1, d), shared by all labels, or (B, C, d). weight: (C, d). labels: (B, C) in {0, 1}.
     Returns a float64 scalar on their device, NaN without a positive. A feature of length zero counts as 90 degrees.
     """
-    total, count = _sums(features, weight, labels)
-    return total / count
+    degrees, positive = _degrees(features, weight, labels)
+    return degrees.sum() / positive.sum()
 
 
-def _sums(features: Tensor, weight: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Sum of the positives' angles in degrees, and their number: float64 scalars."""
+def _degrees(features: Tensor, weight: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """The positives' angles in degrees, 0 elsewhere, and where there is a positive: (B, C) each, float64 and bool."""
     features, weight = F.normalize(features, dim=-1), F.normalize(weight, dim=-1)
     if features.shape[1] == 1:
         cosine = features[:, 0] @ weight.T  # (B, C), without a copy of the feature for each label
@@ -36,7 +36,7 @@ def _sums(features: Tensor, weight: Tensor, labels: Tensor) -> tuple[Tensor, Ten
         cosine = (features * weight).sum(-1)
     degrees = torch.rad2deg(torch.arccos(cosine.double().clamp(-1, 1)))
     positive = labels > 0.5
-    return torch.where(positive, degrees, 0).sum(), positive.sum(dtype=torch.float64)
+    return torch.where(positive, degrees, 0), positive
 
 
 class AngleMeter:
@@ -46,7 +46,7 @@ class AngleMeter:
             for images, labels in batches:
                 logits = network(images)
                 meter.update(labels)
-        meter.mean()
+        meter.mean(), meter.by_positives()
 
     It listens to the head's `classifier`. A head without one, and a forward call that does not
     go through it, count for nothing.
@@ -55,9 +55,8 @@ class AngleMeter:
     def __init__(self, head: Head) -> None:
         self._classifier: Classifier | None = getattr(head, "classifier", None)
         self._features: Tensor | None = None
-        device = next(head.parameters()).device
-        self._total = torch.zeros((), dtype=torch.float64, device=device)
-        self._count = torch.zeros((), dtype=torch.float64, device=device)
+        self._sums: Tensor | None = None
+        """(2, C + 1) float64: of images with so many positives the sum of these positives' angles, and their number."""
 
     def __enter__(self) -> "AngleMeter":
         if self._classifier is not None:
@@ -76,11 +75,27 @@ class AngleMeter:
     def update(self, labels: Tensor) -> None:
         """Count the last forward call, with its labels (B, C) in {0, 1}: the positives to count. Does not wait."""
         if self._features is not None and self._classifier is not None:
-            total, count = _sums(self._features, self._classifier.weight.detach(), labels)
-            self._total, self._count = self._total + total, self._count + count
+            degrees, positive = _degrees(self._features, self._classifier.weight.detach(), labels)
+            number = positive.sum(1)
+            # A product with 0 and 1, as adding at indices need not repeat bit for bit on CUDA.
+            has = (number[:, None] == torch.arange(labels.shape[1] + 1, device=number.device)).double()
+            sums = torch.stack([degrees.sum(1), number.double()]) @ has
+            self._sums = sums if self._sums is None else self._sums + sums
         self._features = None
 
     def mean(self) -> float | None:
         """Degrees; None where no positive was counted. Waits for the device."""
-        count = self._count.item()
-        return self._total.item() / count if count else None
+        if self._sums is None:
+            return None
+        total, count = self._sums.sum(1).tolist()
+        return total / count if count else None
+
+    def by_positives(self) -> list[list[float]]:
+        """Of the images with M positives: [M, mean angle of their positives in degrees, how many images], M ascending.
+
+        Waits for the device.
+        """
+        if self._sums is None:
+            return []
+        sums = zip(*self._sums.tolist(), strict=True)
+        return [[m, total / count, round(count / m)] for m, (total, count) in enumerate(sums) if count]

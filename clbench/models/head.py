@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from clbench.errors import UsageError
 from clbench.options import NoOptions
 
 
@@ -133,6 +134,16 @@ class Head(nn.Module, ABC):
         generator: on the CPU. Raises ValueError for fewer classes than there are.
         """
         self.classifier.grow(num_classes, generator)
+
+
+def divided(width: int, heads: int) -> int:
+    """The width. Raises UsageError where attention heads do not divide it."""
+    if width % heads:
+        raise UsageError(
+            f"Expected a number of attention heads that divides the width {width} but got {heads}; "
+            "change --set head.heads or head.width."
+        )
+    return width
 
 
 def _linear_rows(rows: int, width: int, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:

@@ -216,6 +216,7 @@ def score(scenario: Scenario, evaluations: Sequence[Evaluation], *, joint: bool)
 def costs(scenario: Scenario, strategy: Strategy, progress: Progress) -> dict[str, Any]:
     """What a run took, and what it had.
 
+    positive_angle, angle_by_positives: of each evaluation, see `Evaluation`.
     memory_counts: after each task, for each class the samples in the memory that are stored with it. cost:
         steps, gradient_images, replayed_images: see `clbench.learning.tally`; counts of the whole run, whatever its
             stops, or None where it was begun before they were counted.
@@ -229,6 +230,7 @@ def costs(scenario: Scenario, strategy: Strategy, progress: Progress) -> dict[st
     evaluations = progress.evaluations
     return {
         "positive_angle": [evaluation.positive_angle for evaluation in evaluations],
+        "angle_by_positives": [evaluation.angle_by_positives for evaluation in evaluations],
         "memory_counts": [evaluation.memory_counts for evaluation in evaluations],
         "cost": {
             **(strategy.tally.counts or dict.fromkeys(COUNTS)),

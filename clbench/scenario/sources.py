@@ -212,6 +212,8 @@ DIGITS = Dataset(
         "train": {"lr": 1e-3, "epochs": 2},
         "model": {"backbone": "small"},
         "head.dlfl": {"heads": 4, "width": 96},
+        "head.mldecoder": {"heads": 4, "width": 96, "feedforward": 384},
+        "head.q2l": {"heads": 4, "width": 96, "feedforward": 384},
         "memory": {"size": 400},
     },
     read=read_digits,

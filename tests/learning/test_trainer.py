@@ -83,7 +83,7 @@ def test_evaluation_has_one_row_for_each_test_image(scenario: Scenario) -> None:
     strategy = build_strategy(Prepared(resolve("debug", "finetune"), scenario), 0, torch.device("cpu"))
     test = scenario.test_indices()
     strategy.enter(next(stages_of(scenario, TrainOptions())))
-    logits, angle = evaluate(strategy, scenario, test, 4)
+    logits, angle, _ = evaluate(strategy, scenario, test, 4)
     strategy.model.eval()
     with torch.inference_mode():
         expected = strategy.model(scenario.images.read(test))

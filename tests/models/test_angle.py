@@ -112,3 +112,35 @@ def test_a_call_is_counted_once() -> None:
         once = meter.mean()
         meter.update(labels[1])
     assert meter.mean() == once
+
+
+@pytest.mark.parametrize("head", ["linear", "dlfl"])
+def test_angles_by_how_many_labels_an_image_has(head: str) -> None:
+    model, images, labels = batches(head)
+    with AngleMeter(model.head) as meter:
+        for x, y in zip(images, labels, strict=True):
+            model(x)
+            meter.update(y)
+    features = model.head.features(model.feature_map(torch.cat(images)))
+    every = torch.cat(labels)
+    found = {int(m): (degrees, count) for m, degrees, count in meter.by_positives()}
+    numbers = [int(row.sum()) for row in every]
+    assert {m: count for m, (_, count) in found.items()} == {m: numbers.count(m) for m in set(numbers) - {0}}
+    assert len(found) > 1
+    for m, (degrees, _) in found.items():
+        rows = torch.tensor([n == m for n in numbers])
+        expected = positive_angle(features[rows], model.head.classifier.weight, every[rows])
+        assert degrees == pytest.approx(expected.item(), abs=1e-3)
+
+
+def test_shared_features_cannot_be_near_all_their_labels() -> None:
+    """A head whose rows stand at right angles: an image with M labels is at arccos(1 / sqrt(M)) at best."""
+    model = network("linear")
+    with torch.no_grad():
+        model.head.classifier.weight_rows().copy_(torch.eye(5, 96))
+    labels = torch.tensor([[1, 0, 0, 0, 0], [1, 1, 0, 0, 0], [0, 1, 1, 1, 1]], dtype=torch.float32)
+    with AngleMeter(model.head) as meter:
+        model.head.classify((labels @ torch.eye(5, 96))[:, None])
+        meter.update(labels)
+    for m, degrees, count in meter.by_positives():
+        assert degrees == pytest.approx(math.degrees(math.acos(m**-0.5)), abs=1e-3) and count == 1

@@ -1,6 +1,7 @@
 """What every head has from its base."""
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_heads import a_map, dlfl, linear, rng
 
+from clbench import plugins
 from clbench.models.head import Classifier, Head, Rows
 
 Make = Callable[[], Head]
@@ -18,7 +20,19 @@ def test_logits_are_classified_features() -> None:
         assert torch.equal(head(a_map()), head.classify(head.features(a_map())))
 
 
-@pytest.mark.parametrize("make", [lambda: linear(96, 4), lambda: dlfl(96, 4, width=96, steps=2, norm=True)])
+def by_name(name: str) -> Head:
+    cls = plugins.load("head", name)
+    head: Head = cls(cls.Options(), 96, 4).eval()
+    return head
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: dlfl(96, 4, width=96, steps=2, norm=True),
+        *(partial(by_name, name) for name in plugins.available("head")),
+    ],
+)
 @given(added=st.integers(0, 30), seed=st.integers(0, 2**31))
 @settings(deadline=None, max_examples=25)
 def test_growing_keeps_old_rows_exactly_and_old_logits_to_rounding(make: Make, added: int, seed: int) -> None:

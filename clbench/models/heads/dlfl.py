@@ -26,8 +26,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from clbench.errors import UsageError
-from clbench.models.head import Classifier, Head, Rows
+from clbench.models.head import Classifier, Head, Rows, divided
 from clbench.options import option
 
 
@@ -58,11 +57,7 @@ class CrossAttention(nn.Module):
 
     def __init__(self, width: int, heads: int, *, residual: bool, norm: bool) -> None:
         super().__init__()
-        if width % heads:
-            raise UsageError(
-                f"Expected a number of attention heads that divides the width {width} but got {heads}; "
-                "change --set head.heads or head.width."
-            )
+        divided(width, heads)
         self.heads = heads
         self.residual = residual
         self.query, self.value, self.out = (nn.Linear(width, width) for _ in range(3))
