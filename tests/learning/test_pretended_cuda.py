@@ -44,6 +44,9 @@ MAY_WAIT = {
 MUST_NOT_WAIT = {"load", "observe", "predict"}
 """What is done with each batch: within these the host may not wait, wherever they are called."""
 
+CUES = "_answer"
+"""But for this one of `ModelCues` itself: a memory that asks for features or gradients decides on the host."""
+
 
 class Broken(Exception):
     """A run was stopped, to be resumed."""
@@ -94,8 +97,11 @@ def unexpected(waits: list[Wait]) -> list[tuple[str, str]]:
     return [
         (wait.what, wait.where)
         for wait in waits
-        if MUST_NOT_WAIT.intersection(wait.within)
-        or not (MAY_WAIT.keys() & set(wait.within) or wait.what == "torch.cuda.synchronize")
+        if wait.within[0] != CUES
+        and (
+            MUST_NOT_WAIT.intersection(wait.within)
+            or not (MAY_WAIT.keys() & set(wait.within) or wait.what == "torch.cuda.synchronize")
+        )
     ]
 
 
