@@ -1,11 +1,12 @@
-"""PRS over a stream as long as COCOseq, and how it compares with a slow reference that takes the same decisions.
+"""Memories over a stream as long as COCOseq, and how PRS compares with a slow reference that takes the same decisions.
 
     python bench/memory.py [--segment 40]
 
 The stream is made: 35,072 samples of 70 classes in four tasks one after another, of COCOseq's sizes and order,
 long-tailed with 1 to 4 labels a sample. The reference is the tests' (tests/helpers/prs_reference.py): plain loops, as
 one would write from the paper. It is too slow for the whole stream, so both run the same segments, in turn, from the
-same state, and must choose the same slots.
+same state, and must choose the same slots. The other memories that decide from labels alone run the whole stream, which
+ends with the largest count of a label in memory over the least.
 """
 
 import argparse
@@ -18,8 +19,11 @@ import numpy.typing as npt
 import torch
 from _common import header, spread
 
-from clbench.memory import NOT_STORED, Size
+from clbench.memory import NOT_STORED, Memory, Size
+from clbench.memory.class_balanced import ClassBalanced
+from clbench.memory.ocdm import OCDM
 from clbench.memory.prs import PRS, PRSOptions
+from clbench.memory.reservoir import Reservoir
 from clbench.randomness import generator
 
 sys.path.append(str(Path(__file__).parent.parent / "tests" / "helpers"))
@@ -51,6 +55,21 @@ def slow_copy(memory: PRS) -> SlowPRS:
     slow.n, slow.p = memory.stream_counts.tolist(), memory.shares.tolist()
     slow.generator.bit_generator.state = memory.generator.bit_generator.state
     return slow
+
+
+def beside(policy: type[Memory], labels: npt.NDArray[np.uint8]) -> None:
+    """Another memory over the whole stream, in batches of 10."""
+    memory = policy(policy.Options(size=Size(SIZE)), labels.shape[1], generator(0, "memory"))
+    started = time.process_time()
+    for index in range(0, len(labels), 10):
+        rows = np.arange(index, min(index + 10, len(labels)))
+        memory.update(samples(rows, labels[rows]))
+    report(memory, time.process_time() - started)
+
+
+def report(memory: Memory, seconds: float) -> None:
+    held = memory.labels.sum(axis=0)
+    print(f"  {type(memory).__name__:<16} {seconds:.2f} s of CPU time; labels in memory {held.max()} : {held.min()}")
 
 
 def main() -> None:
@@ -89,6 +108,10 @@ def main() -> None:
     print(f"  slow reference   {spread(theirs, 'ms/sample')}")
     print(f"  ratio            {spread([b / a for a, b in zip(ours, theirs, strict=True)], 'times')}")
     print(f"  same slots in {same} of {len(ours)} segments of {segment} samples")
+    print("beside it, the whole stream")
+    report(memory, seconds)
+    for policy in (OCDM, ClassBalanced, Reservoir):
+        beside(policy, labels)
 
 
 if __name__ == "__main__":

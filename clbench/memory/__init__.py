@@ -1,4 +1,4 @@
-"""The Memory contract, and one file per policy: `reservoir`, `prs`.
+"""The Memory contract, and one file per policy: those that see labels alone, and those that ask the model (`needs`).
 
 A memory holds *dataset indices* and the labels as they were visible when the sample was stored; never pixels, and never
 the annotation file's truth. What it keeps depends on what it is offered, on its generator, and on the model only where

@@ -10,14 +10,17 @@ from hypothesis.extra.numpy import arrays
 from streams import samples
 
 from clbench import Memory, plugins
-from clbench.arrays import LabelArray
+from clbench.arrays import IntArray, LabelArray
 from clbench.errors import UsageError
 from clbench.memory import NOT_STORED, Size, StreamMemory
 from clbench.options import build
 from clbench.randomness import generator
+from clbench.scenario.samples import Samples
+from clbench.testing.memories import MadeCues
 
 MEMORIES = pytest.mark.parametrize("name", sorted(plugins.available("memory")))
 CLASSES = 4
+EYE = np.eye(CLASSES, dtype=np.uint8)
 
 streams = st.integers(0, 40).flatmap(lambda n: arrays(np.uint8, (n, CLASSES), elements=st.integers(0, 1)))
 sizes = st.integers(1, 12)
@@ -29,24 +32,55 @@ def make(name: str, size: int, seed: int = 0) -> Memory:
     return memory
 
 
+def offer(memory: Memory, offered: Samples) -> IntArray:
+    """A batch, with made cues where it needs some."""
+    return memory.update(offered, MadeCues(memory.needs) if memory.needs else None)
+
+
+def learn(memory: Memory, offered: Samples) -> None:
+    """A whole task of one batch."""
+    offer(memory, offered)
+    memory.settle(offered, MadeCues(memory.needs) if memory.needs else None)
+
+
+def fills_at_once(memory: Memory) -> bool:
+    """Whether it decides within a task, and not only at its end, when it knows all of its samples."""
+    return type(memory).settle is Memory.settle
+
+
 @MEMORIES
 @settings(deadline=None, max_examples=60)
 @given(labels=streams, size=sizes, batch=st.integers(1, 7))
-def test_rows_are_what_was_offered_and_batches_do_not_matter(
+def test_rows_are_what_was_offered_and_a_memory_is_full_as_soon_as_it_can_be(
     name: str, labels: LabelArray, size: int, batch: int
 ) -> None:
     known = labels[:, ::-1] > 0
-    whole, parts = make(name, size), make(name, size)
-    whole.update(samples(np.arange(len(labels)), labels, known))
+    memory, twin = make(name, size), make(name, size)
     for start in range(0, len(labels), batch):
         rows = np.arange(start, min(start + batch, len(labels)))
-        parts.update(samples(rows, labels[rows], known[rows]))
-        assert len(parts) == min(size, rows[-1] + 1)  # full as soon as it can be, and never more
+        for each in (memory, twin):
+            offer(each, samples(rows, labels[rows], known[rows]))
+        assert len(memory) == (min(size, rows[-1] + 1) if fills_at_once(memory) else 0)
+    for each in (memory, twin):
+        each.settle(samples(np.arange(len(labels)), labels, known), MadeCues(each.needs))
+    assert len(memory) <= size and (len(memory) > 0) == (labels.any() if not fills_at_once(memory) else len(labels) > 0)
+    assert memory.indices.tolist() == twin.indices.tolist()
+    assert len(set(memory.indices.tolist())) == len(memory)
+    assert np.array_equal(memory.labels, labels[memory.indices])
+    assert np.array_equal(memory.known, known[memory.indices])
+    assert memory.seen == len(labels)
+
+
+@pytest.mark.parametrize("name", [n for n in plugins.available("memory") if isinstance(make(n, 1), StreamMemory)])
+@settings(deadline=None, max_examples=60)
+@given(labels=streams, size=sizes, batch=st.integers(1, 7))
+def test_batches_do_not_matter_to_a_memory_of_the_stream(name: str, labels: LabelArray, size: int, batch: int) -> None:
+    whole, parts = make(name, size), make(name, size)
+    whole.update(samples(np.arange(len(labels)), labels))
+    for start in range(0, len(labels), batch):
+        rows = np.arange(start, min(start + batch, len(labels)))
+        parts.update(samples(rows, labels[rows]))
     assert whole.indices.tolist() == parts.indices.tolist()
-    assert len(set(whole.indices.tolist())) == len(whole)
-    assert np.array_equal(whole.labels, labels[whole.indices])
-    assert np.array_equal(whole.known, known[whole.indices])
-    assert whole.seen == len(labels)
 
 
 @MEMORIES
@@ -55,7 +89,7 @@ def test_rows_are_what_was_offered_and_batches_do_not_matter(
 def test_slots_say_where_each_sample_went(name: str, labels: LabelArray, size: int) -> None:
     memory = make(name, size)
     content: dict[int, int] = {}
-    for index, slot in enumerate(memory.update(samples(np.arange(len(labels)), labels))):
+    for index, slot in enumerate(offer(memory, samples(np.arange(len(labels)), labels))):
         if slot != NOT_STORED:
             content[int(slot)] = index
     assert [content[slot] for slot in range(len(memory))] == memory.indices.tolist()
@@ -66,10 +100,10 @@ def test_slots_say_where_each_sample_went(name: str, labels: LabelArray, size: i
 @given(first=streams, second=streams, size=sizes)
 def test_a_memory_goes_on_exactly_from_its_state(name: str, first: LabelArray, second: LabelArray, size: int) -> None:
     memory, other = make(name, size), make(name, size, seed=5)
-    memory.update(samples(np.arange(len(first)), first))
+    learn(memory, samples(np.arange(len(first)), first))
     other.load_state(memory.state())
     for each in (memory, other):
-        each.update(samples(100 + np.arange(len(second)), second))
+        learn(each, samples(100 + np.arange(len(second)), second))
     assert memory.indices.tolist() == other.indices.tolist()
     assert np.array_equal(memory.labels, other.labels)
 
@@ -77,16 +111,16 @@ def test_a_memory_goes_on_exactly_from_its_state(name: str, first: LabelArray, s
 @MEMORIES
 def test_a_state_is_a_copy(name: str) -> None:
     memory = make(name, 5)
-    memory.update(samples(np.arange(5), np.ones((5, CLASSES), np.uint8)))
-    state = memory.state()
-    memory.update(samples(np.arange(5, 100), np.eye(CLASSES, dtype=np.uint8)[np.arange(95) % CLASSES]))
-    assert state["indices"].tolist() == [0, 1, 2, 3, 4] and state["seen"] == 5
+    learn(memory, samples(np.arange(5), EYE[np.arange(5) % CLASSES]))
+    state, indices = memory.state(), memory.indices.tolist()
+    learn(memory, samples(np.arange(5, 100), EYE[np.arange(95) % CLASSES]))
+    assert state["indices"].tolist() == indices and sorted(indices) == [0, 1, 2, 3, 4] and state["seen"] == 5
 
 
 @MEMORIES
 def test_samples_are_distinct_uniform_and_leave_the_memory_alone(name: str) -> None:
     memory = make(name, 10)
-    memory.update(samples(np.arange(10), np.eye(CLASSES, dtype=np.uint8)[np.arange(10) % CLASSES]))
+    learn(memory, samples(np.arange(10), EYE[np.arange(10) % CLASSES]))
     before = str(memory.generator.bit_generator.state)
     counts = np.zeros(10)
     rng = generator(0, "replay")
@@ -101,13 +135,16 @@ def test_samples_are_distinct_uniform_and_leave_the_memory_alone(name: str) -> N
 
 @MEMORIES
 def test_labels_are_known_unless_the_protocol_hides_them(name: str) -> None:
-    labels, known = np.ones((4, CLASSES), np.uint8), np.tri(4, CLASSES, dtype=np.bool_)
+    known = np.tri(4, CLASSES, dtype=np.bool_)
     memory = make(name, 4)
-    memory.update(samples(np.arange(4), labels))
+    learn(memory, samples(np.arange(4), EYE))
     assert memory.known.dtype == np.bool_ and memory.known.all() and len(memory) == 4
     memory = make(name, 4)
-    slots = memory.update(samples(np.arange(4), labels, known))
-    assert slots.dtype == np.int64 and np.array_equal(memory.known[slots], known)
+    slots = offer(memory, samples(np.arange(4), EYE, known))
+    assert slots.dtype == np.int64 and np.array_equal(
+        memory.known[slots[slots != NOT_STORED]], known[slots != NOT_STORED]
+    )
+    assert (slots != NOT_STORED).all() == fills_at_once(memory)
 
 
 def test_a_slot_beyond_the_last_is_found_out() -> None:

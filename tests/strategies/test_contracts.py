@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from pairs import pairs
 
 from clbench import plugins
 from clbench.errors import UsageError
@@ -59,9 +60,7 @@ def test_memory(name: str) -> None:
     check_memory(name)
 
 
-@pytest.mark.parametrize("head", sorted(plugins.available("head")))
-@pytest.mark.parametrize("memory", [None, *MEMORIES])
-@pytest.mark.parametrize("name", STRATEGIES)
+@pytest.mark.parametrize(("name", "memory", "head"), pairs())
 def test_every_combination_runs_or_is_refused_with_its_reason(name: str, memory: str | None, head: str) -> None:
     try:
         config = resolve("debug", name, memory=memory, head=head)
