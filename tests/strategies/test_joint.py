@@ -42,7 +42,7 @@ def images_per_stream_image(config: Config) -> float:
 
 
 def test_draws_of_a_step() -> None:
-    assert [draws(name) for name in ("finetune", "er", "der", "derpp", "agem")] == [0, 1, 1, 2, 1]
+    assert [draws(name) for name in ("finetune", "er", "der", "derpp", "agem", "er-ace")] == [0, 1, 1, 2, 1, 1]
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
