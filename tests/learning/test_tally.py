@@ -59,6 +59,7 @@ def counted(name: str, kind: type[Strategy] | None = None, **settings: Any) -> l
         ("derpp", {"beta": 0}, [6, 18 + 15, 15]),
         ("derpp", {"alpha": 0, "freeze": "backbone"}, [6, 18 + 15, 15]),
         ("er-ace", {}, [6, 18 + 15, 15]),
+        ("exstream", {}, [6, 18 + 15, 15]),
         # A reference is back-propagated too, in all but the first of 3 tasks.
         ("agem", {}, [6, 18 + 2 * 6, 2 * 6]),
         ("agem", {"replay_batch": 4, "freeze": "backbone"}, [6, 18 + 2 * 8, 2 * 8]),
