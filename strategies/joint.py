@@ -2,8 +2,8 @@
 
 It learns one shuffled stream of all tasks, and is evaluated once, at the end. A bound is one only if it has had the
 same chance: `passes` counts passes over what the others see in their epochs, images that enter several tasks as often
-as they do. With 2 it takes as many gradient images as a strategy that replays as many as are new; on the embedded
-scenarios more, until it no longer helped.
+as they do. With 3 it takes as many gradient images as a strategy that draws as many as are new twice at each step, as
+`derpp` does; on the embedded scenarios more, until it no longer helped.
 
 Source: none of its own; the step is that of `finetune`.
 
@@ -14,7 +14,7 @@ too (tests/strategies/test_joint.py::test_counted_as_they_are_loaded).
 Differs: `passes` is our rule; how long a paper trained its own bound has not been read, and a published one may have
 had more.
 
-Never run: on a GPU; on coco-seq, nuswide-seq or another real collection in full, so whether 2 passes are enough there
+Never run: on a GPU; on coco-seq, nuswide-seq or another real collection in full, so whether 3 passes are enough there
 is not known.
 """
 
@@ -29,7 +29,7 @@ class JointOptions:
     """Options of the bound."""
 
     passes: int = option(
-        2, "passes over the stream for each of its epochs; 2: as many gradient images as with replay", at_least=1
+        3, "passes over the stream for each of its epochs; 3: as many gradient images as with two draws", at_least=1
     )
 
 

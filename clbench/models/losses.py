@@ -51,6 +51,11 @@ def asymmetric(
     return _reduce(-focus * torch.where(positive, log_p, log_not_q), known, reduction)
 
 
+def squared(logits: Tensor, targets: Tensor, known: Tensor, reduction: str = "mean") -> Tensor:
+    """Squared distance of each logit to a target (B, C) float32; reduced as the others are."""
+    return _reduce((logits - targets).square(), known, reduction)
+
+
 def _reduce(entries: Tensor, known: Tensor, reduction: str) -> Tensor:
     total = torch.where(known, entries, 0).sum()
     if reduction == "mean":

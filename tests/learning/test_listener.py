@@ -31,6 +31,7 @@ def test_every_method_may_be_left_as_it_is() -> None:
         "features_ready": (0.5,),
         "task_started": (0, 1, 2),
         "stepped": (0, 0, {"loss": 1.0}, samples),
+        "evaluating": (0, 1, 2),
         "evaluated": (0, Evaluation(none.astype(np.float32), None, 0.0, 0.0)),
     }
     methods = {name for name, _ in inspect.getmembers(Listener, inspect.isfunction)}

@@ -49,10 +49,20 @@ def counted(name: str, kind: type[Strategy] | None = None, **settings: Any) -> l
         ("er", EVERY, [6, 21 + 17, 17]),
         # Of 4 asked for the second step finds 3.
         ("er", {"replay_batch": 4}, [6, 18 + 19, 19]),
-        # 21 images are 7 steps; 2 passes over the stream of 6 steps take 2 epochs, 3 take 3, of two epochs 24 / 7 -> 4.
-        ("joint", {}, [14, 42, 0]),
-        ("joint", {"passes": 3}, [21, 63, 0]),
-        ("joint", {"epochs": 2}, [28, 84, 0]),
+        # 21 images are 7 steps; 2 passes over the stream of 6 steps take 2 epochs, 3 take 3, of two epochs 36 / 7 -> 6.
+        ("joint", {"passes": 2}, [14, 42, 0]),
+        ("joint", {}, [21, 63, 0]),
+        ("joint", {"epochs": 2}, [42, 126, 0]),
+        # One draw, two of them, and none for a term of weight 0.
+        ("der", {}, [6, 18 + 15, 15]),
+        ("derpp", {}, [6, 18 + 2 * 15, 2 * 15]),
+        ("derpp", {"beta": 0}, [6, 18 + 15, 15]),
+        ("derpp", {"alpha": 0, "freeze": "backbone"}, [6, 18 + 15, 15]),
+        ("er-ace", {}, [6, 18 + 15, 15]),
+        ("exstream", {}, [6, 18 + 15, 15]),
+        # A reference is back-propagated too, in all but the first of 3 tasks.
+        ("agem", {}, [6, 18 + 2 * 6, 2 * 6]),
+        ("agem", {"replay_batch": 4, "freeze": "backbone"}, [6, 18 + 2 * 8, 2 * 8]),
         # Fisher passes and teachers give none.
         ("ewc", {}, [6, 18, 0]),
         ("lwf", {}, [6, 18, 0]),

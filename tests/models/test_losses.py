@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from clbench.models.losses import asymmetric, bce
+from clbench.models.losses import asymmetric, bce, squared
 
 Loss = Callable[..., Tensor]
 SHAPES = [(1, 1), (3, 5), (1, 41), (11, 5), (7, 13), (10, 20), (20, 70), (20, 80), (100, 49)]
@@ -48,6 +48,14 @@ def test_bce_worked_by_hand() -> None:
     total = math.log(2) + math.log(1 + math.exp(2)) + math.log(2)
     assert bce(logits, labels, known).item() == pytest.approx(total / 3, rel=1e-6)
     assert bce(logits, labels, known, "sum").item() == pytest.approx(total / 2, rel=1e-6)
+
+
+def test_squared_worked_by_hand() -> None:
+    logits, targets = torch.tensor([[1.0, -2.0], [3.0, 5.0]]), torch.tensor([[0.0, 2.0], [1.0, 9.0]])
+    known = torch.tensor([[True, True], [True, False]])
+    assert squared(logits, targets, known).item() == (1 + 16 + 4) / 3
+    assert squared(logits, targets, known, "sum").item() == (1 + 16 + 4) / 2
+    assert squared(logits, targets, torch.zeros_like(known)).item() == 0
 
 
 def test_asymmetric_worked_by_hand() -> None:

@@ -1,8 +1,11 @@
 """Joint training is an upper bound: no strategy takes more gradient images."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 import torch
+from learners import batches, enter, learn, make
 
 from clbench import plugins
 from clbench.learning.listener import Listener
@@ -17,13 +20,30 @@ SCENARIOS = sorted([*plugins.available("scenario", hidden=True)])
 STRATEGIES = sorted(plugins.available("strategy"))
 
 
+@cache
+def draws(name: str) -> int:
+    """From its memory at each step: counted in the last one of a small run."""
+    strategy, prepared = make(name)
+    learn(strategy, prepared, 0)
+    enter(strategy, prepared, 1)
+    drawn, recall = [], strategy.recall
+    strategy.recall = lambda new: drawn.append(new) or recall(new)  # type: ignore[method-assign, func-returns-value]
+    strategy.observe(batches(strategy, prepared, 1)[0])
+    return len(drawn) if recall(1) is not None else 0
+
+
 def images_per_stream_image(config: Config) -> float:
     """Gradient images for each image of the stream, over all epochs: the new one, and those replayed with it."""
     train = config.options["train"]
     if plugins.load("strategy", config.strategy).joint:
         return float(train.epochs * config.options["strategy"].passes)
-    replayed = (config.options["memory"].replay_batch or train.batch_size) if config.memory else 0
-    return float(train.epochs * (1 + replayed / train.batch_size))
+    asked = config.options["memory"].replay_batch if config.memory else 0
+    return float(train.epochs * (1 + draws(config.strategy) * (asked or train.batch_size) / train.batch_size))
+
+
+def test_draws_of_a_step() -> None:
+    expected = dict.fromkeys(("er", "der", "agem", "er-ace", "exstream"), 1) | {"finetune": 0, "derpp": 2}
+    assert {name: draws(name) for name in expected} == expected
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
