@@ -25,6 +25,7 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
 
 
+@pytest.mark.slow
 def test_the_readmes_strategy_runs_as_a_third_party_package(tmp_path: Path) -> None:
     source = next(block for block in blocks("python") if "class WeightedReplay" in block)
     assert len(source.strip().splitlines()) <= 25
@@ -56,6 +57,7 @@ def test_the_readmes_strategy_runs_as_a_third_party_package(tmp_path: Path) -> N
     assert (run.strategy, run.state, run.config["changed"]) == ("weighted-replay", "done", {"weight": 3.0})
 
 
+@pytest.mark.slow
 def test_the_readmes_first_commands_run_its_strategy(clbench: CommandLine, tmp_path: Path) -> None:
     source = next(block for block in blocks("python") if "class WeightedReplay" in block)
     commands = next(block for block in blocks("") if "clbench new strategy" in block).splitlines()

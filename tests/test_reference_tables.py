@@ -28,6 +28,7 @@ DEBUG = Reference("debug", ((STRATEGIES, None), (("er",), "prs")), seeds="0..1")
 ER, PRS, JOINT = ("er", "linear", "reservoir"), ("er", "linear", "prs"), ("joint", "linear", "none")
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("default:Expected .*make results")
 @pytest.mark.parametrize("table", REFERENCES)
 def test_tables_are_of_the_code_of_today(table: str, monkeypatch: pytest.MonkeyPatch) -> None:

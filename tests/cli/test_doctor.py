@@ -20,6 +20,7 @@ def nothing_is_wrong_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
     monkeypatch.setattr(doctor, "DRIVER", tmp_path / "no driver")
 
 
+@pytest.mark.slow
 def test_what_there_is_in_words_and_as_json(clbench: CommandLine, tmp_path: Path) -> None:
     clbench("run", "--scenario", "debug", "--strategy", "er", "--seed", "0..1")
     [*_, status] = (tmp_path / "results" / "runs").rglob("status.json")

@@ -49,6 +49,7 @@ def test_an_interrupt_gives_130(clbench: CommandLine, monkeypatch: pytest.Monkey
     assert code == 130 and "Traceback" not in err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [["list"], ["show", "er"], ["--help"]])
 def test_a_reader_that_has_seen_enough_is_no_failure(arguments: list[str]) -> None:
     """`list | head -1`: the pipe is closed before, or while, it is written to."""

@@ -84,6 +84,7 @@ def test_the_announcer_shows_tracebacks_only_where_asked(capsys: pytest.CaptureF
         assert ("Traceback" in err) == debug and err.endswith("debug/er seed 0: it broke\n")
 
 
+@pytest.mark.slow
 def test_words_of_a_list(clbench: CommandLine, tmp_path: Path) -> None:
     code, out, err = clbench(*RUN, "--strategy", "er,finetune", "--seed", "0..1")
     lines = err.splitlines()
@@ -156,6 +157,7 @@ def test_how_long_is_parsed_before_anything_is_built() -> None:
         launching.launch([Spec("no-such-scenario", "er")], "cpu", Keeping(max_time="soon"))
 
 
+@pytest.mark.slow
 def test_a_big_backbone_without_weights_is_said_to_learn_from_random_ones(clbench: CommandLine) -> None:
     code, _, err = clbench(*RUN, "--strategy", "finetune", "--set", "backbone=resnet18")
     assert code == 0 and "finetune: resnet18 (random weights), linear head" in err
@@ -163,6 +165,7 @@ def test_a_big_backbone_without_weights_is_said_to_learn_from_random_ones(clbenc
     assert "note: " not in clbench(*RUN, "--strategy", "finetune")[2]
 
 
+@pytest.mark.slow
 def test_json_tells_what_became_of_every_run(clbench: CommandLine, tmp_path: Path) -> None:
     bad = ("--set", "lr=1e30", "--set", "optimizer=sgd")
     code, out, err = clbench(*RUN, "--strategy", "finetune", "--seed", "0..1", *bad, "--out", "a store", "--json")
@@ -184,6 +187,7 @@ def test_json_tells_what_became_of_every_run(clbench: CommandLine, tmp_path: Pat
     assert code == 5 and not out and "Expected interrupted runs below a store but found none" in err
 
 
+@pytest.mark.slow
 def test_a_list_keeps_an_errors_own_code(clbench: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A results folder that is none, feature maps that have no place in it, and a bad setting of the environment."""
     (tmp_path / "file").touch()

@@ -8,6 +8,7 @@ from clbench import plugins
 CommandLine = Callable[..., tuple[int, str, str]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", plugins.KINDS)
 def test_what_is_written_passes_its_kit_and_runs(clbench: CommandLine, tmp_path: Path, kind: str) -> None:
     code, out, err = clbench("new", kind, "my-own")

@@ -53,6 +53,7 @@ def test_what_cannot_be_reported(clbench: CommandLine, arguments: tuple[str, ...
     assert got == code and sentence in err and not out
 
 
+@pytest.mark.slow
 def test_runs_on_class_orders_of_their_own_are_one_row(clbench: CommandLine, tmp_path: Path) -> None:
     command = ("run", "--scenario", "debug-incremental", "--strategy", "er,finetune", "--set", "order=seed")
     assert clbench(*command, "--seed", "0..1", "--out", "drawn")[0] == 0

@@ -57,6 +57,7 @@ def act_at(monkeypatch: pytest.MonkeyPatch, step: int, act: Callable[[], object]
     monkeypatch.setattr(cells, "execute", with_listener)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_stops_at_the_next_step_and_the_same_command_goes_on(
     clbench: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, code: int
@@ -75,6 +76,7 @@ def test_a_signal_stops_at_the_next_step_and_the_same_command_goes_on(
     assert not (run.folder / "checkpoint").exists() and only_run(tmp_path / "results" / "runs").state == "done"
 
 
+@pytest.mark.slow
 def test_resume_goes_on_with_a_run_or_with_all_of_a_store(
     clbench: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -98,6 +100,7 @@ def test_resume_goes_on_with_a_run_or_with_all_of_a_store(
     assert clbench("resume", "nowhere")[0] == 5
 
 
+@pytest.mark.slow
 def test_runs_with_class_orders_of_their_own_go_on(
     clbench: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -131,6 +134,7 @@ def test_max_time_stops_with_75(clbench: CommandLine, tmp_path: Path) -> None:
     assert code == 2 and "Expected --max-time like 90 (minutes), 45s, 30m or 1.5h but got 'soon'." in err
 
 
+@pytest.mark.slow
 def test_a_run_killed_before_its_checksums_is_finished_nowhere_until_it_is_resumed(
     clbench: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -181,6 +185,7 @@ def test_a_user_signal_checkpoints_and_the_run_goes_on(
     assert only_run(tmp_path / "results" / "runs").state == "done"
 
 
+@pytest.mark.slow
 def test_checkpoints_by_steps_and_minutes(clbench: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
     from clbench.store import checkpoint
 
@@ -212,6 +217,7 @@ def test_a_checkpoint_of_something_else_is_refused(
     assert code == 5 and "to be of seed 1 but it is of 0; start afresh with --rerun" in err
 
 
+@pytest.mark.slow
 def test_a_run_of_another_process_is_left_to_it(clbench: CommandLine, tmp_path: Path) -> None:
     clbench(*RUN, "--strategy", "finetune")
     busy = only_run_of(tmp_path, "er").folder
@@ -226,6 +232,7 @@ def only_run_of(folder: Path, strategy: str) -> Run:
     return next(run for run in find_runs(folder / "results" / "runs") if run.strategy == strategy)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("error", "reason"),
     [
@@ -278,6 +285,7 @@ def test_divergence_says_where(clbench: CommandLine, tmp_path: Path, monkeypatch
     assert not (run.folder / "checkpoint").exists() and not (run.folder / "metrics.json").exists()
 
 
+@pytest.mark.slow
 def test_eight_processes_share_a_list_of_runs(tmp_path: Path) -> None:
     """24 runs offered to 8 processes, 3 of which are killed: each run is done once, none is lost."""
     arguments = ["run", "--scenario", "debug", "--strategy", "er,finetune,lwf", "--seed", "0..7", "--out"]
@@ -294,6 +302,7 @@ def test_eight_processes_share_a_list_of_runs(tmp_path: Path) -> None:
         assert sum(event["event"] == "step" for event in events) == 3 * 2 * 8
 
 
+@pytest.mark.slow
 def test_killed_for_good_and_resumed_from_the_command_line(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "clbench", *RUN, "--set", "epochs=40", "--checkpoint-steps", "5", "--out"]
     assert subprocess.run([*command, "whole"], cwd=tmp_path, capture_output=True).returncode == 0

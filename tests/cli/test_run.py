@@ -94,6 +94,7 @@ def test_what_is_done_is_not_run_again_unless_asked(clbench: CommandLine, tmp_pa
     assert (only_run(tmp_path) / "status.json").stat().st_mtime_ns > before
 
 
+@pytest.mark.slow
 def test_strategies_times_seeds(clbench: CommandLine, tmp_path: Path) -> None:
     code, out, _ = clbench(*DEBUG, "--strategy", "finetune", "--strategy", "er,joint", "--seed", "0..1")
     assert code == 0
@@ -102,6 +103,7 @@ def test_strategies_times_seeds(clbench: CommandLine, tmp_path: Path) -> None:
     assert len(out.splitlines()) == 2 + 6
 
 
+@pytest.mark.slow
 def test_limit_is_recorded(clbench: CommandLine, tmp_path: Path) -> None:
     code, _, err = clbench(*DEBUG, "--strategy", "finetune", "--limit", "2")
     assert code == 0 and "note: limited to 2 training and 2 test images of each task" in err
@@ -272,6 +274,7 @@ def test_a_diverged_run_never_gives_a_number(clbench: CommandLine, tmp_path: Pat
     assert "diverged" in clbench("report")[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_the_run_and_is_recorded(tmp_path: Path, number: signal.Signals, code: int) -> None:
     command = [sys.executable, "-m", "clbench", *DEBUG, "--strategy", "finetune", "--set", "epochs=1000000"]

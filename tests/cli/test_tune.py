@@ -12,6 +12,7 @@ CommandLine = Callable[..., tuple[int, str, str]]
 TUNE = ("tune", "--scenario", "debug", "--view", "validation:0.3", "--trials", "3")
 
 
+@pytest.mark.slow
 def test_tune_then_run_with_what_was_chosen(clbench: CommandLine, tmp_path: Path) -> None:
     code, out, err = clbench(*TUNE, "--strategy", "er,ewc")
     assert code == 0, err
@@ -43,6 +44,7 @@ def test_tune_then_run_with_what_was_chosen(clbench: CommandLine, tmp_path: Path
     assert [row["tuning"] for row in rows] == ["3 trials on validation:0.3"] * 2 + [None]
 
 
+@pytest.mark.slow
 def test_the_command_line_comes_before_the_recipe(clbench: CommandLine, tmp_path: Path) -> None:
     clbench(*TUNE, "--strategy", "er")
     (tmp_path / "c.toml").write_text('recipe = "results/recipes"\n[set]\nlr = 0.5\n')
@@ -57,6 +59,7 @@ def test_the_command_line_comes_before_the_recipe(clbench: CommandLine, tmp_path
         assert run.config["recipe"]["overridden"] == ["train.lr"]
 
 
+@pytest.mark.slow
 def test_a_run_that_was_done_without_the_recipe_says_so(clbench: CommandLine, tmp_path: Path) -> None:
     clbench(*TUNE, "--strategy", "er")
     [file] = (tmp_path / "results" / "recipes" / "debug").iterdir()
@@ -89,6 +92,7 @@ def test_refusals_are_one_sentence_and_write_nothing(
     assert not (tmp_path / "results").exists()
 
 
+@pytest.mark.slow
 def test_a_recipe_of_another_search_stays(clbench: CommandLine, tmp_path: Path) -> None:
     clbench(*TUNE, "--strategy", "er")
     [file] = (tmp_path / "results" / "recipes" / "debug").iterdir()
@@ -99,6 +103,7 @@ def test_a_recipe_of_another_search_stays(clbench: CommandLine, tmp_path: Path) 
     assert file.read_bytes() != before
 
 
+@pytest.mark.slow
 def test_a_recipe_is_for_every_strategy_of_the_list(clbench: CommandLine, tmp_path: Path) -> None:
     clbench(*TUNE, "--strategy", "er")
     code, _, err = clbench("run", "--scenario", "debug", "--strategy", "er,lwf", "--recipe", "results/recipes")

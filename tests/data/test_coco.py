@@ -260,6 +260,7 @@ def test_a_file_that_is_no_instances_json(
     assert sentence.replace("FILE", file) in str(caught.value) and file in str(caught.value)
 
 
+@pytest.mark.slow
 def test_every_cut_is_noticed(read: Callable[..., LabelTable]) -> None:
     whole = json.dumps(instances({9: ["dog"]})).encode()
     for length in range(len(whole)):
@@ -294,6 +295,7 @@ ODD: list[Any] = [
 ]
 
 
+@pytest.mark.slow
 def test_random_damage_gives_a_table_or_a_sentence(read: Callable[..., LabelTable], tmp_path: Path) -> None:
     rng = random.Random(0)
     whole, outcomes = json.dumps(SMALL).encode(), set()

@@ -46,6 +46,7 @@ def test_labels_are_parsed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert not list((tmp_path / ".clbench").iterdir())
 
 
+@pytest.mark.slow
 def test_kept_labels_are_not_trusted_where_one_bit_is_other(tmp_path: Path) -> None:
     """In the zip's headers, too, which its own checksums leave out."""
     whole = LabelTable((3, 5, 8), ("a/3.jpg", "a/5.jpg", "b/8.jpg"), ("cat", "dog"), np.eye(3, 2, dtype=np.uint8))

@@ -104,6 +104,7 @@ def built(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     return names
 
 
+@pytest.mark.slow
 def test_a_list_with_a_run_that_fails_one_that_is_done_and_one_of_another_process(
     tmp_path: Path, broken: list[Any], capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -161,6 +162,7 @@ def test_what_another_process_has_done_meanwhile_is_a_run_like_any_other(tmp_pat
     assert [run.strategy for run in outcome.runs] == ["er", "finetune"] and not outcome.busy
 
 
+@pytest.mark.slow
 def test_a_scenario_is_built_once_for_all_runs_on_it(tmp_path: Path, built: list[tuple[str, str]]) -> None:
     ways = itertools.product(("er", "finetune"), (0, 1), (0.1, "0.1"))
     specs = [spec(name, tmp_path, seed=seed, settings={"lr": lr}) for name, seed, lr in ways]
@@ -171,6 +173,7 @@ def test_a_scenario_is_built_once_for_all_runs_on_it(tmp_path: Path, built: list
     assert len({run.folder for run in outcome.runs}) == 4 + 2  # text or number, a learning rate is the same
 
 
+@pytest.mark.slow
 def test_a_scenario_that_is_drawn_from_the_seed_is_built_once_for_each(tmp_path: Path, built: list[Any]) -> None:
     settings, diary = {"order": "seed"}, Diary()
     ways = itertools.product(("er", "finetune"), (0, 1))
@@ -268,6 +271,7 @@ class StopAt(Listener):
             signal.raise_signal(signal.SIGTERM)
 
 
+@pytest.mark.slow
 def test_a_stop_ends_the_list_and_the_same_list_goes_on(tmp_path: Path) -> None:
     specs = [spec("finetune", tmp_path), spec("er", tmp_path), spec("lwf", tmp_path)]
     before = signal.getsignal(signal.SIGTERM)

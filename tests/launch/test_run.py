@@ -80,6 +80,7 @@ def test_a_damaged_checkpoint_is_never_silent(
     assert len(said) == 2 and "the checksum of state.json differs" in said[0] and "going on after step 2" in said[1]
 
 
+@pytest.mark.slow
 def test_each_seed_has_tasks_of_its_own_where_they_are_drawn_from_it(tmp_path: Path) -> None:
     runs = clbench.run("debug-incremental", "er", seeds=[3, 0], settings={"order": "seed"}, out=tmp_path)
     assert [run.seed for run in runs] == [3, 0] and runs[0].folder.parent == runs[1].folder.parent

@@ -97,6 +97,7 @@ def test_no_view_with_test_images(tmp_path: Path, view: str) -> None:
     assert search(tmp_path, view=f"first:2+{VIEW}").config.view == f"first:2+{VIEW}"
 
 
+@pytest.mark.slow
 def test_a_search_reads_and_scores_no_test_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tests = set(build_scenario(resolve("debug", "er")).test_indices().tolist())
     reading, seen = ArrayImages.read, set[int]()
@@ -115,6 +116,7 @@ def test_a_search_reads_and_scores_no_test_image(tmp_path: Path, monkeypatch: py
         assert run.config["view"] == VIEW and len(np.load(run.folder / "logits" / "labels.npy")) == len(held)
 
 
+@pytest.mark.slow
 def test_a_trial_is_the_mean_of_ordinary_runs_on_its_seeds(tmp_path: Path) -> None:
     made = replace(search(tmp_path, trials=2), seeds=(1000, 1001))
     trials = tune(made, launching())
@@ -127,6 +129,7 @@ def test_a_trial_is_the_mean_of_ordinary_runs_on_its_seeds(tmp_path: Path) -> No
     assert trials[0].settings == {"train.lr": 1e-3}
 
 
+@pytest.mark.slow
 def test_the_same_search_again_runs_nothing_and_gives_the_same_recipe(tmp_path: Path) -> None:
     made, files = search(tmp_path / "tune", "ewc", 4), [tmp_path / "a.toml", tmp_path / "b.toml"]
     heard = [Counting(), Counting()]
@@ -139,6 +142,7 @@ def test_the_same_search_again_runs_nothing_and_gives_the_same_recipe(tmp_path: 
     assert more.started_runs == 2
 
 
+@pytest.mark.slow
 def test_a_search_that_was_stopped_goes_on_to_the_same_recipe(tmp_path: Path, stop_after: Any) -> None:
     whole, cut = (search(tmp_path / name, "ewc", 4) for name in ("whole", "cut"))
     write_recipe(tmp_path / "whole.toml", whole, tune(whole, launching()))
@@ -149,6 +153,7 @@ def test_a_search_that_was_stopped_goes_on_to_the_same_recipe(tmp_path: Path, st
     assert without_seconds(tmp_path / "whole.toml") == without_seconds(tmp_path / "cut.toml")
 
 
+@pytest.mark.slow
 def test_a_trial_that_fails_is_worst_recorded_and_not_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     step = Finetune.observe
 
@@ -168,6 +173,7 @@ def test_a_trial_that_fails_is_worst_recorded_and_not_repeated(tmp_path: Path, m
     assert listener.started_runs == 0
 
 
+@pytest.mark.slow
 def test_a_failure_that_may_pass_ends_the_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(self: Finetune, batch: object) -> Values:
         raise OSError(28, "No space left on device")
@@ -182,6 +188,7 @@ def test_a_failure_that_may_pass_ends_the_search(tmp_path: Path, monkeypatch: py
     assert [trial.state for trial in tune(made, launching())] == ["done"] * 3
 
 
+@pytest.mark.slow
 def test_a_recipe_gives_the_best_trials_configuration(tmp_path: Path) -> None:
     made = search(tmp_path / "tune", "ewc", 4, settings={"epochs": "2", "variant": "online"})
     chosen = write_recipe(tmp_path / "a.toml", made, tune(made, launching()))
@@ -227,6 +234,7 @@ def test_only_a_recipe_of_the_same_search_is_replaced(tmp_path: Path) -> None:
         check_recipe(file, made, False)
 
 
+@pytest.mark.slow
 def test_searches_of_one_launching_build_their_scenario_once(tmp_path: Path) -> None:
     built: list[str] = []
 

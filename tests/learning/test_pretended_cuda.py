@@ -182,6 +182,7 @@ class StopsOnce(Requests, Listener):
         return Stopped("planted", 75)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("freeze", ["none", "backbone"])
 def test_a_run_on_disk_stopped_and_resumed_has_the_files_of_the_cpu(tmp_path: Path, freeze: str) -> None:
     prepared = prepare("debug-incremental", "lwf", "reservoir", "dlfl", freeze=freeze)

@@ -263,6 +263,7 @@ def test_loaded_samples_have_the_columns_of_the_head() -> None:
     assert batch.labels.shape == batch.samples.labels.shape == (len(task.train), 2)
 
 
+@pytest.mark.slow
 def test_the_example_of_the_docstring_obeys_the_contract(tmp_path: Path) -> None:
     text = inspect.cleandoc(module.__doc__ or "").partition("\n\n    ")[2].partition("\n\nA strategy never")[0]
     (tmp_path / "weighted_replay.py").write_text(textwrap.dedent(f"    {text}\n"))

@@ -48,6 +48,7 @@ def fills_at_once(memory: Memory) -> bool:
     return type(memory).settle is Memory.settle
 
 
+@pytest.mark.slow
 @MEMORIES
 @settings(deadline=None, max_examples=60)
 @given(labels=streams, size=sizes, batch=st.integers(1, 7))

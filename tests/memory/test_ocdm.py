@@ -159,6 +159,7 @@ def test_the_last_sample_with_a_label_stays_and_a_stream_without_labels_fills_th
     assert len(memory) == 2
 
 
+@pytest.mark.slow
 def test_among_alike_samples_each_deletion_takes_any_with_the_same_chance() -> None:
     """So a sample is still there after k batches with probability (m / (m + b))^k: old ones thin out, exponentially."""
     size, batch, seeds = 4, 2, 3000

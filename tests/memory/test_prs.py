@@ -113,6 +113,7 @@ def test_equal_shares_evict_from_the_largest_class() -> None:
         assert memory.labels.sum(axis=0).tolist() == [before[0] - 1, before[1], before[2] + 1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rho", [-0.03, 0.0, 1.0])
 def test_counts_equal_a_recount_and_active_shares_sum_to_one(rho: float) -> None:
     memory = make(200, 12, rho)

@@ -28,6 +28,7 @@ def test_every_slot_is_the_references_over_10_000_samples(off_by_one: bool) -> N
     assert fill(100, 10_000, off_by_one=off_by_one) == reference(100, 10_000, off_by_one)
 
 
+@pytest.mark.slow
 def test_every_sample_has_the_same_chance() -> None:
     counts = np.zeros(50)
     for seed in range(2000):

@@ -53,6 +53,7 @@ def test_a_class_whose_positives_are_not_scored_has_no_value() -> None:
     assert all(math.isnan(value) for value in f1_scores(labels, scores, scored=np.zeros((2, 2), np.bool_)).values())
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=150)
 @given(CASES)
 def test_each_class_is_scikit_learns_over_its_scored_rows(case: tuple[LabelArray, ScoreArray, BoolArray]) -> None:
@@ -65,6 +66,7 @@ def test_each_class_is_scikit_learns_over_its_scored_rows(case: tuple[LabelArray
             assert math.isnan(found[c])
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=150)
 @given(CASES)
 def test_f1_is_scikit_learns_over_the_scored_entries(case: tuple[LabelArray, ScoreArray, BoolArray]) -> None:

@@ -100,6 +100,7 @@ def test_maps_are_computed_once_and_only_the_blocks_that_are_needed(
     assert len(list(tmp_path.iterdir())) == 1
 
 
+@pytest.mark.slow
 def test_a_damaged_block_and_lost_checks_are_computed_again(
     scenario: Scenario, network: Network, tmp_path: Path
 ) -> None:
@@ -155,6 +156,7 @@ def test_other_weights_images_ids_or_threads_have_maps_of_their_own(scenario: Sc
     assert FeatureSource(scenario.images, scenario.ids, network, CPU).fingerprint == base
 
 
+@pytest.mark.slow
 def test_the_least_recently_used_maps_make_room(
     scenario: Scenario, network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -26,6 +26,7 @@ def by_name(name: str) -> Head:
     return head
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "make",
     [

@@ -63,6 +63,7 @@ def test_every_memory_keeps_the_contract(name: str) -> None:
     check_memory(name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scenario", ["debug", "debug-incremental"])
 @pytest.mark.parametrize("memory", MEMORIES)
 def test_every_memory_works_under_replay_and_beside_stored_logits(memory: str, scenario: str) -> None:
@@ -120,6 +121,7 @@ def test_own_modules_are_evaluated_clipped_counted_and_learned() -> None:
     assert not torch.equal(strategy.scores(inputs), strategy.scores(inputs)), "dropout acts in training"
 
 
+@pytest.mark.slow
 def test_a_closed_form_on_frozen_maps_is_ridge_regression_over_all_samples() -> None:
     strategy, prepared = make("closed-form")
     learn(strategy, prepared, 0, 1, 2)

@@ -46,6 +46,7 @@ def plain_reading(data: bytes) -> dict[int, set[str]]:
     return labels
 
 
+@pytest.mark.slow
 def test_two_thousand_annotation_files(tmp_path: Path) -> None:
     rng = random.Random(0)
     file = tmp_path / "instances.json"
@@ -95,6 +96,7 @@ def run_folder(tmp_path: Path) -> Path:
     return prepared.folder(tmp_path / "runs", 0)
 
 
+@pytest.mark.slow
 def test_garbled_run_folders(tmp_path: Path) -> None:
     """A changed file of a run is noticed by its sum, and without sums it is one sentence or the same table."""
     rng = random.Random(2)
@@ -148,6 +150,7 @@ def hostile(proof: Path) -> list[bytes]:
     return [*files, buffer.getvalue()]
 
 
+@pytest.mark.slow
 def test_twenty_hostile_files_in_every_place(tmp_path: Path) -> None:
     proof = tmp_path / "proof"
     files = hostile(proof)

@@ -59,6 +59,7 @@ def named(table: LabelTable) -> Names:
     }
 
 
+@pytest.mark.slow
 def test_voc(tmp_path: Path) -> None:
     parts = {part: every_class_twice(voc.CLASSES, 40, seed) for seed, part in enumerate(voc.SIZES)}
     write_voc(tmp_path, {k: [dict.fromkeys(row, 1) for row in rows] for k, rows in parts.items()}, pixels=False)
@@ -79,6 +80,7 @@ def test_voc(tmp_path: Path) -> None:
     assert refused > 100 and read > 20
 
 
+@pytest.mark.slow
 def test_nuswide(tmp_path: Path) -> None:
     classes = nuswide.CLASSES
     write_nuswide(tmp_path, {part: every_class_twice(classes, 170, 0) for part in ("train", "test")}, pixels=False)
@@ -107,6 +109,7 @@ def test_nuswide(tmp_path: Path) -> None:
     assert refused > 100 and whole > 30
 
 
+@pytest.mark.slow
 def test_official_lists(tmp_path: Path) -> None:
     (tmp_path / "ids").mkdir()
     number = iter(range(100, 10_000))
@@ -131,6 +134,7 @@ def test_official_lists(tmp_path: Path) -> None:
     assert refused > 100 and whole > 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("column_each", [False, True])
 def test_tables_of_your_own(tmp_path: Path, column_each: bool) -> None:
     rows = every_class_twice(["cat", "dog", "owl"], 30, 0)

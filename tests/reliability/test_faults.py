@@ -62,6 +62,7 @@ def check(tmp_path: Path, fault: str, first: int, stride: int, *, persistent: bo
         k += stride
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_failing_disk_never_leaves_half_a_checkpoint(fault: str, tmp_path: Path) -> None:
     check(tmp_path, fault, 1 + FAULTS.index(fault), 17, persistent=False)
@@ -76,6 +77,7 @@ def test_every_operation_fails_in_turn(fault: str, persistent: bool, tmp_path: P
     check(tmp_path, fault, 1, stride, persistent=persistent)
 
 
+@pytest.mark.slow
 def test_a_file_that_may_not_grow_is_recorded_and_the_run_goes_on_later(tmp_path: Path) -> None:
     """A real limit of the operating system instead of an injected one: no file above 20 kB."""
     prepared, out = prepare(KINDS[1]), tmp_path / "run"
@@ -97,6 +99,7 @@ def _fits(state: object) -> None:
     return None
 
 
+@pytest.mark.slow
 def test_five_hundred_damaged_files_are_found(tmp_path: Path) -> None:
     rng = random.Random(0)
     state = {"weights": torch.arange(300.0), "generator": {"state": 2**100}, "betas": (0.9, 0.999), "by id": {0: [1]}}
@@ -124,6 +127,7 @@ def test_five_hundred_damaged_files_are_found(tmp_path: Path) -> None:
     assert found and found.step == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damaged", ["events.jsonl", "logits/task0.npy", "checkpoint/10/state.json"])
 def test_a_run_goes_on_past_damage(damaged: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """A checkpoint whose record was changed is not used either; an earlier one is, or the start."""

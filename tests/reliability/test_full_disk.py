@@ -64,6 +64,7 @@ def test_a_disk_that_fills_under_the_maps_of_a_frozen_backbone(disk: Path) -> No
     assert in_child(compute) == 0
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_recorded_and_the_run_goes_on_once_there_is_room(disk: Path, tmp_path: Path) -> None:
     """Whatever it was writing when the disk was full: of runs that have begun none says `running` for ever."""
     prepared = prepare(("debug", "er", "reservoir"))

@@ -60,6 +60,7 @@ def check(kind: tuple[str, str, str | None], tmp_path: Path, seed: int, *, point
             assert (out / "final").read_text() == state
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [KINDS[2], KINDS[9]], ids="-".join)
 def test_killed_runs_go_on_to_the_same_bits(kind: tuple[str, str, str | None], tmp_path: Path) -> None:
     check(kind, tmp_path, 0, points=4)

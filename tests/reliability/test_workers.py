@@ -13,6 +13,7 @@ from clbench.randomness import generator
 from clbench.running.build import Prepared
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [KINDS[1], KINDS[7]], ids=lambda kind: "-".join(map(str, kind)))
 def test_worker_counts_give_one_hash(kind: tuple[str, str, str | None], tmp_path: Path) -> None:
     prepared = prepare(kind)

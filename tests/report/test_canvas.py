@@ -60,6 +60,7 @@ def boxes(texts: Any, figure: Any) -> list[Any]:
     return [Text.get_window_extent(text, figure.canvas.get_renderer()) for text in texts]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 5, 11, 16])
 def test_names_stand_at_the_ends_of_their_lines_without_covering_each_other(
     store: Path, make: Make, count: int
@@ -79,6 +80,7 @@ def test_names_stand_at_the_ends_of_their_lines_without_covering_each_other(
         assert figure.bbox.y0 <= box.y0 and box.y1 <= figure.bbox.y1
 
 
+@pytest.mark.slow
 def test_a_legend_is_read_from_left_to_right(store: Path, make: Make) -> None:
     for number in range(11):
         make("er", 0, changed={"lr": number}, epochs=number + 1, offset=-number / 100)

@@ -198,6 +198,7 @@ def test_many_rows_are_counted_and_not_named_again() -> None:
 # The tests behind it.
 
 
+@pytest.mark.slow
 def test_the_outcome_is_that_of_compare(store: Path, make: Make) -> None:
     rng = np.random.default_rng(1)
     for name, offset in (("dlfl", 0.1), ("er", 0.09), ("ewc", 0.0), ("lwf", -0.2)):
@@ -218,6 +219,7 @@ def test_the_outcome_is_that_of_compare(store: Path, make: Make) -> None:
     )
 
 
+@pytest.mark.slow
 def test_what_stands_above_a_table(store: Path, make: Make) -> None:
     for seed in range(8):
         make("dlfl", seed, offset=0.3 + 0.01 * seed, head="dlfl", memory="prs")

@@ -24,6 +24,7 @@ def texts(document: str) -> str:
     return " ".join("".join(element.itertext()) for element in ElementTree.fromstring(document).iter())
 
 
+@pytest.mark.slow
 def test_every_figure_is_drawn_and_readable_as_svg_and_png(three: list[Row]) -> None:
     drawings = draw(three)
     assert [drawing.name for drawing in drawings] == list(FIGURES)
@@ -33,6 +34,7 @@ def test_every_figure_is_drawn_and_readable_as_svg_and_png(three: list[Row]) -> 
         assert png(drawing.figure).startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_the_same_rows_give_the_same_bytes(three: list[Row]) -> None:
     for one, other in zip(draw(three), draw(three), strict=True):
         assert svg(one.figure) == svg(one.figure)
@@ -49,6 +51,7 @@ def test_a_users_own_settings_change_nothing(three: list[Row], monkeypatch: pyte
     assert matplotlib.rcParams["lines.linewidth"] == 9.0
 
 
+@pytest.mark.slow
 def test_of_many_rows_the_best_are_drawn_and_the_captions_say_so(store: Path, make: Make) -> None:
     for number in range(MOST + 2):
         make("er", 0, changed={"lr": number}, epochs=number + 1, offset=number / 100)

@@ -18,6 +18,7 @@ def rows(store: Path) -> list[Row]:
     return collect(find_runs(store))
 
 
+@pytest.mark.slow
 def test_a_folder_of_every_format(store: Path, make: Make, tmp_path: Path) -> None:
     make("er", 0)
     make("dlfl", 0)

@@ -66,6 +66,7 @@ def as_lines(text: str) -> list[list[object]]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", FORMATS)
 def test_every_state_in_every_format(states: list[Row], ending: str) -> None:
     got, file = FORMATS[ending](states) + "\n", GOLDEN / f"states.{ending}"

@@ -83,6 +83,7 @@ def test_nothing_outside_is_linked_and_no_name_is_there_twice(page: str) -> None
     assert {link[1:] for link in parsed.links if link and link.startswith("#")} <= set(parsed.ids)
 
 
+@pytest.mark.slow
 def test_the_same_folders_give_the_same_bytes_wherever_they_are(page: str, store: Path) -> None:
     moved = store.rename(store.with_name("elsewhere"))
     assert html(rows(moved)) == page

@@ -66,6 +66,7 @@ def test_special_characters_are_printed() -> None:
     assert escape("-1.2±0.1 [-3.4, 5] b-c") == r"$-$1.2$\pm$0.1 [$-$3.4, 5] b-c"
 
 
+@pytest.mark.slow
 def test_one_float_for_each_scenario_and_protocol(store: Path, make: Make) -> None:
     every_state(make)
     make("er", 0, protocol={"images": "overlapping"})
@@ -87,6 +88,7 @@ def test_marks_and_notes_belong_together(store: Path, make: Make) -> None:
     assert r"lwf\textsuperscript{" in text and "& 0/3 & diverged &" in text
 
 
+@pytest.mark.slow
 def test_best_and_second_are_marked_where_the_difference_is_tested(store: Path, make: Make) -> None:
     for seed in range(8):
         make("er", seed, offset=0.3 + 0.01 * seed)

@@ -121,6 +121,7 @@ def test_of_a_weights_file_only_its_name_is_said(store: Path, make: Make) -> Non
     assert note == "Not as in A (B 2020): weights=mine.safetensors (there: imagenet)."
 
 
+@pytest.mark.slow
 def test_real_runs_have_the_note_under_every_table(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clbench: Callable[..., tuple[int, str, str]]
 ) -> None:

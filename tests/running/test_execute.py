@@ -144,6 +144,7 @@ def test_a_run_of_another_process_is_busy(prepared: Prepared, tmp_path: Path) ->
     assert not prepared.folder(tmp_path, 0).exists()
 
 
+@pytest.mark.slow
 def test_maps_of_a_frozen_backbone_stand_below_the_results(tmp_path: Path) -> None:
     execute(prepare(freeze="backbone"), 0, tmp_path, CPU)
     assert list((tmp_path / FOLDER).glob("*/maps.f16"))

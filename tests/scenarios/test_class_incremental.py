@@ -103,6 +103,7 @@ def test_the_contract(name: str, images: str, roots: dict[str, Path | None]) -> 
     assert (len(np.unique(every)) == len(every)) == (images == "disjoint")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["finetune", "dlfl"])
 @pytest.mark.parametrize("name", ALL)
 def test_whole_runs(name: str, strategy: str, roots: dict[str, Path | None], tmp_path: Path) -> None:
@@ -119,6 +120,7 @@ def test_whole_runs(name: str, strategy: str, roots: dict[str, Path | None], tmp
     assert all(value is None for value in done.metrics["ap"][0][seen:])
 
 
+@pytest.mark.slow
 def test_the_head_grows(roots: dict[str, Path | None], tmp_path: Path) -> None:
     settings = {key: value for key, value in TINY.items() if key != "image_size"}
     [done] = run("digits-b0-c4", "finetune", settings=settings, view="limited:4", out=tmp_path)
@@ -126,6 +128,7 @@ def test_the_head_grows(roots: dict[str, Path | None], tmp_path: Path) -> None:
     assert done.metrics["cost"]["parameters"] == joint.metrics["cost"]["parameters"]  # both know all 20 in the end
 
 
+@pytest.mark.slow
 def test_scores_of_early_tasks_do_not_know_how_many_are_to_come(tmp_path: Path) -> None:
     """mAP after the first task is the same whether 1 or 4 tasks follow it."""
     settings = {key: value for key, value in TINY.items() if key != "image_size"}

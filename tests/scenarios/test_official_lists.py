@@ -53,6 +53,7 @@ def test_names_are_those_of_the_official_files(test_data: Path) -> None:
         assert sorted(read_json(test_data / f"prs/code/resources/{group}_cats.json")) == sorted(names)
 
 
+@pytest.mark.slow
 def test_all_of_coco_gives_the_official_scenario(
     tmp_path: Path, test_data: Path, lists: Lists, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -29,6 +29,7 @@ def test_strategy(name: str, scenario: str) -> None:
     check_strategy(name, scenario)
 
 
+@pytest.mark.slow
 def test_a_strategy_whose_head_freezes_a_part_of_itself_as_it_grows() -> None:
     settings: dict[str, Any] = {"head.freeze_queries": True}
     check_strategy("dlfl", "debug-incremental", **settings)
@@ -40,9 +41,10 @@ def test_a_strategy_whose_head_freezes_a_part_of_itself_as_it_grows() -> None:
 @pytest.mark.parametrize("replay", REPLAY_LABELS)
 @pytest.mark.parametrize("missing", MISSING)
 @pytest.mark.parametrize("images", IMAGES)
-def test_no_axis_shows_a_hidden_label(images: str, missing: str, replay: str) -> None:
+@pytest.mark.parametrize("names", [["er"], pytest.param(STRATEGIES, marks=pytest.mark.slow)], ids=["er", "all"])
+def test_no_axis_shows_a_hidden_label(images: str, missing: str, replay: str, names: list[str]) -> None:
     axes = {"images": images, "missing": missing, "replay_labels": replay, "eval_images": "all"}
-    for name in STRATEGIES:
+    for name in names:
         config = resolve("debug-incremental", name, settings=axes)
         scenario = build_scenario(config)
         check_scenario(scenario)

@@ -67,6 +67,7 @@ def test_the_bound_takes_at_least_that_many_steps(scenario: str, drop_last: bool
         assert (joint.batch_size, joint.lr) == (batch_size, options.lr)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scenario", ["debug", "debug-incremental"])
 def test_counted_as_they_are_loaded(scenario: str) -> None:
     class Counts(Listener):

@@ -16,6 +16,7 @@ CommandLine = Callable[..., tuple[int, str, str]]
 DEBUG = ("run", "--scenario", "debug", "--strategy", "er")
 
 
+@pytest.mark.slow
 @needs("tensorboard")
 def test_live_tracking_gives_what_an_export_gives(clbench: CommandLine, tmp_path: Path) -> None:
     code, _, err = clbench(*DEBUG, "--track", "tensorboard", "--set", "epochs=40")  # more steps than are kept back
