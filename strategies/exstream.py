@@ -4,7 +4,9 @@ The backbone is frozen, and an image is its map averaged over positions: f. Slot
 and their labels y_k. A new image goes to a free slot, with a count of 1. Where there is none, the two closest
 prototypes of the class that most slots have make room, i < j:
 
-    p_j := (c_i p_i + c_j p_j) / (c_i + c_j), y_j alike, c_j := c_i + c_j; the new image goes to slot i
+    p_j := (c_i p_i + c_j p_j) / (c_i + c_j), y_j alike, c_j := c_i + c_j
+
+and the new image goes to slot i.
 
 Source: Hayes, Cahill, Kanan, "Memory Efficient Experience Replay for Streaming Learning", ICRA 2019, arXiv 1809.05922
 (released code read, github.com/tyler-hayes/ExStream: its single buffer). The multi-label reading is ours.

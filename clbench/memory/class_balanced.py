@@ -4,7 +4,7 @@ With l_i stored samples with label i, a sample's rarity is the least l_i of its 
 none. While there is room every sample is stored. Then
 
     sample-in   accept if its rarity is below the largest rarity in memory
-    sample-out  of the stored samples with the largest rarity, one drawn uniformly goes
+    sample-out  of the stored ones of the largest rarity, one drawn at random
 
 So a stored sample that carries a rare label stays, however common its other labels are. With one label a sample this
 evens out the classes: one of the largest class goes for one of any smaller class. Of a class that is among the largest,

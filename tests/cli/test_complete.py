@@ -34,11 +34,11 @@ def completed(clbench: CommandLine, monkeypatch: pytest.MonkeyPatch) -> Complete
 
 def test_names_complete(completed: Completed) -> None:
     assert completed("clbench run --strategy ") == list(plugins.available("strategy"))
-    assert completed("clbench run --strategy e") == ["er", "ewc"]
+    assert completed("clbench run --strategy e") == ["er", "er-ace", "ewc", "exstream"]
     assert completed("clbench run --strategy er,dl") == ["er,dlfl"]
     assert completed("clbench tune --scenario digits") == ["digits-b0-c4", "digits-seq"]
-    assert completed("clbench run --memory ") == ["prs", "reservoir", "none"]
-    assert completed("clbench run --head ") == ["dlfl", "linear"]
+    assert completed("clbench run --memory ") == [*plugins.available("memory"), "none"]
+    assert completed("clbench run --head ") == list(plugins.available("head"))
     assert completed("clbench data verify voc-b0") == ["voc-b0-c4"]
     assert completed("clbench report --scenario coco-s") == ["coco-seq"]
     assert completed("clbench list ba") == ["backbones"]
@@ -81,4 +81,4 @@ def test_completion_imports_no_torch(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, env=os.environ | line, capture_output=True, text=True
     )
-    assert (done.returncode, done.stdout.split(), done.stderr) == (0, ["er", "ewc"], "False\n")
+    assert (done.returncode, done.stdout.split(), done.stderr) == (0, ["er", "er-ace", "ewc", "exstream"], "False\n")

@@ -136,7 +136,7 @@ def test_precedence_of_command_line_environment_and_file(
         (("--set", "lrr=1"), 2, "Unknown option 'lrr'; did you mean 'lr'?"),
         (("--set", "lr"), 2, "Expected --set KEY=VALUE but got 'lr'"),
         (("--set", "lr=fast"), 2, "Expected option lr to be of type float but got 'fast'."),
-        (("--head", "conv"), 2, "Unknown head 'conv'. Known: dlfl, linear."),
+        (("--head", "conv"), 2, "Unknown head 'conv'. Known: csra, dlfl, linear, mldecoder, q2l."),
         (("--weights", "w.pth"), 2, "Expected weights to be none, imagenet or FILE.safetensors but got 'w.pth'."),
         (("--weights", "w.safetensors"), 3, "Expected weights in w.safetensors but there is no such file"),
         (("--seed", "1..x"), 2, "Expected --seed like 0, 0..4 or 0,2,5 but got '1..x'."),

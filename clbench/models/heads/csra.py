@@ -2,7 +2,8 @@
 
 With s_ck = w_c . x_k / |w_c| the score of label c at position k, no weights besides w_c are learned:
 
-    logit_c = sum over heads of mean_k s_ck + lambda sum_k softmax_k(T s_ck) s_ck + b_c
+    logit_c = sum over heads of
+              mean_k s_ck + lambda sum_k softmax_k(T s_ck) s_ck,  and + b_c
 
 Each head has its own w and its own temperature T, the last one of several T = infinity, which is the maximum.
 

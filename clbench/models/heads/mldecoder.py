@@ -1,6 +1,7 @@
 """ML-Decoder: one query for each label, fixed at random, that a transformer decoder layer without self-attention fills.
 
-    X = ReLU(W x_k + b) at each position;  t = LN(2 q_c);  t = LN(t + MHA(t, X, X));  t = LN(t + FFN(t))
+    X = ReLU(W x_k + b) at each position
+    t = LN(2 q_c);  t = LN(t + MHA(t, X, X));  t = LN(t + FFN(t))
 
 Queries are not learned, and labels do not see each other, so a label can be added by adding its query and its row.
 

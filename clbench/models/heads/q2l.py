@@ -1,8 +1,10 @@
 """Query2Label: learned label queries that a small transformer fills from the map, layer by layer.
 
-    encoder, 1 layer:   X = LN(X + MHA(X + P, X + P, X));  X = LN(X + FFN(X))            P: sine positions
-    decoder, 2 layers:  Y = LN(Y + MHA(Y + U, X + P, X));  Y = LN(Y + FFN(Y))            U: queries; Y begins at 0
+    encoder, 1 layer:   X = LN(X + MHA(X + P, X + P, X));  X = LN(X + FFN(X))
+    decoder, 2 layers:  Y = LN(Y + MHA(Y + U, X + P, X));  Y = LN(Y + FFN(Y))
     logit_c = w_c . LN(Y)_c + b_c
+
+with sine positions P and label queries U; Y begins at 0.
 
 Labels do not attend to each other (the released default), so a label can be added by adding its query and its row.
 
