@@ -182,6 +182,13 @@ def test_a_copied_run_is_shown_and_not_resumed(clbench: CommandLine, real_store:
     assert code == 5 and "but it is a copy elsewhere" in err
 
 
+def test_a_card_is_of_files_that_belong_together(clbench: CommandLine, real_store: Path) -> None:
+    run = next(real_store.glob("debug/er/*/seed0"))
+    edit(run, "config.json", lambda config: config["options"].pop("memory"))
+    code, out, err = clbench("show", str(run))
+    assert (code, out) == (5, "") and "options.memory is null, not an object" in err
+
+
 def test_paths_that_are_too_long(clbench: CommandLine) -> None:
     long = "x" * 5000
     for arguments in (
