@@ -84,7 +84,7 @@ def test_a_run_of_another_shape_costs_no_verb_its_end(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("edits", [60])
+@pytest.mark.parametrize("edits", [12])
 def test_the_whole_page_is_made_of_such_runs(
     clbench: CommandLine, real_store: Path, tmp_path: Path, edits: int
 ) -> None:
