@@ -69,10 +69,12 @@ def show_run(out: Path, name: str, json: bool) -> bool:
     """Print the card of the run that a name stands for; False where it stands for none."""
     from clbench.report import card
     from clbench.store.folder import find_run
+    from clbench.store.verify import check
 
     run = find_run(out, name)
     if run is None:
         return False
+    check(run)
     print(json_.dumps(card.as_json(run), indent=2) if json else card.card(run))
     return True
 

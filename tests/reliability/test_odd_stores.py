@@ -84,7 +84,7 @@ def test_a_run_of_another_shape_costs_no_verb_its_end(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("edits", [60])
+@pytest.mark.parametrize("edits", [12])
 def test_the_whole_page_is_made_of_such_runs(
     clbench: CommandLine, real_store: Path, tmp_path: Path, edits: int
 ) -> None:
@@ -180,6 +180,13 @@ def test_a_copied_run_is_shown_and_not_resumed(clbench: CommandLine, real_store:
     assert code == 0 and out.startswith("debug, er, seed 1\n") and run.parent.name in out
     code, _, err = clbench("resume", str(tmp_path / "mine"))
     assert code == 5 and "but it is a copy elsewhere" in err
+
+
+def test_a_card_is_of_files_that_belong_together(clbench: CommandLine, real_store: Path) -> None:
+    run = next(real_store.glob("debug/er/*/seed0"))
+    edit(run, "config.json", lambda config: config["options"].pop("memory"))
+    code, out, err = clbench("show", str(run))
+    assert (code, out) == (5, "") and "options.memory is null, not an object" in err
 
 
 def test_paths_that_are_too_long(clbench: CommandLine) -> None:
