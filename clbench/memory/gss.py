@@ -3,13 +3,18 @@
 g(S) is the mean of the gradients of each sample's own loss, with the labels as stored, and cos(a, c) = a c over
 max(|a| |c|, 1e-8). After each step, with the stream's batch X:
 
-    draw        min(n, stored // q) disjoint batches of q stored samples, and their gradients G (all where fewer than q)
-    score       of a sample x: s = max over h in G of cos(g(x), h); 0.1 for those that come while memory is empty
-    not full    as many of the batch as there is room for are stored, the first ones; the others are passed over
-    full        nothing is stored where max over h in G of cos(g(X), h) >= threshold. Else as many distinct slots as the
-                batch has samples are drawn, a slot with probability proportional to
-                (s - min s) / (max s - min s + 0.01), and each sample in turn takes its slot with probability
-                a_slot / (a_sample + a_slot), a = (s + 1) / 2
+    draw      min(n, stored // q) disjoint batches of q stored samples, and
+              their gradients G (all where there are fewer than q)
+    score     of a sample x: s = max over h in G of cos(g(x), h); 0.1 for
+              those that come while memory is empty
+    not full  as many of the batch as there is room for are stored, the first
+              ones; the others are passed over
+    full      nothing is stored where max over h in G of cos(g(X), h) >=
+              threshold. Else as many distinct slots as the batch has samples
+              are drawn, a slot with probability proportional to
+              (s - min s) / (max s - min s + 0.01), and each sample in turn
+              takes its slot with probability a_slot / (a_sample + a_slot),
+              a = (s + 1) / 2
 
 So a sample whose like is in memory already is likely to go, and one unlike all that was drawn is likely to stay.
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from garbled import mutate
 from sealing import edit, reseal
+from times import TIMES
 
 from clbench.errors import StoreError
 from clbench.report.attention import looked
@@ -63,7 +64,7 @@ def interrupted(real_store: Path) -> Path:
     return real_store
 
 
-@pytest.mark.parametrize("edits", [24, pytest.param(1040, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("edits", [24, pytest.param(60 * TIMES, marks=pytest.mark.slow)])
 def test_a_run_of_another_shape_costs_no_verb_its_end(
     clbench: CommandLine, interrupted: Path, tmp_path: Path, edits: int
 ) -> None:
@@ -84,7 +85,7 @@ def test_a_run_of_another_shape_costs_no_verb_its_end(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("edits", [12])
+@pytest.mark.parametrize("edits", [4 * TIMES])
 def test_the_whole_page_is_made_of_such_runs(
     clbench: CommandLine, real_store: Path, tmp_path: Path, edits: int
 ) -> None:
@@ -98,7 +99,7 @@ def test_the_whole_page_is_made_of_such_runs(
         reseal(folder)
 
 
-@pytest.mark.parametrize("flips", [300, pytest.param(8842, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("flips", [300, pytest.param(1000 * TIMES, marks=pytest.mark.slow)])
 def test_flipped_bits_of_recorded_attention_are_one_sentence(real_store: Path, flips: int) -> None:
     folder = next(real_store.glob("debug/dlfl/*/seed0"))
     (folder / "SHA256SUMS").unlink()
