@@ -2,7 +2,8 @@
 
 With f_i the features of the task's images that have a class, each of length 1, and mu their mean, the k-th chosen is
 
-    argmin over those not chosen yet of | mu - (f_1 + … + f_(k-1) + f_i) / k |      (of equals the first)
+    argmin over those not chosen yet of
+           | mu - (f_1 + … + f_(k-1) + f_i) / k |,  of equals the first
 
 Each class has `size` over the number of classes introduced so far, rounded up: N of them where the size is `N/class`.
 Its list is ordered, so that with fewer places for it, as classes come, its first images stay. Memory is the lists rank
