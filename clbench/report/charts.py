@@ -125,6 +125,36 @@ def per_class(rows: Sequence[Row]) -> "Figure | None":
     return figure
 
 
+def angles(rows: Sequence[Row]) -> "Figure | None":
+    """The positive angle against how many labels an image has, beside the best that one shared feature can do.
+
+    That is arccos(1 / sqrt(M)) with M labels whose classifiers stand at right angles; see `clbench.models.angle`.
+    """
+    chosen = [(row, found) for row in rows if row.done and (found := _angles(row))]
+    most = max((max(found) for _, found in chosen), default=0)
+    if most < 2:
+        return None
+    figure, axes = single()
+    for number, row in numbered(rows, [row for row, _ in chosen]):
+        found = next(found for other, found in chosen if other is row)
+        axes.plot(list(found), list(found.values()), label=called(rows, row), **line_style(number))
+    labels = np.arange(1, most + 1)
+    bound = np.degrees(np.arccos(labels**-0.5))
+    axes.plot(labels, bound, color=INK, linestyle=(0, (4, 2)), linewidth=1.2, label="one feature for all, at best")
+    axes.set(xlabel="labels of a test image", ylabel="angle of feature and classifier, °", xticks=labels, ylim=(0, 92))
+    legend(figure, axes)
+    return figure
+
+
+def _angles(row: Row) -> dict[int, float]:
+    """Number of labels -> angle in degrees after the last task, mean over the seeds that have such images."""
+    found: dict[int, list[float]] = {}
+    for run in row.done:
+        for labels, degrees, _ in (run.metrics.get("angle_by_positives") or [[]])[-1]:
+            found.setdefault(int(labels), []).append(degrees)
+    return {labels: float(np.mean(found[labels])) for labels in sorted(found)}
+
+
 def _bars(
     rows: Sequence[Row], series: Sequence[tuple[Row, Array, Array]], names: Sequence[str], label: str
 ) -> "Figure":

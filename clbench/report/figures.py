@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from clbench.report.charts import against_cost, by_group, forgetting, map_over_tasks, per_class
+from clbench.report.charts import against_cost, angles, by_group, forgetting, map_over_tasks, per_class
 from clbench.report.columns import main_columns
 from clbench.report.heatmaps import attention, matrices, memory
 from clbench.report.rows import Row
@@ -77,6 +77,12 @@ FIGURES: dict[str, tuple[Draw, str]] = {
         per_class,
         "Final average precision of each class, mean over seeds, from frequent classes to rare ones. Classes are "
         "sorted by the images that the axis names.",
+    ),
+    "angles": (
+        angles,
+        "Angle between the feature that a label is scored by and the label's classifier, after the last task, mean "
+        "over seeds, against the labels of the image. Broken: arccos(1/√M), the best that one feature for all M labels "
+        "can do where their classifiers stand at right angles.",
     ),
     "attention": (
         attention,

@@ -80,6 +80,7 @@ METRICS = {
     "ap": [[(Fraction, NOTHING)]],
     "positives": [Count],
     "positive_angle": [(Number, NOTHING)],
+    "angle_by_positives?": [[[Number]]],
     "memory_counts?": (NOTHING, [(NOTHING, [Count])]),
     "cost": {
         **dict.fromkeys(("memory_bytes", "peak_memory_bytes", "parameters"), Count),
@@ -138,6 +139,10 @@ def _sizes(metrics: Mapping[str, Any], tasks: int, classes: int) -> None:
         _equal(name, len(lines), evaluations)
         for line in lines:
             _equal(f"a line of {name}", len(line), classes if name == "ap" else tasks)
+    by_positives = metrics.get("angle_by_positives")
+    _equal("angle_by_positives", evaluations if by_positives is None else len(by_positives), evaluations)
+    for point in (point for evaluation in by_positives or () for point in evaluation):
+        _equal("a point of angle_by_positives", len(point), 3)
     counts = metrics.get("memory_counts") or []
     for line in counts:
         _equal("a line of memory_counts", classes if line is None else len(line), classes)

@@ -63,12 +63,14 @@ def write_run(
     drawn: str = "",
     head: str = "linear",
     memory: str | None = None,
+    by_positives: list[list[float]] | None = None,
 ) -> None:
     """A made run of two tasks and four classes.
 
     offset: added to its final mAP. stored: what its memory holds after each task. grouped: with frequency groups.
     paper: as `Paper.record` gives it. model: options of the model.
     counts: steps, images, replayed images; None as an older version leaves them out.
+    by_positives: `angle_by_positives` after the last task.
     drawn: a hash of what the seed has drawn its tasks from; then the classes go round from letter number `seed`.
     """
     groups = GROUPS if grouped else {}
@@ -101,6 +103,8 @@ def write_run(
         cost |= {"peak_memory_bytes": 3_000_000, "parameters": 7}
         cost |= dict(zip(COUNTS, counts, strict=True)) if counts else {}
         found |= {"positive_angle": [80.0, 75.25], "memory_counts": stored, "cost": cost}
+        if by_positives:
+            found["angle_by_positives"] = [[] for _ in found["overall"][1:]] + [by_positives]
         writer.json("metrics.json", found)
         if strategy == "dlfl":
             maps = rng.random((3, 2, 2)).astype(np.float16)
@@ -113,7 +117,7 @@ def write_run(
 def three(store: Path, make: Make) -> list[Row]:
     for seed in range(3):
         make("er", seed, stored=[[3, 1, 0, 0], [2, 1, 0, seed]])
-        make("dlfl", seed, offset=0.1)
+        make("dlfl", seed, offset=0.1, by_positives=[[1, 20.0, 5], [2, 25.0, 4]])
     make("joint", 0, joint=True)
     make("lwf", 0, FAILED, reason="it broke")
     return collect(find_runs(store))
