@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from clbench.cli.common import parse_seeds
 from clbench.files import DEFAULT_OUT, DEFAULT_RECIPES, write_bytes
@@ -31,16 +32,30 @@ Method = tuple[str, str, str]
 """Strategy, head and memory, "none" where there is none."""
 
 
+class Group(NamedTuple):
+    """Strategies with the memory and the head that they share; None for each its own."""
+
+    strategies: tuple[str, ...]
+    memory: str | None = None
+    head: str | None = None
+
+    @property
+    def options(self) -> list[str]:
+        """Of the command line."""
+        memory = ["--memory", self.memory] if self.memory else []
+        return ["--strategy", ",".join(self.strategies), *memory, *(["--head", self.head] if self.head else [])]
+
+
 @dataclass(frozen=True)
 class Reference:
     """A table of one scenario.
 
-    groups: strategies with the memory that they share; None for each its own. seeds: as `--seed` takes them. settings:
-    of every row, as `--set` takes them. recipes: the folder with each row's; None for the defaults.
+    seeds: as `--seed` takes them. settings: of every row, as `--set` takes them. recipes: the folder with each row's;
+    None for the defaults.
     """
 
     scenario: str
-    groups: tuple[tuple[tuple[str, ...], str | None], ...]
+    groups: tuple[Group, ...]
     seeds: str = "0..9"
     settings: tuple[str, ...] = ()
     recipes: Path | None = None
@@ -50,9 +65,17 @@ class Reference:
         view = "all" if limit is None else f"limited:{limit}"
         settings = dict(each.split("=", 1) for each in self.settings)
         configs = [
-            resolve(self.scenario, name, memory=memory or DEFAULT, view=view, settings=settings, recipe=self.recipes)
-            for strategies, memory in self.groups
-            for name in strategies
+            resolve(
+                self.scenario,
+                name,
+                memory=group.memory or DEFAULT,
+                head=group.head or DEFAULT,
+                view=view,
+                settings=settings,
+                recipe=self.recipes,
+            )
+            for group in self.groups
+            for name in group.strategies
         ]
         return {(each.strategy, each.head, each.memory or "none"): each for each in configs}
 
@@ -62,22 +85,28 @@ class Reference:
         after += ["--recipe", str(self.recipes)] if self.recipes else []
         after += [] if limit is None else ["--limit", str(limit)]
         run = ["clbench", "run", "--scenario", self.scenario]
-        return [
-            [*run, "--strategy", ",".join(names), *(["--memory", memory] if memory else []), "--seed", seeds, *after]
-            for names, memory in self.groups
-        ]
+        return [[*run, *group.options, "--seed", seeds, *after] for group in self.groups]
 
 
-MEMORIES: tuple[tuple[tuple[str, ...], str | None], ...] = (
-    (("finetune", "ewc", "lwf", "joint"), None),
-    (("er", "dlfl"), "reservoir"),
-    (("er", "dlfl"), "prs"),
+MEMORIES = (
+    Group(("finetune", "ewc", "lwf", "joint")),
+    Group(("er", "dlfl"), "reservoir"),
+    Group(("er", "dlfl"), "prs"),
 )
 """Head x memory (er has the linear head), what has no memory, and the bound."""
+METHODS = (
+    *MEMORIES,
+    Group(("derpp", "agem"), "reservoir"),
+    Group(("er",), "ocdm"),
+    Group(("er",), "prs", "csra"),
+    Group(("er",), "prs", "mldecoder"),
+)
+"""More of them: what else is replayed, another memory, and other heads under er with PRS."""
 REFERENCES = {
     "digits-seq": Reference("digits-seq", MEMORIES, recipes=DEFAULT_RECIPES),
+    "digits-seq-methods": Reference("digits-seq", METHODS, seeds="0..4", recipes=DEFAULT_RECIPES),
     "digits-seq-orders": Reference("digits-seq", MEMORIES, settings=("order=seed",), recipes=DEFAULT_RECIPES),
-    "digits-b0-c4": Reference("digits-b0-c4", ((("finetune", "er", "joint"), None),), seeds="0..5"),
+    "digits-b0-c4": Reference("digits-b0-c4", (Group(("finetune", "er", "joint")),), seeds="0..5"),
 }
 """Table -> what stands in it."""
 COLUMNS = "mAP,mAP:majority,mAP:moderate,mAP:minority,average_mAP,CF1,OF1,forgetting_mAP,forgetting_mAP_relative"

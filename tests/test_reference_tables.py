@@ -10,6 +10,7 @@ import pytest
 import reference_tables
 from reference_tables import (
     REFERENCES,
+    Group,
     Reference,
     config_hashes,
     first_table,
@@ -24,7 +25,7 @@ import clbench
 
 ROOT = Path(__file__).parent.parent
 STRATEGIES = ("er", "joint")
-DEBUG = Reference("debug", ((STRATEGIES, None), (("er",), "prs")), seeds="0..1")
+DEBUG = Reference("debug", (Group(STRATEGIES), Group(("er",), "prs")), seeds="0..1")
 ER, PRS, JOINT = ("er", "linear", "reservoir"), ("er", "linear", "prs"), ("joint", "linear", "none")
 
 
@@ -104,7 +105,7 @@ def test_a_changed_default_a_new_strategy_and_one_that_is_gone_are_said(
         f"Expected the configuration of {'/'.join(method)}" for method in sorted((ER, PRS, JOINT))
     ]
     monkeypatch.undo()
-    [new] = outdated("debug", replace(DEBUG, groups=(*DEBUG.groups, (("finetune",), None))), made)
+    [new] = outdated("debug", replace(DEBUG, groups=(*DEBUG.groups, Group(("finetune",)))), made)
     assert "configuration of finetune" in new and "but it is not there" in new
     [gone] = outdated("debug", replace(DEBUG, groups=DEBUG.groups[:1]), made)
     assert "configuration of er/linear/prs" in gone and "to be not there but it is" in gone
@@ -128,7 +129,7 @@ def test_rows_take_the_recipes_of_the_folder(tmp_path: Path, monkeypatch: pytest
         '[settings]\n"train.lr" = 0.25\n[search]\ntrials = 3\nseconds = 1.5\nview = "validation:0.1"\n'
     )
     (tmp_path / "r/debug/er-linear-reservoir.toml").write_text(text)
-    tuned = Reference("debug", ((("er",), None),), settings=("epochs=2",), recipes=Path("r"))
+    tuned = Reference("debug", (Group(("er",)),), settings=("epochs=2",), recipes=Path("r"))
     config = tuned.configs()[ER]
     assert config.options["train"].lr == 0.25 and config.options["train"].epochs == 2
     assert tuned.commands("0")[0][-4:] == ["--set", "epochs=2", "--recipe", "r"]
