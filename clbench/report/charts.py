@@ -141,7 +141,8 @@ def angles(rows: Sequence[Row]) -> "Figure | None":
     labels = np.arange(1, most + 1)
     bound = np.degrees(np.arccos(labels**-0.5))
     axes.plot(labels, bound, color=INK, linestyle=(0, (4, 2)), linewidth=1.2, label="one feature for all, at best")
-    axes.set(xlabel="labels of a test image", ylabel="angle of feature and classifier, °", xticks=labels, ylim=(0, 92))
+    axes.set(xlabel="labels of a test image", ylabel="angle of feature and classifier, °", xticks=labels)
+    axes.set_ylim(bottom=0)  # up to 180: a feature may point away from its classifier
     legend(figure, axes)
     return figure
 

@@ -60,16 +60,17 @@ def test_classes_of_seeds_with_orders_of_their_own_are_matched_by_name(drawn: di
 
 def test_angles_stand_beside_the_best_of_one_shared_feature(store: Path, make: Make) -> None:
     for seed in range(2):
-        make("er", seed, by_positives=[[1, 40.0 + seed, 5], [2, 60.0, 4]])
+        make("er", seed, by_positives=[[1, 40.0 + seed, 5], [2, 100.0, 4]])
         make("dlfl", seed, by_positives=[[1, 20.0, 5], [2, 21.0 + 2 * seed, 4], *([[3, 25.0, 1]] if seed else [])])
     make("lwf", 0)  # as an older version leaves it
     [drawing] = [each for each in draw(rows(store)) if each.name == "angles"]
     lines = {str(line.get_label()): line for line in drawing.figure.axes[0].lines}
     assert set(lines) == {"er", "dlfl", "one feature for all, at best"}
-    assert np.asarray(lines["er"].get_xydata()).tolist() == [[1, 40.5], [2, 60.0]]
+    assert np.asarray(lines["er"].get_xydata()).tolist() == [[1, 40.5], [2, 100.0]]
     assert np.asarray(lines["dlfl"].get_xydata()).tolist() == [[1, 20.0], [2, 22.0], [3, 25.0]]
     best = np.asarray(lines["one feature for all, at best"].get_ydata())
     np.testing.assert_allclose(best, [0.0, 45.0, 54.7356], atol=1e-4)
+    assert drawing.figure.axes[0].get_ylim()[0] == 0 and drawing.figure.axes[0].get_ylim()[1] > 100
 
 
 def test_without_images_of_two_labels_there_is_no_angle_to_compare(store: Path, make: Make) -> None:
