@@ -3,7 +3,7 @@
 With p_i the target share of label i, n_i stream samples so far with it, and q_i its share of the labels in memory:
 
     target    p_i = n_i^rho / sum over labels seen so far of n_j^rho
-    distance  KL(p || q) = sum over labels seen of p_i log(p_i / max(q_i, 1e-12))
+    distance  KL(p || q) = sum over those of p_i log(p_i / max(q_i, 1e-12))
     deletion  while memory and batch together are more than `size`, delete the
               sample without which the distance is smallest: one at a time, so
               the subset that is left need not be the nearest of all
