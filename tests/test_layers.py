@@ -84,6 +84,7 @@ def climbs() -> Iterator[str]:
                 yield f"{file.relative_to(ROOT)} imports {name}, and {here} may not import {there}"
 
 
+@pytest.mark.slow
 def test_no_import_climbs() -> None:
     assert list(climbs()) == []
 
@@ -99,6 +100,7 @@ def test_the_floors_have_an_order() -> None:
     assert len(list(TopologicalSorter(MAY_IMPORT).static_order())) == len(MAY_IMPORT)  # raises CycleError on a circle
 
 
+@pytest.mark.slow
 def test_no_module_imports_itself_by_a_detour() -> None:
     graph = {module(file): imports(file) for file in sources()}
     del graph["clbench"]  # its names are imported when they are first used

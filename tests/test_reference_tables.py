@@ -97,6 +97,7 @@ def test_a_tampered_hash_is_said(made: Path, kind: str) -> None:
         warnings.warn(sentence, stacklevel=1)
 
 
+@pytest.mark.slow
 def test_a_changed_default_a_new_strategy_and_one_that_is_gone_are_said(
     made: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,6 +14,7 @@ KEY = """class Mine(Strategy):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "said"), [(DIVERGES, "Expected finite scores but"), (KEY, "KeyError: 'nokey'"), ("", "docstring")]
 )

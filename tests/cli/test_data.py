@@ -136,6 +136,7 @@ def test_damaged_checksums_are_named(clbench: CommandLine, root: Path) -> None:
     assert code == 3 and "Expected a SHA-256 and a path in line 1 of" in err
 
 
+@pytest.mark.slow
 def test_a_run_from_the_pixel_cache_learns_the_same(clbench: CommandLine, root: Path, tmp_path: Path) -> None:
     options = ("--data-root", str(root), "--set", "image_size=32")
     small = ("--set", "backbone=small", "--set", "epochs=1", "--set", "batch_size=2")

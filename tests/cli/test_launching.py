@@ -110,6 +110,7 @@ def test_a_run_that_another_process_has_is_said_twice_and_gives_5(clbench: Comma
     assert (code, out) == (5, "") and len(said) == 3 and "1 run(s) left to other processes:" in err
 
 
+@pytest.mark.slow
 def test_a_store_is_resumed_but_for_a_run_whose_data_have_changed(
     clbench: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

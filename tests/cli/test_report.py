@@ -16,6 +16,7 @@ def clbench(clbench: CommandLine) -> CommandLine:
     return clbench
 
 
+@pytest.mark.slow
 def test_a_format_for_each_reader(clbench: CommandLine) -> None:
     texts = {name: clbench("report", "--format", name)[1] for name in ("table", "markdown", "latex", "csv", "json")}
     assert clbench("report")[1] == texts["table"] and clbench("report", "--json")[1] == texts["json"]
@@ -32,6 +33,7 @@ def test_columns_and_the_matrix(clbench: CommandLine) -> None:
     assert clbench("report", "--matrix")[1] != clbench("report")[1]
 
 
+@pytest.mark.slow
 def test_a_folder_has_every_format_and_the_figures(clbench: CommandLine, tmp_path: Path) -> None:
     code, out, err = clbench("report", "--out", "page")
     files = [path for path in (tmp_path / "page").rglob("*") if path.is_file()]
@@ -82,6 +84,7 @@ def test_what_the_columns_mean_is_a_flag_away(clbench: CommandLine) -> None:
     assert "- mAP: mean over classes of average precision" in clbench("report", "--format", "markdown")[1]
 
 
+@pytest.mark.slow
 def test_what_is_written_says_when_with_what_and_by_which_command(
     clbench: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

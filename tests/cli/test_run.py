@@ -64,6 +64,7 @@ def test_every_step_is_recorded(clbench: CommandLine, tmp_path: Path) -> None:
     assert all(event["loss"] > 0 for event in events if event["event"] == "step")
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bits_and_another_gives_others(clbench: CommandLine, tmp_path: Path) -> None:
     for out, seed in (("a", "0"), ("b", "0"), ("c", "1")):
         assert clbench(*DEBUG, "--strategy", "dlfl", "--seed", seed, "--out", out)[0] == 0
@@ -71,6 +72,7 @@ def test_the_same_seed_gives_the_same_bits_and_another_gives_others(clbench: Com
     assert a.read_bytes() == b.read_bytes() != c.read_bytes()
 
 
+@pytest.mark.slow
 def test_threads_are_part_of_a_run_and_not_of_the_machine(clbench: CommandLine, tmp_path: Path) -> None:
     before = torch.get_num_threads()
     try:
@@ -84,6 +86,7 @@ def test_threads_are_part_of_a_run_and_not_of_the_machine(clbench: CommandLine, 
         torch.set_num_threads(before)
 
 
+@pytest.mark.slow
 def test_what_is_done_is_not_run_again_unless_asked(clbench: CommandLine, tmp_path: Path) -> None:
     clbench(*DEBUG, "--strategy", "finetune")
     before = (only_run(tmp_path) / "status.json").stat().st_mtime_ns
@@ -218,6 +221,7 @@ def test_weights_that_know_the_scenario_are_said_and_recorded(
         assert (f"    {name}: {weights[name]}" in err) == (name == warning)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["er", "ewc", "lwf", "dlfl", "joint"])
 def test_a_frozen_run_is_labelled_and_the_next_one_reads_its_maps(
     clbench: CommandLine, tmp_path: Path, strategy: str
@@ -316,6 +320,7 @@ class Mine(Strategy):
 '''
 
 
+@pytest.mark.slow
 def test_a_strategys_file_is_run_by_its_path_recorded_and_copied(clbench: CommandLine, tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
     file.write_text(MINE)

@@ -65,6 +65,7 @@ def test_a_table_by_hand(read: Callable[..., LabelTable]) -> None:
     assert table.labels.tolist() == [[1, 1, 0], [0, 0, 0], [0, 0, 1]]  # 25 has no annotation and does not vanish
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.integers(0, 2**63 - 1), st.lists(st.sampled_from(["person", "dog", "hot dog"]))), st.data())
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_labels_are_scikit_learns(

@@ -19,6 +19,7 @@ def smooth(height: int, width: int, channels: int) -> np.ndarray[tuple[int, ...]
     return (127 + 100 * np.sin(x / 9 + c) * np.cos(y / 7)).astype(np.uint8)
 
 
+@pytest.mark.slow
 def test_files_are_resized_straight_to_a_square_as_pillow_does(tmp_path: Path) -> None:
     Image.fromarray(smooth(60, 90, 3)).save(tmp_path / "a.png")
     [got] = FileImages(tmp_path, ["a.png"], 32).read(np.array([0]))

@@ -261,6 +261,7 @@ ODD = (
 )
 
 
+@pytest.mark.slow
 @given(cells=st.lists(MANY | ODD, min_size=1, max_size=5), as_array=st.booleans())
 def test_labels_of_a_frame_are_text_or_lists_of_text_or_a_sentence(cells: list[Any], as_array: bool) -> None:
     """Of anything that a Parquet file may hold: nothing else becomes a class, and nothing is a traceback."""

@@ -142,6 +142,7 @@ def test_a_list_with_a_run_that_fails_one_that_is_done_and_one_of_another_proces
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.slow
 def test_what_another_process_has_done_meanwhile_is_a_run_like_any_other(tmp_path: Path) -> None:
     """The lock is given back while the rest of the list goes on."""
     first, second = spec("finetune", tmp_path), spec("er", tmp_path)
@@ -187,6 +188,7 @@ def test_a_scenario_that_is_drawn_from_the_seed_is_built_once_for_each(tmp_path:
     assert tasks[:2] == tasks[2:] and tasks[0] != tasks[1]  # the same for every strategy
 
 
+@pytest.mark.slow
 def test_other_options_or_another_data_root_are_another_scenario(tmp_path: Path, built: list[tuple[str, str]]) -> None:
     (tmp_path / "data").mkdir()
     run_all([spec("er", tmp_path), spec("er", tmp_path, data_root=tmp_path / "data")], CPU, listener=MUTE)
@@ -253,6 +255,7 @@ def test_a_run_that_is_to_go_on_must_come_to_the_same_configuration(tmp_path: Pa
     assert [each.folder for each in find_runs(tmp_path)] == [run.folder]
 
 
+@pytest.mark.slow
 def test_a_failed_run_gives_its_model_back(tmp_path: Path, broken: list[Any]) -> None:
     outcome = run_all([spec("er", tmp_path), spec("er", tmp_path, seed=1)], CPU, listener=MUTE)
     gc.collect()

@@ -14,6 +14,7 @@ from clbench.running.stops import Requests, Stopped
 from clbench.store.folder import Run
 
 
+@pytest.mark.slow
 def test_a_run_for_each_seed_and_nothing_is_said(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     runs = clbench.run("debug", "er", seeds=[0, 2], memory="prs", settings={"lr": 0.5}, out=tmp_path)
     assert [(run.seed, run.state, run.config["changed"]) for run in runs] == [

@@ -209,6 +209,7 @@ def test_what_is_fixed_of_the_scenario_is_no_setting(tmp_path: Path) -> None:
     assert found["search"]["fixed"] == {"scenario.missing": "masked"} and list(found["settings"]) == ["train.lr"]
 
 
+@pytest.mark.slow
 def test_only_a_recipe_of_the_same_search_is_replaced(tmp_path: Path) -> None:
     made, file = search(tmp_path / "tune", trials=2), tmp_path / "a.toml"
     check_recipe(file, made, False)  # there is none

@@ -72,6 +72,7 @@ def test_rows_are_what_was_offered_and_a_memory_is_full_as_soon_as_it_can_be(
     assert memory.seen == len(labels)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [n for n in plugins.available("memory") if isinstance(make(n, 1), StreamMemory)])
 @settings(deadline=None, max_examples=60)
 @given(labels=streams, size=sizes, batch=st.integers(1, 7))
@@ -84,6 +85,7 @@ def test_batches_do_not_matter_to_a_memory_of_the_stream(name: str, labels: Labe
     assert whole.indices.tolist() == parts.indices.tolist()
 
 
+@pytest.mark.slow
 @MEMORIES
 @settings(deadline=None, max_examples=60)
 @given(labels=streams, size=sizes)
@@ -96,6 +98,7 @@ def test_slots_say_where_each_sample_went(name: str, labels: LabelArray, size: i
     assert [content[slot] for slot in range(len(memory))] == memory.indices.tolist()
 
 
+@pytest.mark.slow
 @MEMORIES
 @settings(deadline=None, max_examples=60)
 @given(first=streams, second=streams, size=sizes)

@@ -52,6 +52,7 @@ def learn(strategy: Strategy, prepared: Prepared, *tasks: int) -> None:
             strategy.after_task(stage)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scenario", ["debug", "debug-incremental"])
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_every_probe_keeps_the_contract(name: str, scenario: str) -> None:

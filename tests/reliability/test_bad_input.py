@@ -73,6 +73,7 @@ def test_two_thousand_annotation_files(tmp_path: Path) -> None:
     assert 1000 < refused / TIMES < 2000  # both ways were taken
 
 
+@pytest.mark.slow
 def test_garbled_configuration_files(tmp_path: Path) -> None:
     import typer
 

@@ -12,6 +12,7 @@ from clbench.running.build import build_strategy
 from clbench.store import checkpoint
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: "-".join(map(str, kind)))
 def test_every_step_after_a_checkpoint_is_the_same(kind: tuple[str, str, str | None], tmp_path: Path) -> None:
     prepared = prepare(kind)

@@ -41,6 +41,7 @@ def test_with_few_seeds_nothing_is_best(store: Path, make: Make) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("seeds", "styles"), [(6, {}), (7, {1: BEST, 2: SECOND})])
 def test_best_and_second_of_three_take_seven_seeds(store: Path, make: Make, seeds: int, styles: dict[int, str]) -> None:
     er, ewc, lwf = found = three(store, make, seeds)
@@ -61,6 +62,7 @@ def test_two_rows_take_six_seeds_and_the_loser_is_no_second(store: Path, make: M
     )
 
 
+@pytest.mark.slow
 def test_a_difference_that_is_not_significant_is_not_marked(store: Path, make: Make) -> None:
     for seed in range(8):
         make("er", seed, offset=0.1 * (-1) ** seed)
@@ -74,6 +76,7 @@ def test_a_difference_that_is_not_significant_is_not_marked(store: Path, make: M
     )
 
 
+@pytest.mark.slow
 def test_a_best_without_a_second(store: Path, make: Make) -> None:
     er, ewc, lwf = found = three(store, make, 8)
     set_values(er, "OF1", [0.9] * 8)
@@ -111,6 +114,7 @@ def test_of_all_other_metrics_more_is_better(store: Path, make: Make, metric: st
     assert standing(found, metric) == Standing({1: BEST}, 6, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("seeds", "styles"), [(7, {}), (8, {3: BEST, 2: SECOND})])
 def test_of_four_rows_all_six_pairs_are_tested(store: Path, make: Make, seeds: int, styles: dict[int, str]) -> None:
     for seed in range(seeds):
@@ -119,6 +123,7 @@ def test_of_four_rows_all_six_pairs_are_tested(store: Path, make: Make, seeds: i
     assert standing(rows(store), "mAP") == Standing(styles, seeds, 6)
 
 
+@pytest.mark.slow
 def test_the_best_differs_from_every_other_row_not_from_the_next_alone(store: Path, make: Make) -> None:
     er, ewc, lwf = found = three(store, make, 8)
     set_values(er, "CF1", [0.9] * 8)
@@ -138,6 +143,7 @@ def test_a_groups_column_is_judged_by_the_groups_values(store: Path, make: Make)
     assert standing(found, "mAP") == standing(found, "mAP:majority") == Standing({}, 6, 1)
 
 
+@pytest.mark.slow
 def test_rows_that_do_not_compete_neither_win_nor_count(store: Path, make: Make) -> None:
     for seed in range(6):
         make("er", seed, leak="it saw them", offset=0.9)
@@ -148,6 +154,7 @@ def test_rows_that_do_not_compete_neither_win_nor_count(store: Path, make: Make)
     assert standing(rows(store), "mAP") == Standing({4: BEST}, 6, 1)
 
 
+@pytest.mark.slow
 def test_only_common_seeds_are_counted_and_a_row_without_a_value_is_left_out(store: Path, make: Make) -> None:
     for seed in range(7):
         make("er", seed)

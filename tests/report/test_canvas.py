@@ -23,6 +23,7 @@ def rows(store: Path) -> list[Row]:
     return collect(find_runs(store))
 
 
+@pytest.mark.slow
 def test_a_row_has_one_colour_in_every_figure(store: Path, make: Make) -> None:
     make("er", 0)
     make("joint", 0, joint=True)  # a bound has no forgetting

@@ -48,6 +48,7 @@ def test_six_seeds_can_conclude(store: Path, make: Make) -> None:
     assert conclusion(found) == "er has a higher mAP than lwf, by 12.5 points over 6 seeds (p = 0.0312)."
 
 
+@pytest.mark.slow
 def test_many_pairs_are_corrected_together(store: Path, make: Make) -> None:
     for seed in range(8):
         make("er", seed, offset=0.2 + 0.001 * seed)

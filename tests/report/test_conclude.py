@@ -273,6 +273,7 @@ def test_seeds_that_nobody_shares_conclude_nothing(store: Path, make: Make) -> N
     assert say(store) == "By mAP n = 0 seeds are too few to conclude anything: a pair takes at least 6."
 
 
+@pytest.mark.slow
 def test_pairs_with_fewer_common_seeds_are_told_by_their_range(store: Path, make: Make) -> None:
     for seed in range(8):
         make("er", seed)

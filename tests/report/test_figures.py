@@ -42,6 +42,7 @@ def test_the_same_rows_give_the_same_bytes(three: list[Row]) -> None:
         assert not re.search(r"\d{4}-\d{2}-\d{2}", svg(one.figure))
 
 
+@pytest.mark.slow
 def test_a_users_own_settings_change_nothing(three: list[Row], monkeypatch: pytest.MonkeyPatch) -> None:
     import matplotlib
 
@@ -93,6 +94,7 @@ def test_captions_say_nothing_of_it_where_all_seeds_have_the_same_tasks(three: l
     assert not any("between seeds" in caption for caption in captions.values()) and "Lines part" in captions["memory"]
 
 
+@pytest.mark.slow
 def test_rows_stand_as_in_the_first_table_in_every_figure(store: Path, make: Make) -> None:
     stored = [[3, 1, 0, 0], [2, 1, 1, 1]]
     for strategy, offset in (("agem", -0.2), ("er", 0.3), ("ewc", 0.0), ("zero", 0.1)):

@@ -45,6 +45,7 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("clbench.report.folder.draw", lambda rows: [])
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("undrawn")
 def test_each_file_is_its_format(store: Path, make: Make, tmp_path: Path) -> None:
     make("er", 0)

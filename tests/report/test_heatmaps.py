@@ -50,6 +50,7 @@ def test_an_image_has_the_name_of_its_runs_own_column(drawn: dict[str, Drawing])
     assert [axes.get_title() for axes in drawn["attention"].figure.axes] == ["b", "c", "d"]  # dlfl's seed is 1
 
 
+@pytest.mark.slow
 def test_tasks_are_counted_from_one_as_everywhere(three: list[Row]) -> None:
     figures = {drawing.name: drawing.figure for drawing in draw(three)}
     matrix: Any = figures["matrix"].axes[0]
@@ -59,6 +60,7 @@ def test_tasks_are_counted_from_one_as_everywhere(three: list[Row]) -> None:
     assert [label.get_text() for label in figures["forgetting"].axes[0].get_xticklabels()] == ["task 1"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "columns"), [("ewc", 4), ("a_name_of_many_letters", 3)])
 def test_four_heat_maps_stand_beside_each_other_where_their_names_are_short(
     store: Path, make: Make, name: str, columns: int

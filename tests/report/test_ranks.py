@@ -37,6 +37,7 @@ def test_ranks_rest_on_the_complete_block_alone(store: Path, make: Make) -> None
     assert table.notes[-1] == "rank: of mAP, 1 is best; mean over the complete block of 3 rows x 2 seeds (1, 3)."
 
 
+@pytest.mark.slow
 def test_ranks_are_scipys(store: Path, make: Make) -> None:
     from scipy.stats import rankdata
 

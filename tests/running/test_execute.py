@@ -72,6 +72,7 @@ def test_a_run_that_was_stopped_goes_on_and_says_so(prepared: Prepared, tmp_path
         assert run.metrics["cost"][name] == whole.metrics["cost"][name] == expected
 
 
+@pytest.mark.slow
 def test_a_model_that_draws_goes_on_with_its_draws(
     tmp_path: Path, stop_after: StopAfter, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -183,6 +183,7 @@ class SignalAt(Listener):
             signal.raise_signal(signal.SIGTERM)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "task", "done"),
     [(KINDS[2], 0, 0), (KINDS[2], 2, 8), (KINDS[3], 1, 4), (KINDS[8], 1, 4)],

@@ -144,6 +144,7 @@ def test_the_metrics_can_be_made_again_from_the_folder(images: str, tmp_path: Pa
     assert "logits/scored.npy" in (run.folder / "SHA256SUMS").read_text()
 
 
+@pytest.mark.slow
 def test_hidden_labels_change_nothing_that_a_run_records(tmp_path: Path) -> None:
     plain = prepare("dlfl", "disjoint")
     scenario = plain.scenario

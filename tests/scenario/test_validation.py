@@ -78,6 +78,7 @@ def known_of(scenario: Scenario) -> BoolArray:
     return found
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=200)
 @given(CASES)
 def test_no_task_trains_on_a_held_out_image_and_all_are_tested_on(case: Any) -> None:
@@ -93,6 +94,7 @@ def test_no_task_trains_on_a_held_out_image_and_all_are_tested_on(case: Any) -> 
     check_scenario(view)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=200)
 @given(CASES)
 def test_only_what_a_task_shows_is_scored(case: Any) -> None:
@@ -106,6 +108,7 @@ def test_only_what_a_task_shows_is_scored(case: Any) -> None:
     assert np.array_equal(view.tested(held), whole.labels[held] * known[held])
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(CASES)
 def test_hidden_labels_of_held_out_images_change_no_metric(case: Any) -> None:

@@ -88,6 +88,7 @@ def test_each_name_has_a_builder_of_its_own() -> None:
 ALL = ("coco-b0-c10", "voc-b10-c2", "nuswide-b41-c5", "digits-b0-c4")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("images", ["overlapping", "disjoint"])
 @pytest.mark.parametrize("name", ALL)
 def test_the_contract(name: str, images: str, roots: dict[str, Path | None]) -> None:
@@ -139,6 +140,7 @@ def test_scores_of_early_tasks_do_not_know_how_many_are_to_come(tmp_path: Path) 
     assert first[0] == first[1]
 
 
+@pytest.mark.slow
 def test_test_images(roots: dict[str, Path | None]) -> None:
     seen, every = (build("digits-b0-c4", None, eval_images=which) for which in ("seen-positive", "all"))
     for task in seen:
@@ -147,6 +149,7 @@ def test_test_images(roots: dict[str, Path | None]) -> None:
     assert len(seen.test_indices()) == len(every.test_indices()) == 1000  # every scene shows a label
 
 
+@pytest.mark.slow
 def test_masked_and_negative_differ_in_what_is_known(roots: dict[str, Path | None]) -> None:
     negative, masked = (build("digits-b0-c4", None, missing=which) for which in ("negative", "masked"))
     assert [int(task.known[0].sum()) for task in negative] == [4, 8, 12, 16, 20]
@@ -167,6 +170,7 @@ def test_order_of_the_classes(roots: dict[str, Path | None]) -> None:
     assert np.array_equal(plain.labels[:, column], given.labels[:, given.classes.index("dog")])
 
 
+@pytest.mark.slow
 def test_missing_images_are_counted_and_listed(tmp_path: Path) -> None:
     write_nuswide(
         tmp_path,

@@ -21,6 +21,7 @@ def test_it_is_the_same_each_time() -> None:
     assert build().manifest() == build().manifest()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("images", IMAGES)
 def test_every_combination_of_axes_keeps_the_contract_and_is_another_scenario(images: str) -> None:
     hashes = set()

@@ -113,6 +113,7 @@ def test_real_annotations(photographs: Path, table: LabelTable) -> None:
     assert all((photographs / path).is_file() for path in table.paths)
 
 
+@pytest.mark.slow
 def test_the_official_lists_on_real_photographs(test_data: Path, photographs: Path) -> None:
     splits = str(test_data / "prs")
     with pytest.raises(

@@ -129,6 +129,7 @@ def test_an_image_enters_one_task_unless_told_otherwise(roots: dict[str, Path | 
     assert sorted(used) == [i for i, names in enumerate(shown[:320], start=1) if set(names) & set(scenario.classes)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["finetune", "dlfl"])
 @pytest.mark.parametrize("name", SIZES)
 def test_whole_runs(name: str, strategy: str, roots: dict[str, Path | None], tmp_path: Path) -> None:

@@ -169,6 +169,7 @@ def test_a_run_whose_images_were_replaced_does_not_go_on_and_says_why(
     assert Prepared(prepared.config, build_scenario(prepared.config, root)).config_hash != prepared.config_hash
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_with_a_copy_of_its_images_and_says_that_they_are_newer(
     root: Path, tmp_path: Path, stop_after: Callable[[int], Requests]
 ) -> None:

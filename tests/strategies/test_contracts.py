@@ -62,6 +62,7 @@ def test_memory(name: str) -> None:
     check_memory(name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "memory", "head"), pairs())
 def test_every_combination_runs_or_is_refused_with_its_reason(name: str, memory: str | None, head: str) -> None:
     try:

@@ -70,6 +70,7 @@ def test_two_tasks_are_a_plain_pytorch_loop(columns: str, monkeypatch: pytest.Mo
         assert torch.equal(kept["logits"][slot], notebook[index][0]) and kept["columns"][slot].equal(notebook[index][1])
 
 
+@pytest.mark.slow
 def test_the_two_draws_are_independent_and_each_without_replacement(monkeypatch: pytest.MonkeyPatch) -> None:
     strategy, prepared = make("derpp", size=7)
     learn(strategy, prepared, 0)

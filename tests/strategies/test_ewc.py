@@ -111,6 +111,7 @@ def test_the_fisher_is_the_mean_over_single_samples(kind: str) -> None:
     torch.testing.assert_close(fisher(strategy, strategy.stage), expected, rtol=1e-5, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_the_mean_of_sampled_fishers_is_the_exact_one(monkeypatch: pytest.MonkeyPatch) -> None:
     strategy, _ = skewed("sampled")
     stage = shown(strategy, [[0, 1, 2, 3, 4, 5], [5, 3, 0]])

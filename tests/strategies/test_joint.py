@@ -41,11 +41,13 @@ def images_per_stream_image(config: Config) -> float:
     return float(train.epochs * (1 + draws(config.strategy) * (asked or train.batch_size) / train.batch_size))
 
 
+@pytest.mark.slow
 def test_draws_of_a_step() -> None:
     expected = dict.fromkeys(("er", "der", "agem", "er-ace", "exstream"), 1) | {"finetune": 0, "derpp": 2}
     assert {name: draws(name) for name in expected} == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_no_strategy_takes_more_gradient_images_than_the_bound(scenario: str) -> None:
     bound = images_per_stream_image(resolve(scenario, "joint"))

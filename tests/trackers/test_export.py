@@ -19,6 +19,7 @@ CommandLine = Callable[..., tuple[int, str, str]]
 DEBUG = ("run", "--scenario", "debug", "--strategy", "er")
 
 
+@pytest.mark.slow
 @needs("tensorboard")
 def test_tensorboard_reads_back_what_was_exported(clbench: CommandLine, tmp_path: Path) -> None:
     clbench(*DEBUG, "--seed", "0..1")
@@ -94,6 +95,7 @@ def records(data: bytes) -> Iterator[bytes]:
             record = b""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", TRACKERS)
 def test_a_tracker_that_is_not_installed_is_a_sentence_with_the_command(
     clbench: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
