@@ -15,7 +15,6 @@ def test_public_names_are_sorted_and_importable() -> None:
         )
 
 
-@pytest.mark.slow
 def test_importing_clbench_does_not_import_torch() -> None:
     quick = "clbench, clbench.cli, clbench.report.formats, clbench.running.config, clbench.scenario.builder"
     code = f"import sys, {quick}; sys.exit('torch' in sys.modules)"

@@ -14,7 +14,6 @@ def listed(folder: Path, *flags: str) -> str:
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=True).stdout
 
 
-@pytest.mark.slow
 def test_a_folder_of_the_same_name_does_not_hide_the_built_in_strategies(tmp_path: Path) -> None:
     (tmp_path / "strategies").mkdir()
     (tmp_path / "strategies" / "__init__.py").write_text("")

@@ -20,7 +20,6 @@ def texts(document: str) -> str:
     return " ".join("".join(element.itertext()) for element in ElementTree.fromstring(document).iter())
 
 
-@pytest.mark.slow
 def test_the_line_is_the_mean_and_the_band_one_sd(three: list[Row]) -> None:
     er = next(row for row in three if row.first.strategy == "er")
     curves = np.array([[after["mAP"] for after in run.metrics["overall"]] for run in er.done])
@@ -31,7 +30,6 @@ def test_the_line_is_the_mean_and_the_band_one_sd(three: list[Row]) -> None:
     assert np.isclose(np.max(band), np.max(100 * (curves.mean(0) + curves.std(0, ddof=1))))
 
 
-@pytest.mark.slow
 def test_a_bound_is_a_level_line_and_has_no_forgetting(three: list[Row]) -> None:
     by_name = {drawing.name: drawing for drawing in draw(three)}
     lines = {line.get_label(): line.get_ydata() for line in by_name["map"].figure.axes[0].lines}
@@ -39,7 +37,6 @@ def test_a_bound_is_a_level_line_and_has_no_forgetting(three: list[Row]) -> None
     assert "joint" not in texts(svg(by_name["forgetting"].figure)) + texts(svg(by_name["matrix"].figure))
 
 
-@pytest.mark.slow
 def test_classes_go_from_frequent_in_training_to_rare(three: list[Row]) -> None:
     axes = next(drawing for drawing in draw(three) if drawing.name == "classes").figure.axes[0]
     assert [label.get_text() for label in axes.get_xticklabels()] == ["b (9)", "a (5)", "d (4)", "c (2)"]
