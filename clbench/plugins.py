@@ -23,7 +23,9 @@ from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import import_module
+from importlib.abc import ExecutionLoader
 from importlib.metadata import entry_points
+from importlib.util import decode_source, module_from_spec, spec_from_loader
 from pathlib import Path
 from pkgutil import iter_modules
 from types import ModuleType
@@ -304,14 +306,29 @@ def _imported(plugin: Plugin) -> ModuleType:
         ) from error
 
 
+class _Held(ExecutionLoader):
+    """Loads the very content that was hashed, whatever the file holds by now."""
+
+    def __init__(self, plugin: Plugin) -> None:
+        self._plugin = plugin
+
+    def get_filename(self, fullname: str) -> str:
+        return str(self._plugin.file)
+
+    def get_source(self, fullname: str) -> str:
+        return decode_source(self._plugin.content or b"")
+
+
 @cache
 def _run(plugin: Plugin) -> ModuleType:
     """The module of a plugin's content, run once."""
-    module = ModuleType(plugin.module)
-    module.__file__, module.__package__ = str(plugin.file), ""
+    spec = spec_from_loader(plugin.module, _Held(plugin), origin=str(plugin.file))
+    assert spec is not None and spec.loader is not None
+    module = module_from_spec(spec)
+    module.__file__ = str(plugin.file)
     sys.modules[plugin.module] = module  # dataclasses, and whoever asks for a class's file, look there
     try:
-        exec(compile(plugin.content or b"", str(plugin.file), "exec"), module.__dict__)
+        spec.loader.exec_module(module)
     except BaseException:
         del sys.modules[plugin.module]
         raise
