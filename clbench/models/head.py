@@ -41,6 +41,10 @@ class Rows(nn.Module):
         blocks = self.blocks
         return blocks[0] if len(blocks) == 1 else torch.cat(blocks)
 
+    def grow_normal(self, count: int, generator: torch.Generator) -> None:
+        """Grow to so many rows in all, new ones normally distributed with standard deviation 1, as `torch.randn`."""
+        self.grow(torch.randn(count - len(self), *self.blocks[-1].shape[1:], generator=generator))
+
     def grow(self, rows: Tensor) -> None:
         """Add a block, unless it is empty: on the device of the last one, and trainable if that is."""
         last = self.blocks[-1]

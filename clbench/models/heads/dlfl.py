@@ -121,8 +121,7 @@ class DLFLHead(Head):
 
     def grow(self, num_classes: int, generator: torch.Generator) -> None:
         super().grow(num_classes, generator)
-        shape = (num_classes - len(self.query_rows), self.queries.shape[1])
-        self.query_rows.grow(torch.randn(shape, generator=generator))
+        self.query_rows.grow_normal(num_classes, generator)
         if self.options.freeze_queries:
             for old in self.query_rows.blocks[:-1]:
                 old.requires_grad_(False)

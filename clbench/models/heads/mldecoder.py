@@ -27,6 +27,7 @@ import torch
 from torch import Tensor, nn
 
 from clbench.models.head import Classifier, Head, Rows, divided
+from clbench.models.heads.q2l import Layer
 from clbench.options import option
 
 
@@ -50,14 +51,8 @@ class MLDecoderHead(Head):
         width = divided(options.width or channels, options.heads)
         self.query_rows = Rows(torch.randn(num_classes, width)).requires_grad_(False)
         self.embed = nn.Linear(channels, width)  # at each position: 1x1
-        self.attend = nn.MultiheadAttention(width, options.heads, options.dropout, batch_first=True)
-        self.feedforward = nn.Sequential(
-            nn.Linear(width, options.feedforward),
-            nn.ReLU(),
-            nn.Dropout(options.dropout),
-            nn.Linear(options.feedforward, width),
-        )
-        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(3))
+        self.norm = nn.LayerNorm(width)
+        self.layer = Layer(width, options.heads, options.feedforward, options.dropout)
         self.dropout = nn.Dropout(options.dropout)
         self.classifier = Classifier(num_classes, width)
 
@@ -72,13 +67,9 @@ class MLDecoderHead(Head):
         """Label features (B, C, width), and attention (B, C, P)."""
         tokens = self.embed(feature_map.flatten(2).transpose(1, 2)).relu()
         queries = self.query_rows().expand(len(tokens), -1, -1)
-        t = self.norms[0](queries + self.dropout(queries))
-        pooled, attention = self.attend(t, tokens, tokens)  # with weights, which is the way that repeats bit for bit
-        t = self.norms[1](t + self.dropout(pooled))
-        t = self.norms[2](t + self.dropout(self.feedforward(t)))
-        return t, attention
+        features, attention = self.layer(self.norm(queries + self.dropout(queries)), 0.0, tokens, tokens)
+        return features, attention
 
     def grow(self, num_classes: int, generator: torch.Generator) -> None:
         super().grow(num_classes, generator)
-        shape = (num_classes - len(self.query_rows), self.query_rows().shape[1])
-        self.query_rows.grow(torch.randn(shape, generator=generator))
+        self.query_rows.grow_normal(num_classes, generator)

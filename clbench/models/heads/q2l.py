@@ -113,8 +113,7 @@ class Query2LabelHead(Head):
 
     def grow(self, num_classes: int, generator: torch.Generator) -> None:
         super().grow(num_classes, generator)
-        shape = (num_classes - len(self.query_rows), self.query_rows().shape[1])
-        self.query_rows.grow(torch.randn(shape, generator=generator))
+        self.query_rows.grow_normal(num_classes, generator)
 
 
 def sine_positions(height: int, width_of_map: int, *, width: int, like: Tensor) -> Tensor:

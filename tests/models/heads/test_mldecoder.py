@@ -15,10 +15,10 @@ def mldecoder(channels: int = 16, classes: int = 7, *, dropout: float = 0.0, wid
 def test_features_are_pytorchs_decoder_layer_without_self_attention() -> None:
     head, feature_map = mldecoder(), a_map()
     theirs = nn.TransformerDecoderLayer(24, 4, 40, dropout=0.0, batch_first=True)
-    state = {f"multihead_attn.{name}": value for name, value in head.attend.state_dict().items()}
-    for number, norm in enumerate(head.norms, start=1):
+    state = {f"multihead_attn.{name}": value for name, value in head.layer.attend.state_dict().items()}
+    for number, norm in enumerate([head.norm, *head.layer.norms], start=1):
         state |= {f"norm{number}.{name}": value for name, value in norm.state_dict().items()}
-    for name, layer in (("linear1", head.feedforward[0]), ("linear2", head.feedforward[3])):
+    for name, layer in (("linear1", head.layer.feedforward[0]), ("linear2", head.layer.feedforward[3])):
         state |= {f"{name}.{key}": value for key, value in layer.state_dict().items()}
     silent = {f"self_attn.{name}": torch.zeros_like(value) for name, value in theirs.self_attn.state_dict().items()}
     theirs.load_state_dict(state | silent)
@@ -49,13 +49,13 @@ def test_attention_finds_the_position_that_its_query_asks_for() -> None:
     with torch.no_grad():
         head.embed.weight.copy_(torch.eye(16))
         head.embed.bias.zero_()
-        query = head.norms[0](2 * head.query_rows()[3])
-        inner = head.attend.in_proj_weight
+        query = head.norm(2 * head.query_rows()[3])
+        inner = head.layer.attend.in_proj_weight
         assert inner is not None
         inner[16:32] = inner[:16]  # keys are projected as queries are
     feature_map = torch.zeros(1, 16, 3, 3)
     feature_map[0, :, 1, 2] = 60 * query.relu().detach()
-    head.attend.in_proj_bias.data.zero_()
+    head.layer.attend.in_proj_bias.data.zero_()
     maps = head.attention(feature_map)
     assert maps.shape == (1, 7, 3, 3)
     others = [score for place, score in enumerate(maps[0, 3].flatten().tolist()) if place != 5]
