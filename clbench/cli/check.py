@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from clbench import plugins
-from clbench.cli.common import Debug
+from clbench.cli.common import Debug, parse_kind
 from clbench.errors import PluginError, UsageError, unknown
 
 
@@ -47,10 +47,9 @@ def check(
 def _kind(name: str, kind: str | None) -> plugins.Kind:
     """The one kind of plugin that has the name. Raises UsageError and PluginError."""
     if kind is not None:
-        if kind not in plugins.KINDS:
-            raise UsageError(unknown("kind", kind, plugins.KINDS))
-        plugins.find(kind, name)
-        return kind
+        told = parse_kind(kind)
+        plugins.find(told, name)
+        return told
     found: list[plugins.Kind] = []
     errors: list[UsageError | PluginError] = []
     for each in plugins.KINDS:

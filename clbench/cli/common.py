@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
+from clbench import plugins
 from clbench.cli import complete
-from clbench.errors import UsageError
+from clbench.errors import UsageError, unknown
 from clbench.files import DEFAULT_OUT
 
 STORE = "clbench.store"
@@ -126,6 +127,13 @@ def parse_settings(pairs: list[str] | None) -> dict[str, str]:
             raise UsageError(f"Expected --set KEY=VALUE but got {pair!r}, e.g. --set lr=0.001.")
         settings[key.strip()] = value.strip()
     return settings
+
+
+def parse_kind(text: str) -> plugins.Kind:
+    """A kind of plugin. Raises UsageError."""
+    if text not in plugins.KINDS:
+        raise UsageError(unknown("kind", text, plugins.KINDS))
+    return text
 
 
 def parse_seeds(text: str) -> list[int]:

@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from clbench import plugins
-from clbench.cli.common import Debug
-from clbench.errors import StoreError, UsageError, unknown
+from clbench.cli.common import Debug, parse_kind
+from clbench.errors import StoreError, UsageError
 from clbench.terminal import say
 
 TEMPLATES = Path(__file__).parent.parent / "testing" / "templates"
@@ -22,15 +22,13 @@ def new(
 
     Example: clbench new strategy mine
     """
-    if kind not in plugins.KINDS:
-        raise UsageError(unknown("kind", kind, plugins.KINDS))
-    stem = name.replace("-", "_")
+    of, stem = parse_kind(kind), name.replace("-", "_")
     if not stem.isascii() or not stem.isidentifier() or stem.startswith("_"):
         raise UsageError(
             f"Expected a name like mine or my-{kind} but got {name!r}; letters, digits and dashes make one."
         )
     file = Path(f"{stem}.py")
-    if installed := plugins.available(kind, hidden=True).get(plugins.name_of(file.name)):
+    if installed := plugins.available(of, hidden=True).get(plugins.name_of(file.name)):
         raise UsageError(f"Expected a new name but {name!r} is the {kind} in {installed.module}; choose another.")
     try:
         with open(file, "x", encoding="utf-8") as opened:
