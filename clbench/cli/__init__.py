@@ -16,6 +16,7 @@ from clbench.cli import (
     export,
     inspect,
     new,
+    pack,
     report,
     resume,
     run,
@@ -49,6 +50,7 @@ app.command("compare")(compare.compare)
 app.command("export")(export.export)
 app.add_typer(data.app, name="data")
 app.command("verify")(verify.verify)
+app.command("pack")(pack.pack)
 app.command("merge")(runs.merge)
 app.command("list")(inspect.list_plugins)
 app.command("show")(inspect.show)
