@@ -6,6 +6,7 @@ of it. Two executions never take the same time, and metrics.json holds the secon
 one is a copy of the other. Then the saved logits are compared, bit for bit.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +40,12 @@ class Again:
         if self.bits:
             return "same bits"
         return f"mAP differs by {100 * self.mAP:.2f}, logits by up to {self.logits:.2g}"
+
+
+def farthest(found: Iterable[Again]) -> Again:
+    """Of several executions the largest differences, which need not be of the same one."""
+    each = list(found)
+    return Again(all(a.bits for a in each), max(a.logits for a in each), max(a.mAP for a in each))
 
 
 def run_again(run: Run, store: Path) -> Again:

@@ -36,7 +36,7 @@ class Merged:
 
 
 def merge(sources: Sequence[Path], out: Path) -> Merged:
-    """Copy every whole run of the sources, folders or archives, into one store; what is done there is never overwritten.
+    """Copy every whole run of folders and archives into one store; what is done there is never overwritten.
 
     A run that is done takes the place of one that is not. It appears in the store in one step, with all its files.
 
