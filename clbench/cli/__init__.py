@@ -9,6 +9,7 @@ import typer
 from clbench import plugins
 from clbench.cli import (
     check,
+    cite,
     common,
     compare,
     data,
@@ -18,6 +19,7 @@ from clbench.cli import (
     new,
     pack,
     report,
+    rerun,
     resume,
     run,
     runs,
@@ -44,8 +46,10 @@ app = typer.Typer(
 )
 app.command("run")(run.run)
 app.command("resume")(resume.resume)
+app.command("rerun")(rerun.rerun)
 app.command("tune")(tune.tune)
 app.command("report")(report.report)
+app.command("cite")(cite.cite)
 app.command("compare")(compare.compare)
 app.command("export")(export.export)
 app.add_typer(data.app, name="data")
