@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -70,7 +70,7 @@ def _specs(runs: Iterable[Run], data_root: Path | None, files: bool) -> list[Spe
             if run.state == DONE:
                 spec = Spec.of_run(run, data_root, copies=files)
                 known = {kind: (kind, each["sha256"]) for kind, each in run.config.get("plugins", {}).items()}
-                paths = {kind: same.setdefault(key, getattr(spec, kind)) for kind, key in known.items()}
+                paths: dict[str, Any] = {kind: same.setdefault(key, getattr(spec, kind)) for kind, key in known.items()}
                 specs.append(replace(spec, **paths))  # each seed has a copy, but one name is one file
         except StoreError as error:
             say(f"{error} It is left out.")
