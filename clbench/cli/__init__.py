@@ -16,10 +16,13 @@ from clbench.cli import (
     export,
     inspect,
     new,
+    plan,
     report,
     resume,
     run,
     runs,
+    status,
+    sweep,
     tune,
     verify,
 )
@@ -43,6 +46,9 @@ app = typer.Typer(
 )
 app.command("run")(run.run)
 app.command("resume")(resume.resume)
+app.command("sweep")(sweep.sweep)
+app.command("plan")(plan.plan)
+app.command("status")(status.status)
 app.command("tune")(tune.tune)
 app.command("report")(report.report)
 app.command("compare")(compare.compare)
