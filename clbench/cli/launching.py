@@ -19,7 +19,7 @@ from clbench.files import DEFAULT_OUT
 from clbench.launch.ahead import Ahead
 from clbench.launch.cells import Builder, Cell, LaunchListener, built, run_all
 from clbench.launch.outcome import Failure, Outcome
-from clbench.launch.plan import distinct, planned_runs
+from clbench.launch.plan import planned_runs
 from clbench.launch.spec import Spec
 from clbench.launch.tune import Launching
 from clbench.learning.engine import choose_device
@@ -127,7 +127,7 @@ class Announcer(LaunchListener):
         device = choose_device(self._how.device)
         self.ahead.planned(cells, device)
         if self._recorded and self.ahead.runs > 1:
-            plans.write(cells[0].spec.out, planned_runs(distinct(cells), device))
+            plans.write(cells[0].spec.out, planned_runs(cells, device))
         for failure in failures if cells else ():  # or it is all that there is to conclude
             self.failed(failure)
 

@@ -2,8 +2,10 @@
 
 import json as json_
 import sys
+import textwrap
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,10 +18,12 @@ from clbench.report.formats import text
 from clbench.report.tables import Table
 from clbench.store.folder import DONE, RUNNING
 from clbench.store.plans import NEW
-from clbench.terminal import duration, say
+from clbench.terminal import duration, printable, say, width
 
 CLEAR = "\x1b[H\x1b[2J"
 """What empties a terminal."""
+MOST = 20
+"""Stopped runs that are listed."""
 
 
 def status(
@@ -41,17 +45,14 @@ def status(
     standings = Standings(out, say)
     while True:
         found = standings.look()
-        print(shown(out, found, json, redraw=watch and not json and sys.stdout.isatty()), flush=True)
+        if json:
+            print(json_.dumps(as_json(out, found), indent=None if watch else 2), flush=True)
+        else:
+            clear = CLEAR if watch and sys.stdout.isatty() else ""
+            print(clear + "\n".join(_lines(out, found)) + ("\n" if watch else ""), flush=True)
         if not watch or not any(each.state in TO_COME for each in found):
             return
         time.sleep(every)
-
-
-def shown(out: Path, found: list[Standing], json: bool, redraw: bool) -> str:
-    """One look. json: on one line where it is one of several."""
-    if json:
-        return json_.dumps(as_json(out, found))
-    return (CLEAR if redraw else "") + "\n\n".join(_blocks(out, found))
 
 
 def as_json(out: Path, found: list[Standing]) -> dict[str, Any]:
@@ -67,17 +68,23 @@ def as_json(out: Path, found: list[Standing]) -> dict[str, Any]:
     }
 
 
-def _blocks(out: Path, found: list[Standing]) -> list[str]:
+def _lines(out: Path, found: list[Standing]) -> Iterator[str]:
+    """What a person reads: how many are in which state, those that run, and why others have stopped."""
     counts = Counter(each.state for each in found)
     states = ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
-    blocks = [f"{len(found)} run(s) in {out}: {states or 'none'}{_ending(left(found), counts[RUNNING])}"]
+    yield _folded(f"{len(found)} run(s) in {out}: {states or 'none'}{_ending(left(found), counts[RUNNING])}")
     if running := [each for each in found if each.state == RUNNING]:
         headings = ("running", "task", "step", "img/s", "left", "process", "beat")
-        blocks.append(text([Table("", headings, tuple(map(_line, running)))]).lstrip("\n"))
+        yield text([Table("", headings, tuple(map(_line, running)))])
     if stopped := [each for each in found if each.state not in (RUNNING, NEW, DONE)]:
-        lines = tuple((each.called, each.state, each.reason or EMPTY) for each in stopped)
-        blocks.append("\n".join(f"{name}: {state}: {why}" for name, state, why in lines))
-    return blocks
+        yield ""
+        yield from (_folded(f"{run.called}: {run.state}: {run.reason}") for run in stopped[:MOST])
+        if len(stopped) > MOST:
+            yield f"and {len(stopped) - MOST} more, which --json lists"
+
+
+def _folded(line: str) -> str:
+    return textwrap.fill(printable(line), width(), subsequent_indent="  ", break_on_hyphens=False)
 
 
 def _ending(rest: Left, running: int) -> str:

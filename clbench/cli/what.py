@@ -201,7 +201,7 @@ class What:
 
 
 def _cast(parameter: Any, context: typer.Context, value: Any) -> Any:
-    return parameter.type_cast_value(context, value)
+    return parameter.process_value(context, value)
 
 
 def _source(context: typer.Context, name: str) -> str:

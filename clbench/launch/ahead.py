@@ -7,7 +7,7 @@ import torch
 
 from clbench.launch.cells import Cell
 from clbench.launch.estimates import Experience, Load
-from clbench.launch.plan import distinct, experience, load_of
+from clbench.launch.plan import experience, load_of
 from clbench.store.folder import DONE, Run
 from clbench.store.plans import state_of
 from clbench.terminal import duration
@@ -22,7 +22,7 @@ class Ahead:
 
     def planned(self, cells: Sequence[Cell], device: torch.device) -> None:
         """These are to be run, one after another."""
-        self.runs = len(distinct(cells))
+        self.runs = len(cells)
         if self.runs > 1:
             self._known = experience(cells, device)
             self._left = {c.folder: load_of(c, device) for c in cells if state_of(c.folder) != DONE}

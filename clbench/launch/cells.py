@@ -156,14 +156,18 @@ class _Turns:
 
 
 def built(specs: Sequence[Spec], configs: Sequence[Config], builder: "Builder") -> tuple[list[Cell], list[Failure]]:
-    """Every run of a list with its data, as far as they can be had, and why not. configs: of each specification."""
-    cells, failures = [], []
+    """Every run of a list with its data, once, and why those that are not among them cannot be had.
+
+    configs: of each specification.
+    """
+    cells, failures = dict[Path, Cell](), list[Failure]()
     for spec, config in zip(specs, configs, strict=True):
         try:
-            cells.append(builder.cell(spec, config))
+            cell = builder.cell(spec, config)
+            cells.setdefault(cell.folder, cell)  # two ways to say the same
         except Exception as error:
             failures.append(Failure(spec, _without_frames(error)))
-    return cells, failures
+    return list(cells.values()), failures
 
 
 class Builder:

@@ -1,6 +1,6 @@
 """What a list of runs will be: each with its state, and how long it and what it takes is thought to be."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,11 +60,6 @@ def steps_of(cell: Cell) -> int:
     if plugins.load("strategy", config.strategy).joint:
         return 0
     return sum(stage.steps for stage in stages_of(cell.prepared.scenario, config.options["train"]))
-
-
-def distinct(cells: Iterable[Cell]) -> list[Cell]:
-    """Without those that come to the same run as one before."""
-    return list({cell.folder: cell for cell in reversed(list(cells))}.values())[::-1]
 
 
 def plan(cells: Sequence[Cell], how: How, failed: Callable[[Cell, Exception], None]) -> list[Planned]:
