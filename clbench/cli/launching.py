@@ -17,7 +17,7 @@ from clbench.cli.runs import records
 from clbench.errors import ClbenchError, StoreError
 from clbench.files import DEFAULT_OUT
 from clbench.launch.ahead import Ahead
-from clbench.launch.cells import Builder, Cell, LaunchListener, built, run_all
+from clbench.launch.cells import Builder, Cell, LaunchListener, built, distinct, run_all
 from clbench.launch.outcome import Failure, Outcome
 from clbench.launch.plan import planned_runs
 from clbench.launch.spec import Spec
@@ -122,6 +122,7 @@ class Announcer(LaunchListener):
         say(f"building {scenario} …")
 
     def planned(self, cells: Sequence[Cell], failures: Sequence[Failure]) -> None:
+        cells = distinct(cells)
         for scenario in dict.fromkeys(cell.prepared.scenario for cell in cells):
             _announce([cell for cell in cells if cell.prepared.scenario is scenario], self._how)
         device = choose_device(self._how.device)

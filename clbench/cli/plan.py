@@ -39,7 +39,7 @@ def plan(
     specs = listed.specs(context, out, recipe)
 
     from clbench.cli.launching import Announcer, exit_code
-    from clbench.launch.cells import Builder, built
+    from clbench.launch.cells import Builder, built, distinct
     from clbench.launch.outcome import Outcome
     from clbench.launch.plan import plan as make
     from clbench.learning.engine import choose_device
@@ -50,7 +50,7 @@ def plan(
     cells, failures = built(specs, [spec.config() for spec in specs], Builder(announcer))
     for failure in failures:
         announcer.failed(failure)
-    planned = make(cells, How(device), lambda cell, error: say(f"{cell}: no estimate: {error}"))
+    planned = make(distinct(cells), How(device), lambda cell, error: say(f"{cell}: no estimate: {error}"))
     print(json_.dumps(as_json(planned, failures), indent=2) if json else shown(planned, out))
     if code := exit_code(Outcome(failures=failures)):
         raise typer.Exit(code)

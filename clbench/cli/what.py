@@ -26,6 +26,8 @@ LISTS = ("scenario", "strategy", "memory", "head", "seed")
 """Options that take several values: on the command line with commas, in a file as a list as well."""
 STATES = ("new", "interrupted", "failed", "diverged")
 """States of runs that `--only` takes; without it all of these are run."""
+SHARING = ("run", "sweep", "plan")
+"""Verbs that take the same file."""
 TYPED = ("COMMANDLINE", "ENVIRONMENT")
 """Where values come from that go before the file's."""
 
@@ -59,15 +61,22 @@ def read_config(context: typer.Context, file: Path | None) -> Path | None:
     except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"Expected {file} to be a TOML file but got: {error}.") from error
     settings, cells = values.pop(SET, {}), values.pop(CELLS, [{}])
-    known = [p.name for p in context.command.params if p.name not in ("config", "settings", "debug")]
-    context.default_map = _options(context, f"{file}", values, known)
+    context.default_map = _options(f"{file}", values, _keys(context))
     if not isinstance(cells, list) or not cells or not all(isinstance(cell, dict) for cell in cells):
         raise UsageError(f"Expected tables [[{CELLS}]] in {file} but got {cells!r}.")
     context.meta[READ] = FromFile(file, _table(f"{file}", settings), cells)
     return file
 
 
-def _options(context: typer.Context, where: str, values: Mapping[str, Any], known: Sequence[str]) -> dict[str, Any]:
+def _keys(context: typer.Context) -> list[str]:
+    """What a file may say: the options of the verb, and of others that take the same file, which it passes over."""
+    verbs = getattr(context.parent.command, "commands", {}) if context.parent else {}
+    same = [verbs[name] for name in SHARING if name in verbs] if context.command.name in SHARING else []
+    names = [str(p.name) for verb in (context.command, *same) for p in verb.params]
+    return [name for name in dict.fromkeys(names) if name not in ("config", "settings", "debug")]
+
+
+def _options(where: str, values: Mapping[str, Any], known: Sequence[str]) -> dict[str, Any]:
     """Option -> value, as click takes it. Raises UsageError for what is no option, or no value of one."""
     found: dict[str, Any] = {}
     for name, value in values.items():
@@ -176,7 +185,7 @@ class What:
         for number, cell in enumerate(read.cells, 1):
             where = f"cells {number} of {read.file}"
             settings = _table(where, cell.get(SET, {}))
-            values = _options(context, where, {key: value for key, value in cell.items() if key != SET}, names)
+            values = _options(where, {key: value for key, value in cell.items() if key != SET}, names)
             try:
                 table = {n: _cast(of_click[n], context, v) for n, v in values.items() if n not in typed}
             except TYPED_WRONG as error:

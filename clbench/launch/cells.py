@@ -156,18 +156,22 @@ class _Turns:
 
 
 def built(specs: Sequence[Spec], configs: Sequence[Config], builder: "Builder") -> tuple[list[Cell], list[Failure]]:
-    """Every run of a list with its data, once, and why those that are not among them cannot be had.
-
-    configs: of each specification.
-    """
-    cells, failures = dict[Path, Cell](), list[Failure]()
+    """Every run of a list with its data, as far as they can be had, and why not. configs: of each specification."""
+    cells, failures = [], []
     for spec, config in zip(specs, configs, strict=True):
         try:
-            cell = builder.cell(spec, config)
-            cells.setdefault(cell.folder, cell)  # two ways to say the same
+            cells.append(builder.cell(spec, config))
         except Exception as error:
             failures.append(Failure(spec, _without_frames(error)))
-    return list(cells.values()), failures
+    return cells, failures
+
+
+def distinct(cells: Iterable[Cell]) -> list[Cell]:
+    """Without those that come to the same run as one before: there are several ways to say it."""
+    found: dict[Path, Cell] = {}
+    for cell in cells:
+        found.setdefault(cell.folder, cell)
+    return list(found.values())
 
 
 class Builder:

@@ -12,12 +12,12 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from clbench.errors import StoreError
 from clbench.files import digest, write_json
-from clbench.store.folder import CHECKPOINTS, INTERRUPTED, RUNNING, Run
+from clbench.store.folder import CHECKPOINTS, DEPTH, INTERRUPTED, RUNNING, Run
 from clbench.store.heartbeat import Heartbeat, read
 from clbench.store.lock import is_held
 
@@ -87,9 +87,11 @@ def _read(file: Path) -> Plan | StoreError:
 
 def _fits(run: PlannedRun) -> bool:
     """Whether every value is of its kind, and the folder one below the store."""
-    parts = Path(run.folder).parts
-    texts = isinstance(run.folder, str) and isinstance(run.called, str)
-    return texts and isinstance(run.steps, int) and Run(Path(run.folder)).placed and ".." not in parts[:1] + parts
+    if not (isinstance(run.folder, str) and isinstance(run.called, str) and isinstance(run.steps, int)):
+        return False
+    folder = PurePath(run.folder)
+    below = len(folder.parts) == DEPTH and ".." not in folder.parts and not folder.is_absolute()
+    return below and Run(Path(folder)).placed
 
 
 def state_of(folder: Path) -> str:
