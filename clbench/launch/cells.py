@@ -20,6 +20,7 @@ from clbench.running.execute import How, execute
 from clbench.running.stops import Requests, Stopped
 from clbench.scenario.tasks import Scenario
 from clbench.store.folder import Run, finished, run_folder
+from clbench.store.heartbeat import Heartbeat
 from clbench.store.lock import Busy
 
 T = TypeVar("T")
@@ -57,6 +58,9 @@ class LaunchListener(Listener):
 
     def started(self, cell: Cell) -> None:
         """A run that is not done begins, or goes on."""
+
+    def at(self, cell: Cell, heartbeat: Heartbeat) -> None:
+        """A run that another process was given is so far; told every few seconds, by launchers that start such."""
 
     def done(self, cell: Cell, run: Run, seconds: float) -> None:
         """A run has come to its end, so long after it was started."""

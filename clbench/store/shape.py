@@ -88,6 +88,14 @@ METRICS = {
         "*": (Number, NOTHING, [Number]),
     },
 }
+HEARTBEAT = {
+    "schema": Count,
+    **dict.fromkeys(("host", "since", "at"), str),
+    **dict.fromkeys(("pid", "beat", "task", "tasks", "step", "steps", "done_steps", "total_steps"), Count),
+    "images_per_second": (Number, NOTHING),
+    "interval_s": Number,
+}
+
 SHAPES: Mapping[str, Any] = {
     "status.json": STATUS,
     "config.json": CONFIG,
