@@ -79,7 +79,9 @@ def test_each_mistake_is_told_once_with_its_runs() -> None:
 
 
 def test_of_many_runs_with_one_mistake_some_are_named() -> None:
-    with pytest.raises(UsageError, match=r"debug/er \(memory=reservoir, head=linear, lr=-1\), .* and 1 more: Expected option lr"):
+    with pytest.raises(
+        UsageError, match=r"debug/er \(memory=reservoir, head=linear, lr=-1\), .* and 1 more: Expected option lr"
+    ):
         expand([grid(memory=["reservoir", "prs"], head=["linear", "dlfl"], settings={"lr": [-1]}), grid()])
 
 

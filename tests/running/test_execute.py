@@ -134,7 +134,7 @@ def test_a_run_afresh_forgets_the_checkpoint(prepared: Prepared, tmp_path: Path,
 
 
 def test_a_device_that_cannot_be_had_leaves_nothing(prepared: Prepared, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="Expected --device to be auto, cpu or cuda"):
+    with pytest.raises(UsageError, match="Expected --device to be auto, cpu, cuda or cuda:N"):
         execute(prepared, 0, tmp_path, How("tpu"))
     assert not list(tmp_path.iterdir())
 
