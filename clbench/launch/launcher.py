@@ -57,8 +57,8 @@ SERIAL = "serial"
 LAUNCHERS = {
     SERIAL: "clbench.launch.launcher:serial",
     "local": "clbench.launch.local:local",
-    "slurm": "clbench.launch.slurm:slurm",
-    "ray": "clbench.launch.ray:ray",
+    "slurm": "clbench.launch.on_slurm:slurm",
+    "ray": "clbench.launch.on_ray:ray",
 }
 """Name -> module and function that makes one from `Workers`; imported when it is chosen."""
 

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
+from functools import cache
 from queue import SimpleQueue
 from threading import Thread
 from typing import IO, Any
@@ -120,6 +121,39 @@ def carry_out(
     except Exception as error:
         outcome = Outcome(failures=[Failure(spec, error) for spec in specs])
     return outcome.as_json()
+
+
+def do_share(
+    own: Sequence[Mapping[str, Any]], rest: Sequence[Mapping[str, Any]], how: Mapping[str, Any], seconds: float
+) -> dict[str, Any]:
+    """A job's work, by plain values: its own runs, then those of the rest that nobody has done and nobody has.
+
+    seconds: until it stops with a checkpoint.
+    """
+    silent, requests = LaunchListener(), Requests(seconds)
+    builder = Builder(silent)
+    outcome = carry_out(own, how, silent, requests, builder)
+    if outcome["stop"]:
+        return outcome
+    left = [failure["spec"] for failure in outcome["busy"]]
+    others = carry_out([*rest, *left], {**how, "rerun": False}, silent, requests, builder, again=True)
+    return {
+        "runs": outcome["runs"] + others["runs"],
+        "failures": outcome["failures"] + others["failures"],
+        "busy": others["busy"],
+        "stop": others["stop"],
+    }
+
+
+@cache
+def _kept() -> Builder:
+    """What this process has built, for the tasks that it is given one after another."""
+    return Builder(LaunchListener())
+
+
+def do_one(run: Mapping[str, Any], how: Mapping[str, Any]) -> dict[str, Any]:
+    """A task's work, by plain values: one run. Another one of the same process finds its scenario built."""
+    return carry_out([run], how, LaunchListener(), Requests(), _kept())
 
 
 def main(device: str) -> None:
