@@ -28,6 +28,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from clbench.arrays import IntArray
 from clbench.learning.batch import Batch, Replay, Values, check_values
 from clbench.learning.cues import ModelCues
 from clbench.learning.loader import Loader
@@ -241,10 +242,17 @@ class Strategy:
         """
         if self.memory is None or not len(self.memory):
             return None
-        slots = self.memory.sample(self.memory.options.replay_batch or new, self._replay)
+        slots = self.draw(self.memory.options.replay_batch or new, self._replay)
+        if not len(slots):
+            return None
         stored = self.memory.stored(slots)
         batch = self.load(self.stage.replay(stored) if self.stage.replay else stored)
         return Replay(batch.inputs, batch.labels, batch.known, batch.samples, slots, self.memory.kept(slots))
+
+    def draw(self, n: int, generator: np.random.Generator) -> IntArray:
+        """The slots (<= n,) of a memory that is not empty whose samples `recall` gives: any, unless overridden."""
+        assert self.memory is not None
+        return self.memory.sample(n, generator)
 
     def remember(self, batch: Batch, **kept: Tensor) -> None:
         """Offer a batch of the stream to the memory, if there is one.

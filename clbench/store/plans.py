@@ -17,6 +17,7 @@ from typing import Any
 
 from clbench.errors import StoreError
 from clbench.files import digest, write_json
+from clbench.store import shape
 from clbench.store.folder import CHECKPOINTS, DEPTH, INTERRUPTED, RUNNING, Run
 from clbench.store.heartbeat import Heartbeat, read
 from clbench.store.lock import is_held
@@ -75,23 +76,18 @@ def find(out: Path) -> Iterator[tuple[Path, Plan | StoreError]]:
 def _read(file: Path) -> Plan | StoreError:
     try:
         value = json.loads(file.read_text(encoding="utf-8"))
-        if value["schema"] != SCHEMA:
-            raise ValueError(f"schema {value['schema']}")
-        runs = [PlannedRun(**run) for run in value["runs"]]
-        if not all(_fits(run) for run in runs) or not isinstance(value["time"], str):
-            raise ValueError("a value is of another kind")
-        return Plan(runs, value["time"], [str(word) for word in value["command"]])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        return StoreError(f"Expected a plan in {file} but got: {error!r}; delete it, for no run depends on it.")
+        shape.check(value, shape.PLAN, "plan")
+        if value["schema"] != SCHEMA or not all(_below(PurePath(run["folder"])) for run in value["runs"]):
+            raise ValueError(f"expected schema {SCHEMA} and folders of runs")
+        return Plan([PlannedRun(**run) for run in value["runs"]], value["time"], value["command"])
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        return StoreError(f"Expected a plan in {file} but got: {error}; delete it, for no run depends on it.")
 
 
-def _fits(run: PlannedRun) -> bool:
-    """Whether every value is of its kind, and the folder one below the store."""
-    if not (isinstance(run.folder, str) and isinstance(run.called, str) and isinstance(run.steps, int)):
-        return False
-    folder = PurePath(run.folder)
-    below = len(folder.parts) == DEPTH and ".." not in folder.parts and not folder.is_absolute()
-    return below and Run(Path(folder)).placed
+def _below(folder: PurePath) -> bool:
+    """Whether a path is that of a run below the store."""
+    inside = not folder.is_absolute() and ".." not in folder.parts
+    return inside and len(folder.parts) == DEPTH and Run(Path(folder)).placed
 
 
 def state_of(folder: Path) -> str:

@@ -96,6 +96,12 @@ HEARTBEAT = {
     "interval_s": Number,
 }
 
+PLAN = {
+    "schema": Count,
+    "time": str,
+    "command": [str],
+    "runs": [{"folder": str, "called": str, "steps": Count, "spec": {"*": object}, "load": {"*": object}}],
+}
 SHAPES: Mapping[str, Any] = {
     "status.json": STATUS,
     "config.json": CONFIG,

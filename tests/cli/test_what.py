@@ -1,3 +1,4 @@
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from clbench.store.folder import STATES as IN_FOLDERS
 
 CommandLine = Callable[..., tuple[int, str, str]]
 Specs = Callable[..., list[Spec]]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -148,3 +150,19 @@ def test_states_that_are_chosen() -> None:
     assert set(STATES) - {"new"} < set(IN_FOLDERS)
     with pytest.raises(UsageError, match="Unknown state in --only: 'fail'; did you mean 'failed'"):
         chosen_states("new,fail")
+
+
+def test_the_documentations_file_makes_the_reference_table(
+    specs: Specs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from reference_tables import REFERENCES
+
+    page = (ROOT / "docs" / "sweeps.md").read_text(encoding="utf-8")
+    [text] = [block for block in re.findall(r"```toml\n(.*?)```", page, re.DOTALL) if "recipe" in block]
+    (tmp_path / "sweep.toml").write_text(text.replace("results/recipes", str(ROOT / "results" / "recipes")))
+    found = specs("sweep", "sweep.toml")
+    monkeypatch.chdir(ROOT)
+    expected = {method: config.options for method, config in REFERENCES["digits-seq"].configs().items()}
+    configs = [spec.config() for spec in found if spec.seed == 0]
+    assert {(each.strategy, each.head, each.memory or "none"): each.options for each in configs} == expected
+    assert len(configs) == len(expected) and sorted({spec.seed for spec in found}) == list(range(10))

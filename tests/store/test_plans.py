@@ -46,7 +46,9 @@ def test_the_newest_comes_first(tmp_path: Path) -> None:
         '{"schema": 2}',
         '{"schema": 1, "time": 3, "command": [], "runs": []}',
         '{"schema": 1, "time": "", "command": [], "runs": [{}]}',
-        '{"schema": 1, "time": "", "command": [], "runs": [{"folder": "../made/er/abcd12345678/seed0", "called": "", '
+        '{"schema": 1, "time": "", "command": [], "runs": [{"folder": "../er/abcd12345678/seed0", "called": "", '
+        '"steps": 1, "spec": {}, "load": {}}]}',
+        '{"schema": 1, "time": "", "command": [], "runs": [{"folder": "/er/abcd12345678/seed0", "called": "", '
         '"steps": 1, "spec": {}, "load": {}}]}',
         '{"schema": 1, "time": "", "command": [], "runs": [{"folder": 7, "called": "", "steps": 1, "spec": {}, '
         '"load": {}}]}',
