@@ -2,7 +2,7 @@
 
     python bench/launching.py [FILE] [--jobs 2] [--repeats 3] [-- OPTION …]
 
-FILE is what `clbench sweep` takes, by default that of `make demo`; options behind -- go to both sweeps, e.g. --limit 10.
+FILE is what `clbench sweep` takes, by default the one of `make demo`; what stands behind -- goes to both: --limit 10.
 Each sweep starts in an empty results folder and its time is that of the whole command. Serial and parallel take turns.
 """
 
