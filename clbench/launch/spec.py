@@ -92,14 +92,16 @@ class Spec:
         return cls(**{**value, **paths})
 
     @classmethod
-    def of_run(cls, run: Run, data_root: Path | None = None) -> Self:
+    def of_run(cls, run: Run, data_root: Path | None = None, copies: bool = False) -> Self:
         """What gives the run in a folder again, from its config.json, in the same results folder.
+
+        copies: take plugins that were named by their path from the copies in the folder, which may be somebody's.
 
         Raises:
             StoreError: config.json is not the configuration of a run, or a file that it names as a plugin has changed.
         """
         try:
-            saved = {**run.config, **_files(run)}
+            saved = {**run.config, **_files(run, copies)}
             settings = {f"{section}.{key}": value for section, key, value in _options(saved)}
             return cls(
                 saved["scenario"],
@@ -121,9 +123,13 @@ class Spec:
             ) from error
 
 
-def _files(run: Run) -> dict[str, str]:
+def _files(run: Run, copies: bool) -> dict[str, str]:
     """Kind -> path, of the plugins that a run named so. Raises StoreError where a file is not as it was."""
-    files = {kind: str(run.env["plugin_files"][kind]) for kind in run.config.get("plugins", {})}
+    named = run.config.get("plugins", {})
+    if copies:
+        files = {kind: str(run.folder / plugin_copy(kind, known["file"])) for kind, known in named.items()}
+    else:
+        files = {kind: str(run.env["plugin_files"][kind]) for kind in named}
     for kind, path in files.items():
         known = run.config["plugins"][kind]
         if not Path(path).is_file() or sha256(Path(path)) != known["sha256"]:
