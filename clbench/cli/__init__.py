@@ -18,11 +18,14 @@ from clbench.cli import (
     inspect,
     new,
     pack,
+    plan,
     report,
     rerun,
     resume,
     run,
     runs,
+    status,
+    sweep,
     tune,
     verify,
 )
@@ -47,6 +50,9 @@ app = typer.Typer(
 app.command("run")(run.run)
 app.command("resume")(resume.resume)
 app.command("rerun")(rerun.rerun)
+app.command("sweep")(sweep.sweep)
+app.command("plan")(plan.plan)
+app.command("status")(status.status)
 app.command("tune")(tune.tune)
 app.command("report")(report.report)
 app.command("cite")(cite.cite)

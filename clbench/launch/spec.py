@@ -45,7 +45,17 @@ class Spec:
     recipe: Path | None = None
 
     def __str__(self) -> str:
-        return f"{plugins.name_of(self.scenario)}/{plugins.name_of(self.strategy)} seed {self.seed}"
+        return f"{self.called()} seed {self.seed}"
+
+    def called(self, scenario: str | None = None) -> str:
+        """The run without its seed: `debug/er (memory=prs, lr=0.5)`. scenario: its name as built, once it is."""
+        told: dict[str, Any] = {} if self.memory == DEFAULT else {"memory": self.memory or "none"}
+        told |= {} if self.head == DEFAULT else {"head": self.head}
+        told |= self.settings
+        more = (
+            "" if self.config_hash or not told else f" ({', '.join(f'{key}={value}' for key, value in told.items())})"
+        )
+        return f"{scenario or plugins.name_of(self.scenario)}/{plugins.name_of(self.strategy)}{more}"
 
     def config(self) -> Config:
         """The configuration, every option resolved. Raises UsageError and PluginError."""
