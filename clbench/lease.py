@@ -57,6 +57,7 @@ class Lease:
         now = datetime.now(UTC).isoformat("T", "seconds")
         who = {"host": socket.gethostname(), "pid": os.getpid(), "since": now, "token": self._token}
         self._head = (json.dumps({**who, "lease_s": seconds}) + "\n").encode()
+        self._file: int | None
         self._own, self._file = _made(path, _after(path), self._head + _number(0))
         _held.add(self)
         self._thread = threading.Thread(

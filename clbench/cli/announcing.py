@@ -2,6 +2,8 @@
 
 import traceback
 from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
 
 from clbench.launch.ahead import Ahead
 from clbench.launch.cells import Cell, LaunchListener, distinct
@@ -25,6 +27,14 @@ class Announcer(LaunchListener):
     def __init__(self, how: How, debug: bool, recorded: bool = False) -> None:
         self._how, self._debug, self._recorded = how, debug, recorded
         self.ahead = Ahead()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Nothing stays on the screen."""
 
     def said(self, message: str) -> None:
         say(message)

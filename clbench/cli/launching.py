@@ -63,11 +63,11 @@ def launch(
     if only:
         choose_device(how.device)
         specs = _of_states(specs, only, builder)
-    if serial:
-        watched = watching(track, announcer.ahead)
-        outcome = run_all(specs, how, listener=announcer, listeners=watched, requests=requests, builder=builder)
-    else:
-        with announcer:
+    watched = watching(track, announcer.ahead)
+    with announcer:
+        if serial:
+            outcome = run_all(specs, how, listener=announcer, listeners=watched, requests=requests, builder=builder)
+        else:
             outcome = carry_out(specs, how, listener=announcer, requests=requests, builder=builder)
     conclude(outcome, out, json)
     if code := exit_code(outcome):

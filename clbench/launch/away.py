@@ -1,4 +1,4 @@
-"""Runs that a cluster carries out, as the process that handed them to it sees them: by their folders on a shared disk."""
+"""Runs that a cluster carries out, as the process that handed them out sees them: by their folders on a shared disk."""
 
 import time
 from collections.abc import Iterable
@@ -100,7 +100,8 @@ def shipped(cell: Cell) -> dict[str, Any]:
     spec = cell.spec.as_json() | {"config_hash": cell.prepared.config_hash}
     for name in ("data_root", "out", "recipe"):
         spec[name] = spec[name] and str(Path(spec[name]).absolute())
-    return spec | {kind: str(plugin.file.absolute()) for kind, plugin in cell.prepared.config.files.items()}
+    files = {kind: plugin.file for kind, plugin in cell.prepared.config.files.items()}
+    return spec | {kind: str(file.absolute()) for kind, file in files.items() if file}
 
 
 def _sealed(folder: Path) -> int | None:

@@ -13,7 +13,7 @@ from functools import partial
 from itertools import cycle, islice
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import Any, Self
 
 import torch
 
@@ -66,11 +66,13 @@ def carry_out(
     """
     devices = choose_devices(workers, how)
     configs = [spec.config() for spec in specs]
-    cells, failures = built(specs, configs, builder or Builder(listener))
-    listener.planned(cells, failures)
-    team = Team(how, devices, listener, requests or Requests(), Outcome(failures=failures))
-    with requests.listening() if requests else nullcontext():
-        team.do(cells)
+    team = Team(how, devices, listener, requests or Requests(), Outcome())
+    with team:
+        team.start(devices[: len(specs)])  # they import while this process builds
+        cells, team.outcome.failures = built(specs, configs, builder or Builder(listener))
+        listener.planned(cells, team.outcome.failures)
+        with requests.listening() if requests else nullcontext():
+            team.do(cells)
     return team.outcome
 
 
@@ -124,6 +126,27 @@ class Team:
     _short: list[Turn] = field(default_factory=list)
     _beats: dict[Path, int] = field(default_factory=dict)
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """No worker stays behind; one that has a run ends with a checkpoint."""
+        for worker in self._workers:
+            if worker in self._starting:
+                worker.kill()
+            worker.end()
+        self._workers.clear()
+
+    def start(self, devices: Iterable[str]) -> None:
+        """A worker on each."""
+        for device in devices:
+            worker = WorkerProcess(device, lambda worker, message: self._heard.put((worker, message)))
+            self._workers[worker] = None
+            self._starting.add(worker)
+
     def do(self, cells: Iterable[Cell]) -> None:
         """All of them: what is free, then what others had, then, each alone, what found no memory."""
         turns: dict[Path, list[Turn]] = {}
@@ -139,21 +162,17 @@ class Team:
         again = [Turn(turn.cell) for _, *others in turns.values() for turn in others]  # another way to say the same run
         self._work([*left, *again], self.devices)
         for turn in self._short:
+            self.end()  # what the others keep of memory, they give back
             self._work([turn], self.devices[:1])
         self.outcome.busy += [Failure(turn.cell.spec, error, turn.cell.folder) for turn, error in self._left.items()]
 
     def _work(self, turns: Iterable[Turn], devices: Sequence[str]) -> None:
         """Until each is done, has failed, or is left; or the list is stopped."""
         self._todo = deque(() if self.outcome.stop else turns)
-        try:
-            while self._todo or any(self._workers.values()):
-                self._ask()
-                self._staff(devices)
-                self._hear()
-        finally:
-            for worker in self._workers:
-                worker.end()
-            self._workers.clear()
+        while self._todo or any(self._workers.values()):
+            self._ask()
+            self._staff(devices)
+            self._hear()
 
     def _ask(self) -> None:
         """Pass on what is asked of the list."""
@@ -173,10 +192,7 @@ class Team:
         for worker in self._workers:
             free.remove(worker.device)
         idle = [worker for worker, turn in self._workers.items() if turn is None]
-        for device in free[: max(0, len(self._todo) - len(idle))]:
-            worker = WorkerProcess(device, lambda worker, message: self._heard.put((worker, message)))
-            self._workers[worker] = None
-            self._starting.add(worker)
+        self.start(free[: max(0, len(self._todo) - len(idle))])
         for worker in idle:
             if self._todo and worker not in self._starting:
                 self._workers[worker] = turn = self._todo.popleft()
@@ -189,12 +205,14 @@ class Team:
             worker, message = self._heard.get(timeout=LOOK)
         except Empty:
             return self._look()
-        if message is None:
+        if worker not in self._workers:
+            pass  # it was ended
+        elif message is None:
             self._gone(worker)
         elif message["is"] == "ready":
             self._starting.discard(worker)
             self._lost_starts = 0
-        elif turn := self._workers.get(worker):
+        elif turn := self._workers[worker]:
             self._told(worker, turn, message)
 
     def _told(self, worker: WorkerProcess, turn: Turn, message: dict[str, Any]) -> None:

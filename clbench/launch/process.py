@@ -48,6 +48,10 @@ class WorkerProcess:
             self._process.stdin.write(json.dumps(message) + "\n")
             self._process.stdin.flush()
 
+    def kill(self) -> None:
+        """At once: of one that has nothing yet."""
+        self._process.kill()
+
     def end(self) -> str:
         """Wait until it has ended, after a checkpoint where it has a run; returns how, in words."""
         assert self._process.stdin is not None
