@@ -152,14 +152,29 @@ class _Turns:
         if existing:
             self.listener.done_already(cell, existing)
             return existing
-        started = time.monotonic()
+        started, begun = time.monotonic(), _Begun()
         self.listener.started(cell)
         with self.listeners(cell) as others:
-            heard_by = [self.listener, *others]
+            heard_by = [self.listener, begun, *others]
             seed, out = cell.spec.seed, cell.spec.out
             run = execute(cell.prepared, seed, out, self.how, listeners=heard_by, requests=self.requests)
-        self.listener.done(cell, run, time.monotonic() - started)
+        if begun.begun:
+            self.listener.done(cell, run, time.monotonic() - started)
+        else:
+            self.listener.done_already(cell, run)  # by the process whose lock this one has waited for
         return run
+
+
+class _Begun(Listener):
+    """Whether anything was done in a run."""
+
+    begun = False
+
+    def features(self, done: int, total: int) -> None:
+        self.begun = True
+
+    def task_started(self, task: int, tasks: int, steps: int) -> None:
+        self.begun = True
 
 
 def built(specs: Sequence[Spec], configs: Sequence[Config], builder: "Builder") -> tuple[list[Cell], list[Failure]]:
