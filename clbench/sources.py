@@ -98,6 +98,14 @@ def file_of(module: str) -> Path | None:
     return Path(spec.origin) if spec and spec.origin and spec.origin.endswith(".py") else None
 
 
+def found(module: str) -> bool:
+    """Whether there is such a module to import; it is not imported, nor is its package."""
+    try:
+        return spec_of(module) is not None
+    except (ImportError, ValueError, OSError):
+        return False
+
+
 def read(module: str) -> Source:
     """A module's source, parsed once for as long as the file stays as it is; empty where there is no such file."""
     file = file_of(module)

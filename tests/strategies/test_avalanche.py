@@ -1,0 +1,199 @@
+"""Avalanche's plugins as strategies, beside Avalanche's own training on the same batches."""
+
+from typing import Any
+
+import pytest
+import torch
+from learners import batches, enter, learn, make
+
+pytest.importorskip("avalanche", reason="needs the extra avalanche")
+
+from avalanche.benchmarks.utils.data import AvalancheDataset
+from avalanche.core import SupervisedPlugin
+from avalanche.logging import BaseLogger
+from avalanche.training.plugins import EvaluationPlugin, RWalkPlugin, SynapticIntelligencePlugin
+from avalanche.training.templates import SupervisedTemplate
+
+from clbench import Strategy
+from clbench.adapters.avalanche import AvalancheStrategy, masked_bce, to_avalanche
+from clbench.adapters.avalanche.scenario import SampleDataset
+from clbench.running.build import Prepared
+from clbench.testing.states import same
+
+CLIP = 0.01
+SETTINGS = {
+    "si": {"strength": 1e6},
+    "mas": {"strength": 10.0, "batch_size": 4},  # seven images in threes would leave one
+    "ewc": {"strength": 1e4},
+    "rwalk": {"strength": 10.0, "norm": "group"},
+}
+"""So that the penalty of a second task is no rounding error; and a backbone that is the same in evaluation."""
+
+
+class InTheRunsOrder(SupervisedPlugin):
+    """Avalanche's loop over the batches that clbench drew, with its clipping."""
+
+    def __init__(self, prepared: Prepared, strategy: Strategy) -> None:
+        super().__init__()
+        self._prepared, self._strategy = prepared, strategy
+
+    def after_train_dataset_adaptation(self, strategy: Any, **kwargs: Any) -> None:
+        number = strategy.experience.current_experience
+        drawn = [batch.samples for batch in batches(self._strategy, self._prepared, number)]
+        parts = [
+            SampleDataset(samples, lambda one: self._prepared.scenario.images.read(one.indices)[0]) for samples in drawn
+        ]
+        strategy.adapted_dataset = AvalancheDataset(parts)
+
+    def before_update(self, strategy: Any, **kwargs: Any) -> None:
+        torch.nn.utils.clip_grad_value_(strategy.model.parameters(), CLIP)
+
+
+def avalanche(prepared: Prepared, plugin: SupervisedPlugin, tasks: int) -> torch.nn.Module:
+    """A model after some tasks of Avalanche's own training with a plugin."""
+    twin, _ = make("finetune", **{f"model.{key}": getattr(prepared.config.options["model"], key) for key in ("norm",)})
+    engine = SupervisedTemplate(
+        model=twin.model,
+        optimizer=twin.new_optimizer(twin.model.parameters()),
+        criterion=masked_bce,
+        train_mb_size=prepared.config.options["train"].batch_size,
+        plugins=[InTheRunsOrder(prepared, twin), plugin],
+        evaluator=EvaluationPlugin(loggers=[BaseLogger()]),
+    )
+    stream = to_avalanche(prepared.scenario, torch.clone).train_stream
+    for experience in stream[:tasks]:
+        engine.train(experience, eval_streams=[], shuffle=False)
+    return twin.model
+
+
+def trained(name: str, *tasks: int, **settings: Any) -> tuple[AvalancheStrategy, Prepared]:
+    strategy, prepared = make(name, grad_clip=CLIP, **settings)
+    assert isinstance(strategy, AvalancheStrategy)
+    learn(strategy, prepared, *tasks)
+    return strategy, prepared
+
+
+def equal(one: torch.nn.Module, other: torch.nn.Module) -> bool:
+    pairs = zip(one.parameters(), other.parameters(), strict=True)
+    return all(torch.equal(a, b) for a, b in pairs)
+
+
+@pytest.mark.parametrize("scenario", ["debug", "debug-incremental"])
+def test_naive_is_finetune(scenario: str) -> None:
+    naive, prepared = make("avalanche-naive", scenario)
+    plain, _ = make("finetune", scenario)
+    for number in (0, 1):
+        for strategy in (naive, plain):
+            enter(strategy, prepared, number)
+        for one, other in zip(batches(naive, prepared, number), batches(plain, prepared, number), strict=True):
+            assert torch.equal(
+                torch.as_tensor(naive.observe(one)["loss"]), torch.as_tensor(plain.observe(other)["loss"])
+            )
+        for strategy in (naive, plain):
+            strategy.after_task(strategy.stage)
+    expected = plain.state()
+    assert same({key: naive.state()[key] for key in expected}, expected)
+
+
+def test_naive_with_a_memory_is_er() -> None:
+    naive, prepared = make("avalanche-naive", memory="reservoir")
+    er, _ = make("er")
+    for strategy in (naive, er):
+        learn(strategy, prepared, 0, 1)
+    assert equal(naive.model, er.model) and naive.tally.counts == er.tally.counts
+
+
+def test_a_task_is_avalanches_own_training() -> None:
+    naive, prepared = trained("avalanche-naive", 0)
+    assert equal(naive.model, avalanche(prepared, SupervisedPlugin(), 1))
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_tasks_are_avalanches_own_training(name: str) -> None:
+    strategy, prepared = trained(f"avalanche-{name}", 0, 1, **SETTINGS[name])
+    assert equal(strategy.model, avalanche(prepared, strategy.make_plugin(), 2))
+    free, _ = trained(f"avalanche-{name}", 0, 1, **SETTINGS[name] | {"strength": 0.0})
+    assert not equal(strategy.model, free.model)
+
+
+def test_gem_is_avalanches_own_training() -> None:
+    pytest.importorskip("quadprog", reason="needs quadprog, which is under the GPL")
+    strategy, prepared = trained("avalanche-gem", 0, 1, patterns=7)
+    expected = avalanche(prepared, strategy.make_plugin(), 2)
+    for one, other in zip(strategy.model.parameters(), expected.parameters(), strict=True):
+        assert torch.allclose(one, other, rtol=0, atol=1e-5)
+    naive, _ = trained("avalanche-naive", 0, 1)
+    assert not equal(strategy.model, naive.model)
+
+
+def test_ewc_squares_the_gradients_of_batches() -> None:
+    strategy, prepared = trained("avalanche-ewc", 0)
+    strategy.model.eval()
+    images, labels = prepared.scenario[0].train, torch.from_numpy(prepared.scenario[0].labels).float()
+    parts = [slice(0, 3), slice(3, 6), slice(6, 7)]
+    squares: dict[str, torch.Tensor] = {}
+    for part in parts:
+        logits = strategy.model(prepared.scenario.images.read(images[part]))
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, labels[part])
+        names, weights = zip(*strategy.model.named_parameters(), strict=True)
+        for name, gradient in zip(names, torch.autograd.grad(loss, weights), strict=True):
+            squares[name] = squares.get(name, 0) + gradient**2 / len(parts)
+    for name, kept in strategy.plugin.importances[0].items():
+        assert torch.allclose(kept.data, squares[name], rtol=1e-6, atol=1e-12), name
+
+
+def test_si_sums_up_gradient_times_step() -> None:
+    strategy, prepared = make("avalanche-si", grad_clip=CLIP)
+    assert isinstance(strategy, AvalancheStrategy)
+    enter(strategy, prepared, 0)
+    weights = dict(strategy.model.named_parameters())
+    start = {name: weight.detach().double() for name, weight in weights.items()}
+    path = {name: torch.zeros_like(weight) for name, weight in start.items()}
+    for batch in batches(strategy, prepared, 0):
+        before = {name: weight.detach().double() for name, weight in weights.items()}
+        strategy.observe(batch)
+        for name, weight in weights.items():
+            assert weight.grad is not None
+            path[name] += weight.grad.double() * (weight.detach().double() - before[name])
+    strategy.after_task(strategy.stage)
+    importances = strategy.plugin.ewc_data[1]
+    assert importances and not any("norm" in name for name in importances)
+    for name, kept in importances.items():
+        moved = weights[name].detach().double() - start[name]
+        expected = (-path[name] / (moved**2 + 1e-7)).clamp(max=0.001).flatten()
+        assert expected.norm() > 0 and (kept.data - expected).norm() <= 1e-4 * expected.norm(), name
+
+
+def test_avalanches_own_si_does_nothing_on_a_cpu() -> None:
+    """Why `CopyingSI` is there."""
+    strategy, prepared = trained("avalanche-si", 0, 1, strength=1e6)
+    plugin = SynapticIntelligencePlugin(1e6)
+    with pytest.warns(DeprecationWarning, match="__array_wrap__"):
+        model = avalanche(prepared, plugin, 2)
+    assert all(not kept.data.any() for kept in plugin.ewc_data[1].values())
+    assert equal(model, avalanche(prepared, SupervisedPlugin(), 2)) and not equal(model, strategy.model)
+
+
+def test_avalanches_own_rwalk_leaves_evaluation_on() -> None:
+    """Why the model is put back into training."""
+    strategy, prepared = trained("avalanche-rwalk", 0)
+
+    def counted(model: torch.nn.Module) -> list[int]:
+        norms = [module for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+        return [int(norm.num_batches_tracked) for norm in norms if norm.num_batches_tracked is not None]
+
+    assert set(counted(strategy.model)) == {2}
+    assert set(counted(avalanche(prepared, RWalkPlugin(delta_t=1), 1))) == {0}
+
+
+def test_rwalk_asks_for_as_many_steps_as_its_scores_take() -> None:
+    from clbench.errors import UsageError
+
+    strategy, prepared = make("avalanche-rwalk", delta_t=3)
+    with pytest.raises(UsageError, match=r"Expected delta_t of at most 2, the steps of task 1, but got 3; .*delta_t=2"):
+        enter(strategy, prepared, 0)
+
+
+def test_mas_takes_no_importance_from_a_single_image() -> None:
+    strategy, _ = trained("avalanche-mas", 0)
+    assert strategy.engine.train_mb_size == 4, "seven images in threes would leave one"
