@@ -8,62 +8,22 @@ from learners import batches, enter, learn, make
 
 pytest.importorskip("avalanche", reason="needs the extra avalanche")
 
-from avalanche.benchmarks.utils.data import AvalancheDataset
-from avalanche.core import SupervisedPlugin
-from avalanche.logging import BaseLogger
-from avalanche.training.plugins import EvaluationPlugin, RWalkPlugin, SynapticIntelligencePlugin
-from avalanche.training.templates import SupervisedTemplate
+from avalanche.training.plugins import RWalkPlugin, SynapticIntelligencePlugin
+from avalanche_runs import own_training
 
-from clbench import Strategy
-from clbench.adapters.avalanche import AvalancheStrategy, masked_bce, to_avalanche
-from clbench.adapters.avalanche.scenario import SampleDataset
+from clbench.adapters.avalanche import AvalancheStrategy
+from clbench.errors import UsageError
 from clbench.running.build import Prepared
 from clbench.testing.states import same
 
 CLIP = 0.01
 SETTINGS = {
     "si": {"strength": 1e6},
-    "mas": {"strength": 10.0, "batch_size": 4},  # seven images in threes would leave one
+    "mas": {"strength": 10.0, "batch_size": 4, "epochs": 2},  # seven images in threes would leave one
     "ewc": {"strength": 1e4},
     "rwalk": {"strength": 10.0, "norm": "group"},
 }
 """So that the penalty of a second task is no rounding error; and a backbone that is the same in evaluation."""
-
-
-class InTheRunsOrder(SupervisedPlugin):
-    """Avalanche's loop over the batches that clbench drew, with its clipping."""
-
-    def __init__(self, prepared: Prepared, strategy: Strategy) -> None:
-        super().__init__()
-        self._prepared, self._strategy = prepared, strategy
-
-    def after_train_dataset_adaptation(self, strategy: Any, **kwargs: Any) -> None:
-        number = strategy.experience.current_experience
-        drawn = [batch.samples for batch in batches(self._strategy, self._prepared, number)]
-        parts = [
-            SampleDataset(samples, lambda one: self._prepared.scenario.images.read(one.indices)[0]) for samples in drawn
-        ]
-        strategy.adapted_dataset = AvalancheDataset(parts)
-
-    def before_update(self, strategy: Any, **kwargs: Any) -> None:
-        torch.nn.utils.clip_grad_value_(strategy.model.parameters(), CLIP)
-
-
-def avalanche(prepared: Prepared, plugin: SupervisedPlugin, tasks: int) -> torch.nn.Module:
-    """A model after some tasks of Avalanche's own training with a plugin."""
-    twin, _ = make("finetune", **{f"model.{key}": getattr(prepared.config.options["model"], key) for key in ("norm",)})
-    engine = SupervisedTemplate(
-        model=twin.model,
-        optimizer=twin.new_optimizer(twin.model.parameters()),
-        criterion=masked_bce,
-        train_mb_size=prepared.config.options["train"].batch_size,
-        plugins=[InTheRunsOrder(prepared, twin), plugin],
-        evaluator=EvaluationPlugin(loggers=[BaseLogger()]),
-    )
-    stream = to_avalanche(prepared.scenario, torch.clone).train_stream
-    for experience in stream[:tasks]:
-        engine.train(experience, eval_streams=[], shuffle=False)
-    return twin.model
 
 
 def trained(name: str, *tasks: int, **settings: Any) -> tuple[AvalancheStrategy, Prepared]:
@@ -105,13 +65,13 @@ def test_naive_with_a_memory_is_er() -> None:
 
 def test_a_task_is_avalanches_own_training() -> None:
     naive, prepared = trained("avalanche-naive", 0)
-    assert equal(naive.model, avalanche(prepared, SupervisedPlugin(), 1))
+    assert equal(naive.model, own_training(prepared, 1))
 
 
 @pytest.mark.parametrize("name", SETTINGS)
 def test_tasks_are_avalanches_own_training(name: str) -> None:
     strategy, prepared = trained(f"avalanche-{name}", 0, 1, **SETTINGS[name])
-    assert equal(strategy.model, avalanche(prepared, strategy.make_plugin(), 2))
+    assert equal(strategy.model, own_training(prepared, 2, strategy.make_plugin()))
     free, _ = trained(f"avalanche-{name}", 0, 1, **SETTINGS[name] | {"strength": 0.0})
     assert not equal(strategy.model, free.model)
 
@@ -119,7 +79,7 @@ def test_tasks_are_avalanches_own_training(name: str) -> None:
 def test_gem_is_avalanches_own_training() -> None:
     pytest.importorskip("quadprog", reason="needs quadprog, which is under the GPL")
     strategy, prepared = trained("avalanche-gem", 0, 1, patterns=7)
-    expected = avalanche(prepared, strategy.make_plugin(), 2)
+    expected = own_training(prepared, 2, strategy.make_plugin())
     for one, other in zip(strategy.model.parameters(), expected.parameters(), strict=True):
         assert torch.allclose(one, other, rtol=0, atol=1e-5)
     naive, _ = trained("avalanche-naive", 0, 1)
@@ -129,7 +89,7 @@ def test_gem_is_avalanches_own_training() -> None:
 def test_ewc_squares_the_gradients_of_batches() -> None:
     strategy, prepared = trained("avalanche-ewc", 0)
     strategy.model.eval()
-    images, labels = prepared.scenario[0].train, torch.from_numpy(prepared.scenario[0].labels).float()
+    images, labels = prepared.scenario[0].train, torch.tensor(prepared.scenario[0].labels).float()
     parts = [slice(0, 3), slice(3, 6), slice(6, 7)]
     squares: dict[str, torch.Tensor] = {}
     for part in parts:
@@ -169,9 +129,9 @@ def test_avalanches_own_si_does_nothing_on_a_cpu() -> None:
     strategy, prepared = trained("avalanche-si", 0, 1, strength=1e6)
     plugin = SynapticIntelligencePlugin(1e6)
     with pytest.warns(DeprecationWarning, match="__array_wrap__"):
-        model = avalanche(prepared, plugin, 2)
+        model = own_training(prepared, 2, plugin)
     assert all(not kept.data.any() for kept in plugin.ewc_data[1].values())
-    assert equal(model, avalanche(prepared, SupervisedPlugin(), 2)) and not equal(model, strategy.model)
+    assert equal(model, own_training(prepared, 2)) and not equal(model, strategy.model)
 
 
 def test_avalanches_own_rwalk_leaves_evaluation_on() -> None:
@@ -183,12 +143,10 @@ def test_avalanches_own_rwalk_leaves_evaluation_on() -> None:
         return [int(norm.num_batches_tracked) for norm in norms if norm.num_batches_tracked is not None]
 
     assert set(counted(strategy.model)) == {2}
-    assert set(counted(avalanche(prepared, RWalkPlugin(delta_t=1), 1))) == {0}
+    assert set(counted(own_training(prepared, 1, RWalkPlugin(delta_t=1)))) == {0}
 
 
 def test_rwalk_asks_for_as_many_steps_as_its_scores_take() -> None:
-    from clbench.errors import UsageError
-
     strategy, prepared = make("avalanche-rwalk", delta_t=3)
     with pytest.raises(UsageError, match=r"Expected delta_t of at most 2, the steps of task 1, but got 3; .*delta_t=2"):
         enter(strategy, prepared, 0)

@@ -1,40 +1,77 @@
-"""What of Avalanche is silently wrong with several labels, or cannot work here: refused by name, with its reason.
+"""What of Avalanche is silently wrong with several labels, or does not port: refused by name, with its reason.
 
 All of it was run or read in avalanche-lib 0.6.0.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from clbench.errors import UsageError
 
-MAKES_BATCHES = "it makes batches itself, from a memory that is no memory of the run, and is written once a task"
 ONE_CLASS = "it takes each image to have one class"
+MAKES_BATCHES = "it makes batches itself, from a memory that is none of the run's and is written once a task"
 
-REFUSED: Mapping[str, tuple[str, str]] = {
-    "AGEMPlugin": (
-        "its state has data sets and an iterator, which no checkpoint can have",
-        "--strategy agem",
-    ),
-    "ReplayPlugin": (MAKES_BATCHES, "--strategy er --memory reservoir"),
-    "GDumbPlugin": (f"{MAKES_BATCHES}; and {ONE_CLASS}", "--strategy er --memory class-balanced"),
-    "MIRPlugin": (f"{MAKES_BATCHES}; and {ONE_CLASS}", "--strategy er"),
-    "GSS_greedyPlugin": (f"{MAKES_BATCHES}; and {ONE_CLASS}", "--strategy er --memory gss"),
-    "LwFPlugin": (
-        "it distils a softmax over classes of which one is right, and asks for task labels",
-        "--strategy lwf",
-    ),
-    "CoPEPlugin": (f"{ONE_CLASS}, of which it keeps a prototype", "--strategy exstream"),
-    "LFLPlugin": ("it asks the model for `get_features`, which is Avalanche's own", "--strategy lwf"),
+WRONG: Mapping[str, tuple[str, str]] = {
+    "LwFPlugin": ("it distils a softmax, of which one class is right, and asks for task labels", "--strategy lwf"),
+    "GSS_greedyPlugin": (f"{ONE_CLASS}: its memory has one number for each", "--strategy er --memory gss"),
+    "GDumbPlugin": (f"{ONE_CLASS}: its memory is balanced by class", "--strategy er --memory class-balanced"),
+    "MIRPlugin": (f"{ONE_CLASS}: its memory is balanced by class", "--strategy er"),
+    "DER": (f"{ONE_CLASS}: its memory is balanced by class; and it asks for task labels", "--strategy derpp"),
+    "ER_ACE": (f"{ONE_CLASS}: its loss is a cross-entropy over classes of which one is right", "--strategy er-ace"),
+    "ClassBalancedBuffer": (f"{ONE_CLASS}, by which it is balanced", "--memory class-balanced"),
 }
-"""Plugin -> why not, and what does the same here."""
+"""Class of a plugin, strategy or buffer -> why it is wrong with several labels, and what does the same here."""
+
+NOT_PORTED: Mapping[str, tuple[str, str]] = WRONG | {
+    "ReplayPlugin": (MAKES_BATCHES, "--strategy er --memory reservoir"),
+    "AGEMPlugin": ("it keeps data sets and an iterator, which no checkpoint can have", "--strategy agem"),
+}
+"""The same of plugins that cannot be a strategy of clbench."""
+
+WRONG_METRICS = frozenset(
+    {
+        "acc_matrix",
+        "accuracy",
+        "amca",
+        "class_accuracy",
+        "confusion_matrix",
+        "cumulative_accuracies",
+        "forgetting_bwt",
+        "forward_transfer",
+        "topk_acc",
+    }
+)
+"""Modules of Avalanche's metrics that are made of the class with the largest score."""
 
 
-def check(plugin: object) -> None:
-    """Raises UsageError for a plugin of a refused class, or of one that derives from it."""
-    for cls in type(plugin).__mro__:
-        if cls.__name__ in REFUSED and cls.__module__.startswith("avalanche."):
-            reason, instead = REFUSED[cls.__name__]
+def check_plugin(plugin: object) -> None:
+    """Raises UsageError for a plugin that cannot be a strategy of clbench."""
+    for name, reason, instead in _among(plugin, NOT_PORTED):
+        raise UsageError(
+            "Expected a plugin that acts on the loss, the gradient or the weights but got Avalanche's "
+            f"{name}: {reason}; choose {instead}."
+        )
+
+
+def check_strategy(strategy: Any) -> None:
+    """Raises UsageError where something of an Avalanche strategy is silently wrong with several labels."""
+    buffers = [plugin.storage_policy for plugin in strategy.plugins if hasattr(plugin, "storage_policy")]
+    for part in (strategy, *strategy.plugins, *buffers):
+        for name, reason, instead in _among(part, WRONG):
             raise UsageError(
-                f"Expected a plugin that acts on the loss, the gradient or the weights but got Avalanche's "
-                f"{cls.__name__}: {reason}; choose {instead}."
+                f"Expected no {name} with several labels but got one: {reason}; choose clbench's {instead}."
             )
+    for metric in strategy.evaluator.metrics:
+        package, _, module = type(metric).__module__.rpartition(".")
+        if package == "avalanche.evaluation.metrics" and module in WRONG_METRICS:
+            raise UsageError(
+                f"Expected no {type(metric).__name__} with several labels but got one: it takes the class with the "
+                "largest score for the answer; pass an EvaluationPlugin with MultiLabelMetrics."
+            )
+
+
+def _among(thing: object, table: Mapping[str, tuple[str, str]]) -> Iterator[tuple[str, str, str]]:
+    """Every class of Avalanche's in the table that a thing is of."""
+    for cls in type(thing).__mro__:
+        if cls.__name__ in table and cls.__module__.startswith("avalanche."):
+            yield (cls.__name__, *table[cls.__name__])

@@ -80,7 +80,7 @@ class AvalancheStrategy(Strategy, ABC):
     def __init__(self, setup: Setup) -> None:
         super().__init__(setup)
         self.plugin = self.make_plugin()
-        refused.check(self.plugin)
+        refused.check_plugin(self.plugin)
         self.engine = Engine(
             model=self.model,
             optimizer=self.optimizer,
