@@ -20,6 +20,7 @@ import hashlib
 import inspect
 import os
 import re
+import shlex
 import sys
 import warnings
 from collections.abc import Iterator
@@ -96,11 +97,10 @@ class Plugin:
         return str(self.file or self.module)
 
     @property
-    def missing(self) -> str | None:
-        """The command that installs what it `NEEDS` and is not there; None where all is. Nothing is imported."""
+    def missing(self) -> str:
+        """The command that installs what it `NEEDS` and is not there; empty where all is. Nothing is imported."""
         absent = [package for module, package in _needs(self.source).items() if not sources.found(module)]
-        quoted = [f"'{package}'" if "[" in package else package for package in dict.fromkeys(absent)]
-        return f"pip install {' '.join(quoted)}" if quoted else None
+        return shlex.join(["pip", "install", *dict.fromkeys(absent)]) if absent else ""
 
     def docstring(self) -> str:
         """The module's docstring, read without importing it."""
@@ -175,7 +175,7 @@ def load(kind: Kind, name: str) -> type[Any]:
     if plugin.missing:
         absent = [module for module in _needs(plugin.source) if not sources.found(module)]
         raise PluginError(
-            f"Expected {' and '.join(absent)} for the {kind} {name!r} but not so here: run `{plugin.missing}`."
+            f"Expected {' and '.join(absent)} for the {kind} {name!r} but found none; run `{plugin.missing}`."
         )
     _, base_module, base_name = KINDS[kind]
     base = getattr(import_module(base_module), base_name)
@@ -228,7 +228,12 @@ def _from_file(kind: Kind, typed: str) -> Plugin:
         raise PluginError(f"Expected a {kind} in {typed} but got a {plugin.source.fault}.")
     if not plugin.defined:
         raise PluginError(f"Expected a {kind} in {typed}, a class that derives from {KINDS[kind][2]}, but found none.")
-    if _family(plugin.source)[0]:
+    try:
+        family, _ = _family(plugin.source)
+        _needs(plugin.source)
+    except ValueError as error:
+        raise PluginError(f"The {kind} in {typed} cannot be used: {error}.") from error
+    if family:
         raise PluginError(
             f"Expected one {kind} in {typed} but it stands for a family of NAMES; install it in a package."
         )

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-LIBRARIES = frozenset({"torch", "numpy", "abc", "typing", "enum", "dataclasses"})
+LIBRARIES = frozenset({"torch", "numpy", "abc", "typing", "enum", "dataclasses", "avalanche"})
 """Packages that derive nothing from clbench: their files, some of them long, are not looked into."""
 
 Name = tuple[str, str]

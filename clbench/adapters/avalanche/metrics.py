@@ -1,7 +1,6 @@
 """An Avalanche metric that scores as clbench does, and keeps what a run folder is made of."""
 
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 

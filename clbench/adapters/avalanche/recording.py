@@ -39,8 +39,8 @@ def record(
 ) -> Run:
     """Write `out`/<scenario>/<name>/<hash of settings and data>/seed<seed>, as `clbench run` would.
 
-    metrics: took part in training, and heard an evaluation of the test stream after each task. name: of the method, e.g.
-        ``my-replay``; tables name it so. memory_bytes: what it kept of the past at its end; 0 for nothing.
+    metrics: took part in training, and heard an evaluation of the test stream after each task. name: of the method,
+        e.g. ``my-replay``; tables name it so. memory_bytes: what it kept of the past at its end; 0 for nothing.
     settings: all that makes two runs of the name different, e.g. ``{"lr": 0.01, "mem_size": 200}``; tables show it.
     view: what the scenario was seen through. seed: everything was drawn from; clbench has no part in that.
 
@@ -87,8 +87,8 @@ def _check(metrics: MultiLabelMetrics, name: str) -> None:
     missing = [task + 1 for task in range(len(metrics.scenario)) if task not in metrics.logits]
     if missing:
         raise UsageError(
-            f"Expected strategy.eval(streams.test_stream) after each of {len(metrics.scenario)} tasks but there is none "
-            f"after task {missing[0]}."
+            f"Expected strategy.eval(streams.test_stream) after each of {len(metrics.scenario)} tasks but there is "
+            f"none after task {missing[0]}."
         )
     for task, logits in metrics.logits.items():
         width = int(np.isfinite(logits).any(axis=0).sum())

@@ -22,7 +22,8 @@ WRONG: Mapping[str, tuple[str, str]] = {
 }
 """Class of a plugin, strategy or buffer -> why it is wrong with several labels, and what does the same here."""
 
-NOT_PORTED: Mapping[str, tuple[str, str]] = WRONG | {
+NOT_PORTED: Mapping[str, tuple[str, str]] = {
+    **WRONG,
     "ReplayPlugin": (MAKES_BATCHES, "--strategy er --memory reservoir"),
     "AGEMPlugin": ("it keeps data sets and an iterator, which no checkpoint can have", "--strategy agem"),
 }
