@@ -3,7 +3,7 @@
 import json as json_
 import shlex
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from errno import EDQUOT, ENOSPC
 from pathlib import Path
@@ -16,8 +16,10 @@ from clbench.cli.progress import RunProgress
 from clbench.cli.runs import records
 from clbench.errors import ClbenchError, StoreError
 from clbench.files import DEFAULT_OUT
-from clbench.launch.cells import Cell, LaunchListener, run_all
+from clbench.launch.ahead import Ahead
+from clbench.launch.cells import Builder, Cell, LaunchListener, built, distinct, run_all
 from clbench.launch.outcome import Failure, Outcome
+from clbench.launch.plan import planned_runs
 from clbench.launch.spec import Spec
 from clbench.launch.tune import Launching
 from clbench.learning.engine import choose_device
@@ -26,8 +28,10 @@ from clbench.report.formats import summary
 from clbench.running.execute import How
 from clbench.running.resume import Schedule
 from clbench.running.stops import Requests, parse_duration, reason
+from clbench.store import plans
 from clbench.store.folder import Run
 from clbench.store.lock import Busy
+from clbench.store.plans import state_of
 from clbench.terminal import say
 from clbench.trackers.live import tracked
 
@@ -40,28 +44,44 @@ def launch(
     json: bool = False,
     rerun: bool = False,
     track: str | None = None,
+    only: Collection[str] = (),
+    recorded: bool = True,
 ) -> None:
     """Run a list, all of it into one results folder; ends with the numbers on standard output.
 
-    json: as JSON. rerun: start afresh what is done or interrupted. track: a tracker's name.
+    json: as JSON. rerun: start afresh what is done or interrupted. track: a tracker's name. only: states of runs that
+    are run, see `clbench.store.plans.state_of`; none for all. recorded: whether the store gets the list as a plan.
 
     Raises:
         typer.Exit: the code of what became of the list, where that is not 0.
         ClbenchError: why nothing of it could begin.
     """
-    how, requests = _how(device, keeping, rerun), _requests(keeping)
-    announcer = Announcer(how, keeping.debug)
-    outcome = run_all(specs, how, listener=announcer, listeners=watching(track), requests=requests)
-    conclude(outcome, specs[0].out, json)
+    how, requests, out = _how(device, keeping, rerun), _requests(keeping), specs[0].out
+    announcer = Announcer(how, keeping.debug, recorded)
+    builder, watched = Builder(announcer), watching(track, announcer.ahead)
+    if only:
+        choose_device(how.device)
+        specs = _of_states(specs, only, builder)
+    outcome = run_all(specs, how, listener=announcer, listeners=watched, requests=requests, builder=builder)
+    conclude(outcome, out, json)
     if code := exit_code(outcome):
         raise typer.Exit(code)
+
+
+def _of_states(specs: Sequence[Spec], only: Collection[str], builder: Builder) -> list[Spec]:
+    """Those whose runs are in such a state now, and those that cannot be built: they are told in their turn."""
+    cells, failures = built(specs, [spec.config() for spec in specs], builder)
+    chosen = [cell.spec for cell in cells if state_of(cell.folder) in only]
+    say(f"{len(chosen)} of {len(specs)} run(s) are {' or '.join(sorted(only))}")
+    return chosen + [failure.spec for failure in failures]
 
 
 def launching(device: str, keeping: Keeping) -> Launching:
     """How a search carries out its trials: announced, watched, and stopped as a list of runs is."""
     choose_device(device)  # or a search would build its data in vain
     how = _how(device, keeping)
-    return Launching(how, Announcer(how, keeping.debug), watching(None), _requests(keeping))
+    announcer = Announcer(how, keeping.debug, recorded=False)
+    return Launching(how, announcer, watching(None, announcer.ahead), _requests(keeping))
 
 
 def _how(device: str, keeping: Keeping, rerun: bool = False) -> How:
@@ -72,23 +92,28 @@ def _requests(keeping: Keeping) -> Requests:
     return Requests(None if keeping.max_time is None else parse_duration(keeping.max_time))
 
 
-def watching(track: str | None) -> Callable[[Cell], AbstractContextManager[Sequence[Listener]]]:
-    """Who watches one run: the terminal, and a tracker if there is one."""
+def watching(track: str | None, ahead: Ahead) -> Callable[[Cell], AbstractContextManager[Sequence[Listener]]]:
+    """Who watches one run: the terminal, and a tracker if there is one. ahead: what is left of the list."""
 
     @contextmanager
     def listeners(cell: Cell) -> Iterator[Sequence[Listener]]:
         tracking = tracked(track, cell.prepared, cell.spec.seed, cell.spec.out, say)
-        with RunProgress(str(cell)) as progress, tracking as others:
+        with RunProgress(str(cell), ahead.behind(cell.folder)) as progress, tracking as others:
             yield [progress, *others]
 
     return listeners
 
 
 class Announcer(LaunchListener):
-    """Says on standard error what a list of runs is, and what becomes of it. debug: with the tracebacks of errors."""
+    """Says on standard error what a list of runs is, and what becomes of it.
 
-    def __init__(self, how: How, debug: bool) -> None:
-        self._how, self._debug = how, debug
+    debug: with the tracebacks of errors. recorded: a list of several is written into its store, as a plan. ahead: what
+    is left of the list.
+    """
+
+    def __init__(self, how: How, debug: bool, recorded: bool = False) -> None:
+        self._how, self._debug, self._recorded = how, debug, recorded
+        self.ahead = Ahead()
 
     def said(self, message: str) -> None:
         say(message)
@@ -97,12 +122,18 @@ class Announcer(LaunchListener):
         say(f"building {scenario} …")
 
     def planned(self, cells: Sequence[Cell], failures: Sequence[Failure]) -> None:
+        cells = distinct(cells)
         for scenario in dict.fromkeys(cell.prepared.scenario for cell in cells):
             _announce([cell for cell in cells if cell.prepared.scenario is scenario], self._how)
+        device = choose_device(self._how.device)
+        self.ahead.planned(cells, device)
+        if self._recorded and self.ahead.runs > 1:
+            plans.write(cells[0].spec.out, planned_runs(cells, device))
         for failure in failures if cells else ():  # or it is all that there is to conclude
             self.failed(failure)
 
     def done(self, cell: Cell, run: Run, seconds: float) -> None:
+        self.ahead.over(cell.folder, run)
         say(f"{cell}: done in {seconds:.0f} s, {run.folder}")
 
     def done_already(self, cell: Cell, run: Run) -> None:
@@ -115,6 +146,8 @@ class Announcer(LaunchListener):
         say(f"{cell}: {error}")
 
     def failed(self, failure: Failure) -> None:
+        if failure.folder:
+            self.ahead.over(failure.folder)
         if self._debug:
             traceback.print_exception(failure.error)
         say(str(failure))

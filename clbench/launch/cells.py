@@ -20,6 +20,7 @@ from clbench.running.execute import How, execute
 from clbench.running.stops import Requests, Stopped
 from clbench.scenario.tasks import Scenario
 from clbench.store.folder import Run, finished, run_folder
+from clbench.store.heartbeat import Heartbeat
 from clbench.store.lock import Busy
 
 T = TypeVar("T")
@@ -34,7 +35,12 @@ class Cell:
     prepared: Prepared
 
     def __str__(self) -> str:
-        return f"{self.prepared.scenario.name}/{self.prepared.config.strategy} seed {self.spec.seed}"
+        return f"{self.method} seed {self.spec.seed}"
+
+    @property
+    def method(self) -> str:
+        """What it is but for its seed; see `Spec.called`."""
+        return self.spec.called(self.prepared.scenario.name)
 
     @property
     def folder(self) -> Path:
@@ -52,6 +58,9 @@ class LaunchListener(Listener):
 
     def started(self, cell: Cell) -> None:
         """A run that is not done begins, or goes on."""
+
+    def at(self, cell: Cell, heartbeat: Heartbeat) -> None:
+        """A run that another process was given is so far; told every few seconds, by launchers that start such."""
 
     def done(self, cell: Cell, run: Run, seconds: float) -> None:
         """A run has come to its end, so long after it was started."""
@@ -94,7 +103,7 @@ def run_all(
     """
     choose_device(how.device)  # or the data would be read in vain
     configs = [spec.config() for spec in specs]
-    cells, failures = _built(specs, configs, builder or Builder(listener))
+    cells, failures = built(specs, configs, builder or Builder(listener))
     listener.planned(cells, failures)
     turns = _Turns(how, listener, listeners, requests or Requests(), Outcome(failures=failures))
     try:
@@ -150,8 +159,8 @@ class _Turns:
         return run
 
 
-def _built(specs: Sequence[Spec], configs: Sequence[Config], builder: "Builder") -> tuple[list[Cell], list[Failure]]:
-    """Every run of a list with its data, as far as it can be had."""
+def built(specs: Sequence[Spec], configs: Sequence[Config], builder: "Builder") -> tuple[list[Cell], list[Failure]]:
+    """Every run of a list with its data, as far as they can be had, and why not. configs: of each specification."""
     cells, failures = [], []
     for spec, config in zip(specs, configs, strict=True):
         try:
@@ -159,6 +168,14 @@ def _built(specs: Sequence[Spec], configs: Sequence[Config], builder: "Builder")
         except Exception as error:
             failures.append(Failure(spec, _without_frames(error)))
     return cells, failures
+
+
+def distinct(cells: Iterable[Cell]) -> list[Cell]:
+    """Without those that come to the same run as one before: there are several ways to say it."""
+    found: dict[Path, Cell] = {}
+    for cell in cells:
+        found.setdefault(cell.folder, cell)
+    return list(found.values())
 
 
 class Builder:

@@ -3,7 +3,6 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from clbench import plugins
 from clbench.errors import ClbenchError
 from clbench.launch.spec import Spec
 from clbench.running.stops import Stopped, reason
@@ -19,10 +18,8 @@ class Failure:
     folder: Path | None = None
 
     def __str__(self) -> str:
-        scenario = plugins.name_of(self.spec.scenario) if self.folder is None else self.folder.parents[2].name
-        return (
-            f"{scenario}/{plugins.name_of(self.spec.strategy)} seed {self.spec.seed}: {reason(self.error)}{self._trace}"
-        )
+        scenario = None if self.folder is None else self.folder.parents[2].name
+        return f"{self.spec.called(scenario)} seed {self.spec.seed}: {reason(self.error)}{self._trace}"
 
     @property
     def _trace(self) -> str:

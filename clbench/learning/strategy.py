@@ -28,6 +28,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from clbench.arrays import IntArray
 from clbench.learning.batch import Batch, Replay, Values, check_values
 from clbench.learning.cues import ModelCues
 from clbench.learning.loader import Loader
@@ -241,10 +242,17 @@ class Strategy:
         """
         if self.memory is None or not len(self.memory):
             return None
-        slots = self.memory.sample(self.memory.options.replay_batch or new, self._replay)
+        slots = self.draw(self.memory.options.replay_batch or new, self._replay)
+        if not len(slots):
+            return None
         stored = self.memory.stored(slots)
         batch = self.load(self.stage.replay(stored) if self.stage.replay else stored)
         return Replay(batch.inputs, batch.labels, batch.known, batch.samples, slots, self.memory.kept(slots))
+
+    def draw(self, n: int, generator: np.random.Generator) -> IntArray:
+        """The slots (<= n,) of a memory that is not empty whose samples `recall` gives: any, unless overridden."""
+        assert self.memory is not None
+        return self.memory.sample(n, generator)
 
     def remember(self, batch: Batch, **kept: Tensor) -> None:
         """Offer a batch of the stream to the memory, if there is one.
@@ -349,7 +357,9 @@ class Strategy:
         """What the memory may ask of the model; None for one that needs nothing."""
         if self.memory is None or not self.memory.needs:
             return None
-        return ModelCues(self.memory, features=self._features, gradients=self._gradients)
+        return ModelCues(
+            self.memory, features=self._features, gradients=self._gradients, mean_gradient=self._mean_gradient
+        )
 
     @torch.no_grad()
     def _features(self, samples: Samples) -> Iterator[Tensor]:
@@ -359,4 +369,20 @@ class Strategy:
 
     def _gradients(self, samples: Samples) -> Iterator[Tensor]:
         for gradients in self.gradients(samples, self.loss):
-            yield torch.cat([gradient.flatten() for gradient in gradients])[None]
+            yield _row(gradients)
+
+    def _mean_gradient(self, samples: Samples) -> Iterator[Tensor]:
+        """Their mean: images with equally many known labels go together, since their loss is the mean of their own."""
+        parameters, known = self.parameters(), samples.known[:, : self.model.head.num_classes].sum(axis=1)
+        total = torch.zeros(1, sum(parameter.numel() for parameter in parameters), device=self.device)
+        with self.evaluating():
+            for count in np.unique(known):
+                for batch in self.over(samples.rows(np.flatnonzero(known == count))):
+                    row = _row(torch.autograd.grad(self.loss(batch), parameters))
+                    total += row * (len(batch) / len(samples))
+        yield total
+
+
+def _row(gradients: Iterable[Tensor]) -> Tensor:
+    """Gradients of all parameters, one after another: (1, P)."""
+    return torch.cat([gradient.flatten() for gradient in gradients])[None]

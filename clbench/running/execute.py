@@ -13,16 +13,18 @@ from clbench.learning.engine import choose_device, deterministic
 from clbench.learning.listener import Listener, voice
 from clbench.learning.loader import WORKERS
 from clbench.learning.strategy import Strategy
-from clbench.learning.trainer import Progress, train
+from clbench.learning.trainer import Progress, steps_of_run, train
 from clbench.models.features import FOLDER as FEATURES
 from clbench.running import resume
 from clbench.running.attention import attention_maps
 from clbench.running.build import Prepared, build_strategy
+from clbench.running.pulse import Pulse
 from clbench.running.recording import Recorder, begin, costs, ending, score
 from clbench.running.resume import Checkpointer, Saver, Schedule, WhilePreparing
 from clbench.running.stops import Requests
 from clbench.store.checkpoint import Checkpoint
 from clbench.store.folder import CHECKPOINTS, DONE, Run, RunWriter, finished
+from clbench.store.heartbeat import beating
 from clbench.store.lock import held
 
 
@@ -77,7 +79,9 @@ def execute(
         writer = RunWriter(folder, found.state["record"]["events"] if found else None, check)
         with ending(writer, prepared, say):
             begin(writer, prepared, seed, device, found.step if found else None)
-            writer.json("metrics.json", attempt.train(writer, found))
+            with beating(folder, attempt.pulse.place, check):
+                metrics = attempt.train(writer, found)
+            writer.json("metrics.json", metrics)
             writer.close(DONE)
         shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
         return Run(folder)
@@ -113,6 +117,10 @@ class _Attempt:
         return self.prepared.folder(self.out, self.seed)
 
     @cached_property
+    def pulse(self) -> Pulse:
+        return Pulse()
+
+    @cached_property
     def identity(self) -> Mapping[str, Any]:
         return self.prepared.identity(self.seed, self.device)
 
@@ -126,7 +134,8 @@ class _Attempt:
             voice(self.listeners)(f"{name} cannot be resumed: no checkpoints; a run that is stopped begins again")
         checkpointer = Checkpointer(saver.save, self.how.schedule, self.requests, found.step if found else 0)
         scenario, options = self.prepared.scenario, self.prepared.config.options["train"]
-        listeners = [recorder, *self.listeners, checkpointer]
+        self.pulse.begin(steps_of_run(strategy, scenario, options), found.step if found else 0)
+        listeners = [recorder, self.pulse, *self.listeners, checkpointer]
         try:
             train(strategy, scenario, options, seed=self.seed, listeners=listeners, progress=progress)
         except Exception:

@@ -19,6 +19,7 @@
                        task, step, learning rate and ids of the batch; `may_pass` where a failure is the machine's
         traceback.txt  of a run that failed
         checkpoint/    while it runs, or is to go on: see clbench/store/checkpoint.py
+        heartbeat.json while it runs: how far it is; no part of the record, see clbench/store/heartbeat.py
         SHA256SUMS     of all the others, written last: a run is done once it is there, whatever status.json says
 
 Beside it lies `.seed<k>.lock`, which a running process holds.
@@ -44,6 +45,7 @@ import numpy.typing as npt
 from clbench.errors import StoreError, UsageError
 from clbench.files import digest, sha256, write_all, write_bytes, write_json
 from clbench.store import reader
+from clbench.store.heartbeat import FILE as HEARTBEAT
 from clbench.store.reader import Reader
 
 SCHEMA = 1
@@ -98,7 +100,7 @@ class RunWriter:
             if events is None and folder.exists():
                 shutil.rmtree(folder)
             (folder / "logits").mkdir(parents=True, exist_ok=True)
-            for name in (SUMS, TRACEBACK):
+            for name in (SUMS, TRACEBACK, HEARTBEAT):
                 (folder / name).unlink(missing_ok=True)
             self._clear()
             self._events = os.open(folder / "events.jsonl", os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)

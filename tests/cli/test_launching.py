@@ -144,12 +144,13 @@ def stopped_after_a_step(specs: list[Spec], how: How, **others: object) -> Outco
 
 
 def test_a_tracker_is_asked_for_by_name(tmp_path: Path) -> None:
+    from clbench.launch.ahead import Ahead
     from clbench.launch.cells import Cell
     from clbench.running.build import Prepared, build_scenario
 
     spec = Spec("debug", "er", out=tmp_path)
     cell = Cell(spec, Prepared(spec.config(), build_scenario(spec.config())))
-    with launching.watching(None)(cell) as listeners:
+    with launching.watching(None, Ahead())(cell) as listeners:
         assert [type(each).__name__ for each in listeners] == ["RunProgress"]
 
 

@@ -19,7 +19,7 @@ from forked import CPU, KINDS, KilledAt, go, in_child, prepare
 from garbled import garble, mutate
 from times import TIMES
 
-from clbench.cli.run import read_config
+from clbench.cli.what import read_config
 from clbench.data.coco import read_instances
 from clbench.errors import ClbenchError, DataError, StoreError
 from clbench.metrics import average_precision

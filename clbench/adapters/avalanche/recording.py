@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import field, make_dataclass
+from dataclasses import dataclass, field, make_dataclass
 from importlib.metadata import version
 from pathlib import Path
 from re import fullmatch
@@ -25,6 +25,13 @@ from clbench.store.lock import held
 
 UNKNOWN = {"source": "unknown", "sha256": None, "trained_on": None, "leak": None, "note": None}
 """Initial weights of which nothing is told."""
+
+
+@dataclass(frozen=True)
+class OwnModel:
+    """What tables say of a model that clbench has not built."""
+
+    backbone: str = "own"
 
 
 def record(
@@ -105,8 +112,8 @@ def _config(scenario: str, name: str, settings: dict[str, Any], view: str) -> Co
         if not key.isidentifier() or not isinstance(value, bool | int | float | str):
             raise UsageError(f"Expected settings like {{'lr': 0.01}} but got {key!r}: {value!r}.")
     given = make_dataclass("Settings", [(key, type(value), field(default=value)) for key, value in settings.items()])
-    options = {part: NoOptions() for part in ("scenario", "head", "model", "train")} | {"strategy": given()}
-    return Config(scenario, name, None, "own", view, options, settings)
+    options = {part: NoOptions() for part in ("scenario", "head", "train")} | {"strategy": given(), "model": OwnModel()}
+    return Config(scenario, name, None, OwnModel.backbone, view, options, settings)
 
 
 def _events(metrics: MultiLabelMetrics) -> Iterator[dict[str, Any]]:

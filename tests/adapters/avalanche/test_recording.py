@@ -71,6 +71,8 @@ def test_a_growing_model_of_avalanches_is_reported_compared_and_verified(
     assert clbench("merge", "results/runs", "elsewhere")[0] == 0
     assert clbench("show", f"{run.config_hash}/seed1")[0] == 0
     assert clbench("resume", "results/runs")[0] == 0
+    code, cited, err = clbench("cite", "results/runs")
+    assert code == 0 and "my-replay" in cited and not err
 
 
 def test_the_record_says_what_was_seen(replay: MultiLabelMetrics, tmp_path: Path) -> None:
