@@ -4,8 +4,8 @@ Each step takes the gradient of every old task's stored images; one that would r
 a quadratic programme. Its solver is `quadprog`, whose licence is the GPL (version 2 or later): clbench neither needs
 nor brings it, and this strategy is there for those who have it.
 
-Source: avalanche-lib 0.6.0 (`GEMPlugin`; code read), which names github.com/facebookresearch/GradientEpisodicMemory as
-the origin of its projection (not read here).
+Source: avalanche-lib 0.6.0 (`GEMPlugin`; code read), after Lopez-Paz, Ranzato, "Gradient Episodic Memory for
+Continual Learning", NeurIPS 2017, arXiv 1706.08840 (not read here).
 
 Matched: two tasks are Avalanche's own training with the plugin on the scenario that `clbench.to_avalanche` gives, all
 images of the first one stored, within 1e-5 of each weight

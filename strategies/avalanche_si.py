@@ -3,8 +3,8 @@
 While a task is learned each weight adds up gradient times step; at its end that, divided by the squared way that the
 weight has come, is added to its importance.
 
-Source: avalanche-lib 0.6.0 (`SynapticIntelligencePlugin`; code read), which names "Continual Learning Through Synaptic
-Intelligence", arXiv 1703.04200 (not read here).
+Source: avalanche-lib 0.6.0 (`SynapticIntelligencePlugin`; code read), after Zenke, Poole, Ganguli, "Continual Learning
+Through Synaptic Intelligence", ICML 2017, arXiv 1703.04200 (not read here).
 
 Matched: two tasks are Avalanche's own training with the same plugin on the scenario that `clbench.to_avalanche` gives,
 weights bit for bit (tests/strategies/test_avalanche.py::test_tasks_are_avalanches_own_training). The importance is that

@@ -17,7 +17,7 @@ from clbench.running.build import Prepared
 from clbench.testing.states import same
 
 CLIP = 0.01
-SETTINGS = {
+SETTINGS: dict[str, dict[str, Any]] = {
     "si": {"strength": 1e6},
     "mas": {"strength": 10.0, "batch_size": 4, "epochs": 2},  # seven images in threes would leave one
     "ewc": {"strength": 1e4},

@@ -1,6 +1,7 @@
 """An Avalanche metric that scores as clbench does, and keeps what a run folder is made of."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -58,18 +59,14 @@ class MultiLabelMetrics(PluginMetric[dict[str, float]]):
 
     def result(self) -> dict[str, float]:
         """The values of the last evaluation; empty where there is none."""
-        if self._task not in self.logits:
+        if self._task is None or self._task not in self.logits:
             return {}
-        known = range(self._task + 1)
-        over = {"task_rows": self._rows[: self._task + 1], "labels": self.scenario.tested(self.scenario.test_indices())}
-        over |= {"task_classes": [self.scenario[t].classes for t in known], "scored": self._scored()}
-        over["threshold"] = float(self.scenario.protocol.get("threshold", 0.5))
-        last = Scores(logits=[self.logits[self._task]], joint=True, **over)
+        last = self._scores([self._task])
         found = last.at(0, last.rows(0), last.columns(0))
         values = {name: float(found[name]) for name in MATRIX}
-        if self._task and all(t in self.logits for t in known):
-            matrix = Scores(logits=[self.logits[t] for t in known], **over).matrices()["mAP"]
-            values["forgetting"] = mean_forgetting(matrix)
+        known = range(self._task + 1)
+        if self._task and all(task in self.logits for task in known):
+            values["forgetting"] = mean_forgetting(self._scores(known).matrices()["mAP"])
         return values
 
     def reset(self) -> None:
@@ -132,15 +129,31 @@ class MultiLabelMetrics(PluginMetric[dict[str, float]]):
         return self._task is not None and experience.origin_stream.name == "test"
 
     def _gathered(self) -> ScoreArray:
-        """Logits (N_test, C); an image that tasks share has one row."""
+        """Logits (N_test, C); an image that tasks share has one row.
+
+        Avalanche adapts a model to what it evaluates, so that a head may have grown for tasks to come.
+        """
         scores = np.full((len(self.scenario.test_indices()), self.scenario.num_classes), np.nan, np.float32)
         for task, parts in self._parts.items():
             logits = torch.cat(parts).numpy()
             scores[self._rows[task], : logits.shape[1]] = logits
+        if self.scenario.growing and self._task is not None:
+            scores[:, 1 + max(self.scenario[self._task].classes) :] = np.nan
         return scores
 
-    def _scored(self) -> Any:
-        return None if self.scenario.scored is None else self.scenario.scored[self.scenario.test_indices()]
+    def _scores(self, evaluations: Sequence[int]) -> Scores:
+        """Of the tasks up to the last of some evaluations: of each task, or of the last alone."""
+        scenario, tasks = self.scenario, evaluations[-1] + 1
+        test = scenario.test_indices()
+        return Scores(
+            logits=[self.logits[task] for task in evaluations],
+            labels=scenario.tested(test),
+            task_rows=self._rows[:tasks],
+            task_classes=[task.classes for task in scenario[:tasks]],
+            threshold=float(scenario.protocol.get("threshold", 0.5)),
+            joint=len(evaluations) < tasks,
+            scored=None if scenario.scored is None else scenario.scored[test],
+        )
 
 
 def _rows(scenario: Scenario) -> list[IntArray]:

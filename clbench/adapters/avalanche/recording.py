@@ -60,8 +60,8 @@ def record(
         StoreError: the folder cannot be written.
     """
     scenario = metrics.scenario
-    _check(metrics, name)
     config = _config(scenario.name, name, dict(settings or {}), view)
+    _check(metrics, name)
     manifest = scenario.manifest()
     trained_by = f"avalanche-lib {version('avalanche-lib')}"
     data = scenario.drawn.source if scenario.drawn else manifest["hash"]
@@ -97,9 +97,9 @@ def _check(metrics: MultiLabelMetrics, name: str) -> None:
             f"Expected strategy.eval(streams.test_stream) after each of {len(metrics.scenario)} tasks but there is "
             f"none after task {missing[0]}."
         )
-    for task, logits in metrics.logits.items():
-        width = int(np.isfinite(logits).any(axis=0).sum())
-        if not np.isfinite(logits[:, :width]).all() or width <= max(metrics.scenario[task].classes):
+    for task in range(len(metrics.scenario)):
+        columns = [column for each in metrics.scenario[: task + 1] for column in each.classes]
+        if not np.isfinite(metrics.logits[task][:, columns]).all():
             raise UsageError(
                 f"Expected finite logits of every class so far after task {task + 1} but got others; the training has "
                 "diverged, or the model has too few columns."

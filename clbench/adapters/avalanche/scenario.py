@@ -90,7 +90,8 @@ def streams(scenario: Scenario, transform: Transform) -> CLScenario:
     def read(samples: Samples) -> Tensor:
         return transform(scenario.images.read(samples.indices)[0])
 
-    train, test = [], []
+    train: list[Experience] = []
+    test: list[Experience] = []
     previous: list[int] = []
     for number, task in enumerate(scenario):
         scored = np.ones((len(task.test), scenario.num_classes), np.bool_)

@@ -127,7 +127,7 @@ class AvalancheStrategy(Strategy, ABC):
             engine._after_training_epoch()
         self.remember(batch)
         fitted = engine.fitted.detach()
-        return {"loss": fitted, "added": engine.loss.detach() - fitted}
+        return {"loss": fitted, "added": engine.loss.detach().squeeze() - fitted}
 
     def after_task(self, stage: Stage) -> None:
         with self._between("after", stage):

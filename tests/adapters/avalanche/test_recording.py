@@ -55,7 +55,6 @@ def replay() -> MultiLabelMetrics:
     return trained(load_builder("debug-incremental").build())
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning:avalanche")  # its replay calls its own deprecated method
 def test_a_growing_model_of_avalanches_is_reported_compared_and_verified(
     replay: MultiLabelMetrics, clbench: CommandLine, tmp_path: Path
 ) -> None:

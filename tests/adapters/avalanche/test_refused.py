@@ -1,5 +1,6 @@
 """What is silently wrong with several labels, or does not port, is refused with its reason and what does the same."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -77,7 +78,7 @@ def test_a_strategy_of_one_is_refused_when_it_is_built() -> None:
         (lambda: strategy(DER), "DER"),
         (lambda: strategy(ER_ACE), "ER_ACE"),
         (lambda: strategy(metrics=[accuracy_metrics(stream=True)]), "StreamAccuracy"),
-        (lambda: strategy(metrics=[topk_acc_metrics(top_k=2, stream=True)]), "StreamTopkAcc"),
+        (lambda: strategy(metrics=[topk_acc_metrics(top_k=2, stream=True)]), "StreamTopkAccuracy"),
         (lambda: strategy(metrics=[forgetting_metrics(experience=True)]), "ExperienceForgetting"),
     ],
 )
@@ -93,7 +94,10 @@ def test_what_is_right_is_not() -> None:
 
 
 def test_what_is_named_is_there() -> None:
-    """Names of Avalanche's that a new release may have changed, and of what does the same here."""
+    """Names of Avalanche's that a new release may have changed, what does the same here, and the page's tables."""
+    page = (Path(__file__).parents[3] / "docs" / "avalanche.md").read_text(encoding="utf-8")
+    for name in refused.NOT_PORTED:
+        assert f"`{name}`" in page
     for name in refused.WRONG_METRICS:
         assert hasattr(avalanche.evaluation.metrics, name)
     for _, instead in refused.NOT_PORTED.values():

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 import clbench
 from clbench.adapters.avalanche import masked, masked_bce
 from clbench.adapters.avalanche.scenario import encode
+from clbench.arrays import IntArray
 from clbench.models.losses import asymmetric, bce
 from clbench.running.build import build_scenario
 from clbench.running.config import resolve
@@ -37,11 +38,11 @@ def test_streams_have_the_samples_of_the_tasks_and_hide_what_is_hidden(made: Sce
     for task, train, test in zip(made, streams.train_stream, streams.test_stream, strict=True):
         images, targets = next(iter(DataLoader(train.dataset, len(task.train))))
         assert torch.equal(images, made.images.read(task.train)) and targets.dtype == torch.float32
-        assert np.array_equal(targets.numpy(), np.where(task.known, task.labels, -1))
+        assert np.array_equal(targets.numpy(), np.where(task.known, task.labels.astype(float), -1))
         images, targets = next(iter(DataLoader(test.dataset, len(task.test))))
         assert torch.equal(images, made.images.read(task.test))
         scored = np.ones_like(targets.numpy()) if made.scored is None else made.scored[task.test]
-        assert np.array_equal(targets.numpy(), np.where(scored, made.labels[task.test], -1))
+        assert np.array_equal(targets.numpy(), np.where(scored, made.labels[task.test].astype(float), -1))
 
 
 def test_experiences_name_their_classes_and_no_task_labels() -> None:
@@ -58,9 +59,12 @@ def test_images_are_scaled_unless_told_otherwise_and_read_when_asked_for(monkeyp
     made = scenario("debug")
     reads: list[int] = []
     read = type(made.images).read
-    monkeypatch.setattr(
-        type(made.images), "read", lambda self, indices: reads.extend(indices.tolist()) or read(self, indices)
-    )
+
+    def reading(self: object, indices: IntArray) -> torch.Tensor:
+        reads.extend(indices.tolist())
+        return read(made.images, indices)
+
+    monkeypatch.setattr(type(made.images), "read", reading)
     dataset = clbench.to_avalanche(made).train_stream[0].dataset
     assert reads == []
     image, _ = dataset[3]

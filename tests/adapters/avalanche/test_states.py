@@ -1,6 +1,7 @@
 """What a plugin keeps, there and back."""
 
 from collections import defaultdict
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,8 @@ from torch import Tensor, nn
 
 from clbench.adapters.avalanche import states
 from clbench.errors import PluginError
-from clbench.testing.states import copied, same
+from clbench.store import checkpoint
+from clbench.testing.states import same
 
 
 class Kept:
@@ -32,10 +34,11 @@ def everything() -> Kept:
     )
 
 
-def test_there_and_back() -> None:
+def test_there_and_back_by_way_of_a_checkpoint(tmp_path: Path) -> None:
     one, other = everything(), Kept()
     state = states.packed(one)
-    states.unpack(other, copied(state))  # `copied` raises for what no checkpoint can have
+    checkpoint.write(tmp_path, 1, state)
+    states.unpack(other, checkpoint.read(tmp_path / "1", torch.device("cpu"), pytest.fail))
     assert same(states.packed(other), state)
     assert vars(other).keys() == vars(one).keys() and other.names == {"p", "q"}  # type: ignore[attr-defined]
     assert other.by_task[7] == {} and other.by_task[0]["w"].name == "w"  # type: ignore[attr-defined]

@@ -1,5 +1,6 @@
 """A plugin of one's own as a strategy."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from avalanche.core import SupervisedPlugin
 from clbench import plugins
 from clbench.adapters.avalanche import AvalancheStrategy
 from clbench.testing import check_strategy
+
+PAGE = Path(__file__).parents[3] / "docs" / "avalanche.md"
 
 FILE = '''"""A plugin of mine."""
 
@@ -68,6 +71,13 @@ def anew() -> Iterator[None]:
 @pytest.mark.parametrize("scenario", ["debug", "debug-incremental"])
 def test_a_plugin_of_ones_own_keeps_the_contract(tmp_path: Path, scenario: str) -> None:
     check_strategy(written(tmp_path), scenario)
+
+
+def test_the_example_of_the_documentation_keeps_the_contract(tmp_path: Path) -> None:
+    [text] = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    (tmp_path / "shrinking.py").write_text(text)
+    check_strategy(str(tmp_path / "shrinking.py"))
+    assert len([line for line in text.splitlines() if line]) <= 12
 
 
 def test_every_moment_of_avalanches_loop_is_heard_in_its_order(tmp_path: Path) -> None:
