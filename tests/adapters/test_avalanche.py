@@ -13,7 +13,13 @@ from clbench.errors import PluginError
 
 CODE = """
 import sys
-sys.modules["avalanche"] = None  # as though it were not installed
+
+class Gone:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "avalanche":
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Gone())
 import clbench
 from clbench.errors import PluginError
 from clbench.adapters import avalanche
