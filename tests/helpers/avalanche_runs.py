@@ -14,6 +14,7 @@ from learners import batches, make
 from clbench import Strategy, to_avalanche
 from clbench.adapters.avalanche import masked_bce
 from clbench.adapters.avalanche.scenario import SampleDataset
+from clbench.learning.optim import build_optimizer
 from clbench.running.build import Prepared
 
 
@@ -42,7 +43,7 @@ def own_training(
     twin, _ = make("finetune", prepared.config.scenario, norm=prepared.config.options["model"].norm)
     engine = SupervisedTemplate(
         model=twin.model,
-        optimizer=twin.new_optimizer(twin.model.parameters()),
+        optimizer=build_optimizer(prepared.config.options["train"], twin.model.parameters()),
         criterion=masked_bce,
         train_mb_size=prepared.config.options["train"].batch_size,
         eval_mb_size=prepared.config.options["train"].eval_batch_size,

@@ -43,7 +43,7 @@ def tensor_bytes(value: Any) -> int:
 
 def _pack(value: Any, where: str) -> Any:
     if isinstance(value, ParamData) and value.init_function is torch.zeros:
-        return {PARAM: [value.name, str(value.device), value.data]}
+        return {PARAM: [value.name, value.data]}
     if isinstance(value, defaultdict) and value.default_factory is dict:
         return {DEFAULT: _pack(dict(value), where)}
     if isinstance(value, Mapping):
@@ -65,8 +65,8 @@ def _pack(value: Any, where: str) -> Any:
 def _unpack(value: Any) -> Any:
     if isinstance(value, Mapping):
         if PARAM in value:
-            name, device, data = value[PARAM]
-            return ParamData(name, init_tensor=data.clone(), device=device)
+            name, data = value[PARAM]
+            return ParamData(name, init_tensor=data.clone(), device=data.device)
         if DEFAULT in value:
             return defaultdict(dict, _unpack(value[DEFAULT]))
         if DEVICE in value:

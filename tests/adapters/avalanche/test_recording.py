@@ -65,12 +65,15 @@ def test_a_growing_model_of_avalanches_is_reported_compared_and_verified(
     api.run("debug-incremental", "finetune", seeds=(0, 1), out=out)
     code, table, _ = clbench("report")
     assert code == 0 and "trained by avalanche-lib 0.6.0, scored by clbench" in " ".join(table.split())
-    assert "my-replay (lr=0.1, mem_size=6)" in " ".join(table.split())
+    assert "my-replay (mem_size=6, lr=0.1)" in " ".join(table.split())
     assert clbench("compare", "my-replay", "finetune")[0] == 0
     assert clbench("verify", "results/runs")[0] == 0
-    assert clbench("merge", "results/runs", "elsewhere")[0] == 0
+    assert clbench("merge", "results/runs", "--out", "elsewhere")[0] == 0
     assert clbench("show", f"{run.config_hash}/seed1")[0] == 0
-    assert clbench("resume", "results/runs")[0] == 0
+    assert "Expected interrupted runs below results/runs but found none" in clbench("resume", "results/runs")[2]
+    code, _, err = clbench("rerun", f"{run.config_hash}/seed1", "--out", "again")
+    assert code == 2 and "Unknown strategy 'my-replay'" in err
+    assert clbench("pack", "results/runs", "--out", "all.zip")[0] == 0
     code, cited, err = clbench("cite", "results/runs")
     assert code == 0 and "my-replay" in cited and not err
 
