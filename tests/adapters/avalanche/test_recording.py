@@ -71,7 +71,7 @@ def test_a_growing_model_of_avalanches_is_reported_compared_and_verified(
     assert clbench("merge", "results/runs", "--out", "elsewhere")[0] == 0
     assert clbench("show", f"{run.config_hash}/seed1")[0] == 0
     assert "Expected interrupted runs below results/runs but found none" in clbench("resume", "results/runs")[2]
-    code, _, err = clbench("rerun", f"{run.config_hash}/seed1", "--out", "again")
+    code, _, err = clbench("rerun", "results/runs", "--out", "again", "--strategy", "my-replay")
     assert code == 2 and "Unknown strategy 'my-replay'" in err
     assert clbench("pack", "results/runs", "--out", "all.zip")[0] == 0
     code, cited, err = clbench("cite", "results/runs")
