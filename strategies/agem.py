@@ -48,23 +48,23 @@ class AGEM(Strategy):
 
     def observe(self, batch: Batch) -> Values:
         drawn = self.recall(len(batch)) if self.stage.old else None
-        references = [] if drawn is None else [self.gradient(self.loss(part)) for part in self.parts(drawn)]
+        references = None if drawn is None else self.references(drawn)
         loss = self.loss(batch)
         gradient = self.gradient(loss)
         projected = torch.zeros_like(loss)
-        if references:
-            gradient, projected = self.projected(gradient, torch.stack(references))
+        if references is not None:
+            gradient, projected = self.projected(gradient, references)
         self._take(gradient)
         self.apply()
         self.remember(batch)
         return {"loss": loss.detach(), "projected": projected.to(loss.dtype)}
 
-    def parts(self, drawn: Replay) -> list[Batch]:
-        """What is drawn, in batches whose gradients the new one's must not oppose: one of all."""
-        return [drawn]
+    def references(self, drawn: Replay) -> Tensor:
+        """Gradients that the new one must not oppose: (K, P). Here that of all that is drawn."""
+        return self.gradient(self.loss(drawn))[None]
 
     def projected(self, gradient: Tensor, references: Tensor) -> tuple[Tensor, Tensor]:
-        """The new gradient (P,) without what opposes those of the parts (K, P), and whether anything did: bool ()."""
+        """The new gradient (P,) without what opposes the references (K, P), and whether anything did: bool ()."""
         return project(gradient, references[0])
 
     def gradient(self, loss: Tensor) -> Tensor:

@@ -84,8 +84,7 @@ class EWC(Anchored):
 
     def penalty(self) -> Tensor:
         """strength / 2 * sum over anchors of F (w - w_old)^2, in the unit of an image's log-likelihood."""
-        half: Tensor = self.options.strength / 2 * self.distance()
-        return half
+        return super().penalty() / 2
 
     def after_task(self, stage: Stage) -> None:
         super().after_task(stage)

@@ -25,9 +25,9 @@ for each image the task whose outputs it may look at. Here it is any memory, by 
 drawn as are new unless `replay_batch` says otherwise, of each older task equally many, so that a step takes as many
 gradient images as one of `er`; a task of which the memory has none, or for which none is left to draw, sets no bound in
 that step. Losses are over all columns that the head has. A memory that decides at a task's end gives what it takes then
-to the task that ends. Each task's pass comes before the new batch's, all in training mode, so that batch normalisation
-takes its running statistics from all of them and normalises each by its own. The release adds nothing to G G^T before
-it solves; nor do we (Avalanche's adds 0.001). With Adam, moments stand between a projected gradient and the step.
+to the task that ends. Gradients of older tasks are taken in evaluation mode: a task may be drawn a single image, which
+has no batch statistics; the release takes them in training mode. With Adam, moments stand between a projected gradient
+and the step. Avalanche's adds 0.001 to the diagonal of G G^T; the release and ours add nothing.
 
 Never run: on a GPU, where each step of a later task waits for the device; on coco-seq, nuswide-seq or another real
 collection in full; beside another implementation of it. `margin` has not been tuned.
@@ -88,9 +88,14 @@ class GEM(AGEM):
         drawn = [generator.choice(slots, min(k, len(slots)), False) for slots, k in zip(older, shares, strict=True)]
         return np.concatenate([np.zeros(0, np.int64), *drawn])
 
-    def parts(self, drawn: Replay) -> list[Batch]:
+    def references(self, drawn: Replay) -> Tensor:
+        for module in self.modules().values():
+            module.eval()  # a few images of a task have no statistics of their own
         tasks = drawn.kept["task"].numpy()
-        return [_rows(drawn, np.flatnonzero(tasks == number)) for number in np.unique(tasks)]
+        parts = [_rows(drawn, np.flatnonzero(tasks == number)) for number in np.unique(tasks)]
+        gradients = [self.gradient(self.loss(part)) for part in parts]
+        self.train()
+        return torch.stack(gradients)
 
     def projected(self, gradient: Tensor, references: Tensor) -> tuple[Tensor, Tensor]:
         return project(gradient, references, self.options.margin)

@@ -36,7 +36,7 @@ import torch
 from torch import Tensor
 
 from clbench.learning.anchored import Anchor, Anchored, Weights
-from clbench.learning.batch import Batch, Replay
+from clbench.learning.batch import Batch
 from clbench.learning.stage import Stage
 from clbench.options import option
 
@@ -60,9 +60,6 @@ class MAS(Anchored):
     """The batch's loss, plus a pull to the weights of the last task's end, the one anchor."""
 
     Options = MASOptions
-
-    def losses(self, batch: Batch, replay: Replay | None) -> dict[str, Tensor]:
-        return {"loss": self.loss(batch.join(replay)), "penalty": self.options.strength * self.distance()}
 
     def after_task(self, stage: Stage) -> None:
         super().after_task(stage)

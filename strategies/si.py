@@ -35,10 +35,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from clbench.learning.anchored import Anchor, Anchored, Weights
-from clbench.learning.batch import Batch, Replay, Values
+from clbench.learning.batch import Batch, Values
 from clbench.learning.stage import Stage
 from clbench.learning.strategy import Setup
 from clbench.options import option
@@ -71,9 +70,6 @@ class SI(Anchored):
         super().__init__(setup)
         self.path: Weights = {}
         """Of each weight -sum g d over the task so far."""
-
-    def losses(self, batch: Batch, replay: Replay | None) -> dict[str, Tensor]:
-        return {"loss": self.loss(batch.join(replay)), "penalty": self.options.strength * self.distance()}
 
     def before_task(self, stage: Stage) -> None:
         super().before_task(stage)

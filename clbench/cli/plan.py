@@ -38,7 +38,8 @@ def plan(
     """
     specs = listed.specs(context, out, recipe)
 
-    from clbench.cli.launching import Announcer, exit_code
+    from clbench.cli.announcing import Announcer
+    from clbench.cli.launching import exit_code
     from clbench.launch.cells import Builder, built, distinct
     from clbench.launch.outcome import Outcome
     from clbench.launch.plan import plan as make

@@ -23,7 +23,7 @@ PLAIN_EVERY = 30.0
 
 
 class RunProgress(Listener):
-    """Task, step, images per second, loss and time left of one run.
+    """Task, step, images per second, loss and time left of one run; on a terminal as two lines.
 
     behind: says how much time is left of the list that it is one of, given the seconds that are left of it.
     """
@@ -39,9 +39,9 @@ class RunProgress(Listener):
     def __enter__(self) -> Self:
         if self._console.is_terminal:
             self._bar = Progress(
-                TextColumn("{task.description}", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)),
+                TextColumn("{task.description}", table_column=Column(ratio=1)),
                 BarColumn(bar_width=BAR),
-                TextColumn("{task.completed}/{task.total} {task.fields[told]}", table_column=Column(no_wrap=True)),
+                TextColumn("{task.fields[told]}", table_column=Column(no_wrap=True)),
                 console=self._console,
                 transient=True,
                 expand=True,
@@ -60,7 +60,7 @@ class RunProgress(Listener):
         if self._bar:
             if done == 1:
                 self._row = self._bar.add_task(f"{self._title}: features", total=total, told="")
-            self._bar.update(self._row, completed=done)
+            self._bar.update(self._row, completed=done, told=f"{done}/{total}")
         elif done in (1, total) or now >= self._plain_at:
             self._plain_at = now + PLAIN_EVERY
             say(f"{self._title}: features, block {done}/{total}")
@@ -71,7 +71,8 @@ class RunProgress(Listener):
         if self._bar:
             for known in self._bar.task_ids:
                 self._bar.remove_task(known)
-            self._row = self._bar.add_task(self._heading(task), total=steps, told="")
+            self._row = self._bar.add_task(self._heading(task), total=steps, told=f"0/{steps}")
+            self._run = self._bar.add_task("", total=1, told="")
 
     def stepped(self, task: int, step: int, values: Values, samples: Samples) -> None:
         self._images += len(samples.indices)
@@ -88,10 +89,11 @@ class RunProgress(Listener):
         left = (now - self._started) / done * (self._steps - done)
         behind = self._left_behind(task, done, now)
         if self._bar:
-            told = f"{rate}, {behind or duration(left)}"
-            self._bar.update(self._row, completed=done, told=told)
+            self._bar.update(self._row, completed=done, told=f"{done}/{self._steps}, {duration(left)} left")
+            share = self._share(task, done)
+            self._bar.update(self._run, description=rate, completed=share, told=f"{behind} left" if behind else "")
         else:
-            more = f"; {behind}" if behind else ""
+            more = f"; {behind} left" if behind else ""
             say(f"{self._heading(task)}: step {done}/{self._steps}, {rate}, {left:.0f} s left{more}")
 
     def _left_behind(self, task: int, done: int, now: float) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from clbench.cli.common import Device, Json, Keeping, Out
+from clbench.cli.common import Device, Json, Keeping, Launched, Out
 from clbench.cli.groups import grouped
 from clbench.cli.what import Only, Recipe, Rerun, What, chosen_states, read_config
 from clbench.files import DEFAULT_OUT
@@ -35,6 +35,7 @@ def sweep(
     rerun: Rerun = False,
     json: Json = False,
     *,
+    launched: Launched,
     keeping: Keeping,
 ) -> None:
     """Train and evaluate every run of a file, or of a grid of options; what is done stays, and the rest goes on.
@@ -46,4 +47,4 @@ def sweep(
 
     from clbench.cli.launching import launch
 
-    launch(specs, device, keeping, json=json, rerun=rerun, only=states)
+    launch(specs, device, keeping, json=json, rerun=rerun, only=states, launched=launched)

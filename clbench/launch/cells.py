@@ -88,6 +88,7 @@ def run_all(
     listeners: Callable[[Cell], AbstractContextManager[Sequence[Listener]]] = no_others,
     requests: Requests | None = None,
     builder: "Builder | None" = None,
+    again: bool = True,
 ) -> Outcome:
     """Run each that is not done; what another process has is left to it and looked at once more in the end.
 
@@ -97,6 +98,7 @@ def run_all(
     listener: hears of the list, and all that its runs tell; nobody else says that a checkpoint is damaged. listeners:
     those of one run alone, entered while it goes on. requests: what may ask the list to stop; with them signals are
     heard as well, which takes the main thread. builder: what lists before this one have built, to be used again.
+    again: whether to look once more; False of a part of a longer list.
 
     Raises:
         UsageError, PluginError: a mistake in the list or in `how`; nothing was built.
@@ -108,7 +110,8 @@ def run_all(
     turns = _Turns(how, listener, listeners, requests or Requests(), Outcome(failures=failures))
     try:
         with requests.listening() if requests else nullcontext():
-            busy = turns.take(turns.take(cells))
+            busy = turns.take(cells)
+            busy = turns.take(busy) if again else busy
             turns.outcome.busy = [Failure(cell.spec, error, cell.folder) for cell, error in busy.items()]
     except Stopped as stop:
         turns.outcome.stop = _without_frames(stop)

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from clbench.learning.batch import Batch, Replay
 from clbench.learning.strategy import Setup, Strategy
 
 Weights = dict[str, Tensor]
@@ -20,11 +21,22 @@ class Anchor(NamedTuple):
 
 
 class Anchored(Strategy):
-    """A strategy with a quadratic pull to anchors, which it keeps in its state and counts as memory."""
+    """A strategy with a quadratic pull to anchors, which it keeps in its state and counts as memory.
+
+    Its options have a `strength`.
+    """
 
     def __init__(self, setup: Setup) -> None:
         super().__init__(setup)
         self.anchors: list[Anchor] = []
+
+    def losses(self, batch: Batch, replay: Replay | None) -> dict[str, Tensor]:
+        return {"loss": self.loss(batch.join(replay)), "penalty": self.penalty()}
+
+    def penalty(self) -> Tensor:
+        """What is added to the batch's loss: strength * sum importance (w - old)^2."""
+        pull: Tensor = self.options.strength * self.distance()
+        return pull
 
     def distance(self) -> Tensor:
         """The sum over anchors and weights of importance (w - old)^2: a scalar."""

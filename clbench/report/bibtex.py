@@ -64,9 +64,9 @@ class Paper:
         """Field -> its value, as BibTeX has it without the outer braces."""
         place = {"article": "journal", "inproceedings": "booktitle", "misc": ""}[self.kind]
         found = {
-            "author": " and ".join([*map(escape, self.authors), *(["others"] if self.others else [])]),
-            "title": f"{{{escape(self.title)}}}",  # or styles would write its names small
-            place: escape(self.venue),
+            "author": " and ".join([*map(_written, self.authors), *(["others"] if self.others else [])]),
+            "title": f"{{{_written(self.title)}}}",  # or styles would write its names small
+            place: _written(self.venue),
             "volume": self.volume,
             "number": self.number,
             "year": self.year,
@@ -155,6 +155,11 @@ def _comment(one: Cited, keys: Sequence[str]) -> str:
 def _entry(kind: str, key: str, fields: dict[str, str]) -> str:
     lines = (f"  {name} = {{{value}}}," for name, value in fields.items())
     return "\n".join([f"@{kind}{{{key},", *lines, "}"])
+
+
+def _written(text: str) -> str:
+    """As LaTeX prints it, without a brace of its own: BibTeX counts braces behind a backslash, too."""
+    return escape(text).replace(r"\{", r"\textbraceleft{}").replace(r"\}", r"\textbraceright{}")
 
 
 def _plain(text: str) -> str:

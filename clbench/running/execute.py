@@ -32,8 +32,8 @@ from clbench.store.lock import held
 class How:
     """How runs are carried out. Of all this only the kind of device is part of a run's numbers.
 
-    device: auto, cpu or cuda. schedule: when checkpoints are written. workers: threads that decode images ahead.
-    rerun: start afresh what is done or interrupted.
+    device: auto, cpu, cuda or cuda:N. schedule: when checkpoints are written. workers: threads that decode images
+    ahead. rerun: start afresh what is done or interrupted.
     """
 
     device: str = "auto"

@@ -22,7 +22,7 @@
         heartbeat.json while it runs: how far it is; no part of the record, see clbench/store/heartbeat.py
         SHA256SUMS     of all the others, written last: a run is done once it is there, whatever status.json says
 
-Beside it lies `.seed<k>.lock`, which a running process holds.
+Beside it lies `.seed<k>.lock`, which a running process holds (`.seed<k>.lock.<n>` where that is a lease).
 
 No file is ever read as code: JSON, text, and `.npy` and `.npz` without objects.
 """
@@ -95,7 +95,8 @@ class RunWriter:
     """
 
     def __init__(self, folder: Path, events: int | None = None, check: Callable[[], None] = lambda: None) -> None:
-        self.folder, self._check, self._closed = folder, check, False
+        self.folder, self.check, self._closed = folder, check, False
+        self.check()
         try:
             if events is None and folder.exists():
                 shutil.rmtree(folder)
@@ -116,12 +117,12 @@ class RunWriter:
 
     def json(self, name: str, value: Mapping[str, Any]) -> None:
         """Write one of the folder's JSON files."""
-        self._check()
+        self.check()
         write_json(self.folder / name, value)
 
     def text(self, name: str, value: str) -> None:
         """Write one of the folder's text files."""
-        self._check()
+        self.check()
         write_bytes(self.folder / name, value.encode())
 
     def copy(self, name: str, content: bytes) -> None:
@@ -131,7 +132,7 @@ class RunWriter:
 
     def array(self, name: str, value: npt.NDArray[Any]) -> None:
         """Write an array below `logits/`."""
-        self._check()
+        self.check()
         buffer = io.BytesIO()
         np.save(buffer, value, allow_pickle=False)
         write_bytes(self.folder / "logits" / f"{name}.npy", buffer.getvalue())
@@ -140,7 +141,7 @@ class RunWriter:
         """Write several arrays as one `name`.npz. Raises ValueError for one of objects."""
         if any(value.dtype.hasobject for value in values.values()):  # older NumPy would pickle them unasked
             raise ValueError("Object arrays cannot be saved: no file of a run is ever read as code")
-        self._check()
+        self.check()
         buffer = io.BytesIO()
         members: dict[str, Any] = dict(values)
         np.savez_compressed(buffer, **members)
@@ -148,12 +149,12 @@ class RunWriter:
 
     def events(self, events: list[dict[str, Any]]) -> None:
         """Append to events.jsonl."""
-        self._check()
+        self.check()
         write_all(self._events, "".join(json.dumps(event) + "\n" for event in events).encode())
 
     def events_written(self) -> int:
         """Bytes of events.jsonl, all of them on the disk."""
-        self._check()
+        self.check()
         os.fsync(self._events)
         return os.fstat(self._events).st_size
 
@@ -170,7 +171,7 @@ class RunWriter:
         if not self._closed:
             os.close(self._events)
             self._closed = True
-        self._check()
+        self.check()
         self._clear()
         self.status(state, reason, **details)
         if trace:

@@ -6,7 +6,7 @@ import pytest
 
 from clbench.cli import launching
 from clbench.cli.common import Keeping
-from clbench.cli.launching import Announcer, conclude, exit_code
+from clbench.cli.launching import conclude, exit_code
 from clbench.errors import ClbenchError, DataError, PluginError, StoreError
 from clbench.launch.outcome import Failure, Outcome
 from clbench.launch.spec import Spec
@@ -71,17 +71,6 @@ def test_one_reason_for_which_nothing_could_begin_is_the_error_itself(capsys: py
     others = [failure(errors[0], begun=False), failure(StoreError("foreign"), begun=False)]
     conclude(Outcome(failures=others), Path("runs"))
     assert "2 run(s) failed:" in capsys.readouterr().err
-
-
-def test_the_announcer_shows_tracebacks_only_where_asked(capsys: pytest.CaptureFixture[str]) -> None:
-    try:
-        raise ClbenchError("it broke")
-    except ClbenchError as error:
-        bad = failure(error)
-    for debug in (False, True):
-        Announcer(How("cpu"), debug).failed(bad)
-        err = capsys.readouterr().err
-        assert ("Traceback" in err) == debug and err.endswith("debug/er seed 0: it broke\n")
 
 
 @pytest.mark.slow

@@ -53,8 +53,8 @@ def test_what_is_left_of_the_list_is_told_with_what_is_left_of_the_run(
             shown.stepped(1, step, {"loss": 0.25}, SAMPLES)
     assert capsys.readouterr().err.splitlines() == [
         # a quarter of the run and its first step were before the first look; a step is 1/240 of it, and a second
-        "x: task 2/4: step 30/60, 4 img/s, 30 s left; 250 s of 3 runs",
-        "x: task 2/4: step 60/60, 4 img/s, loss 0.250, 0 s left; 220 s of 3 runs",
+        "x: task 2/4: step 30/60, 4 img/s, 30 s left; 250 s of 3 runs left",
+        "x: task 2/4: step 60/60, 4 img/s, loss 0.250, 0 s left; 220 s of 3 runs left",
     ]
 
 
@@ -81,8 +81,9 @@ def test_a_terminal_has_one_line_that_goes_in_the_end(monkeypatch: pytest.Monkey
         assert shown._bar is not None
         shown._bar.refresh()
     lines = re.findall(r"[^\r\n\x1b]+", screen.getvalue())
-    assert any(line.startswith("debug/er (memory") and "1/10" in line for line in lines)
-    assert any("2/10" in line and line.rstrip().endswith("img/s, 12 min of 3 runs") for line in lines)
+    assert any(line.startswith("debug/er (memory=prs, lr=0.0005) seed 0") and "1/10, " in line for line in lines)
+    assert "task 1/3" in screen.getvalue() and any("2/10, " in line for line in lines)
+    assert any(line.rstrip().endswith("12 min of 3 runs left") and "img/s" in line for line in lines)
     assert max(map(len, lines)) <= 80
     assert "evaluated" not in screen.getvalue()
     assert shown._bar.live.is_started is False

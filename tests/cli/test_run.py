@@ -149,7 +149,7 @@ def test_precedence_of_command_line_environment_and_file(
             2,
             "or several of these joined by +, with numbers above 0, but got 'limited:0'.",
         ),
-        (("--device", "tpu"), 2, "Expected --device to be auto, cpu or cuda but got 'tpu'."),
+        (("--device", "tpu"), 2, "Expected --device to be auto, cpu, cuda or cuda:N but got 'tpu'."),
         (("--strategy", "finetune", "--memory", "prs"), 2, "Finetune has no memory; use --strategy er"),
         (("--config", "no.toml"), 2, "Expected no.toml to be a TOML file but got"),
         (("--scenario", "coco-seq"), 2, "splits=DIR"),

@@ -62,7 +62,7 @@ def test_what_runs_and_what_has_stopped_fits_into_80_columns(clbench: CommandLin
 def test_many_that_have_stopped_are_not_all_listed(clbench: CommandLine, store: Path) -> None:
     for seed in range(100, 100 + MOST):
         shutil.copytree(killed(store), killed(store).with_name(f"seed{seed}"))
-    out = clbench("status", str(store))[1]
+    out = " ".join(clbench("status", str(store))[1].split())
     assert out.count(": interrupted: ") == MOST and "and 1 more, which --json lists" in out
     told = json.loads(clbench("status", str(store), "--json")[1])
     assert told["states"]["interrupted"] == MOST + 1 == sum(run["state"] == "interrupted" for run in told["runs"])

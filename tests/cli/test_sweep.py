@@ -67,7 +67,7 @@ def test_a_store_that_cannot_be_written_is_told_before_the_first_run(clbench: Co
 @pytest.mark.slow
 def test_a_sweep_that_is_stopped_is_watched_from_beside_and_goes_on(tmp_path: Path) -> None:
     """Two processes on one folder: the one runs, the other reads; the second sweep ends what the first has begun."""
-    (tmp_path / "t.toml").write_text(TABLE.replace('seed = "0..1"', "set = {epochs = 400}"))
+    (tmp_path / "t.toml").write_text(TABLE.replace('seed = "0..1"', "set = {epochs = 200}"))
     command = [sys.executable, "-m", "clbench"]
 
     def status() -> dict[str, int]:

@@ -44,7 +44,7 @@ scenario = "debug"
 seed = "0..1"
 limit = 5
 checkpoint_minutes = 2
-track = "wandb"
+max_time = "1h"
 set = {epochs = 2}
 
 [[cells]]
@@ -66,7 +66,7 @@ set = {lr = [0.1, 0.2], epochs = 1}
 
 
 def test_lists_of_the_command_line(specs: Specs) -> None:
-    grid = ("--scenario", "debug,debug-incremental", "--strategy", "er", "--strategy", "dlfl", "--seed", "0,2")
+    grid = ("--scenario", "debug,debug-incremental", "--strategy", "er", "--strategy", "derpp", "--seed", "0,2")
     found = specs("run", *grid, "--memory", "default,prs", "--head", "linear,dlfl", "--set", "lr=0.1,0.2")
     assert len(found) == 2 * 2 * 2 * 2 * 2 * 2
     assert found[0] == Spec("debug", "er", "default", "linear", settings={"lr": "0.1"}, out=Path("results/runs"))
@@ -133,6 +133,7 @@ def test_a_file_without_cells_is_one_grid(specs: Specs, tmp_path: Path) -> None:
         ("[[cells]]\nlimit = 'few'", "Expected cells 1 of t.toml to be options but got: "),
         ("[[cells]]\nset = 3", "Expected set in cells 1 of t.toml to be a table of options but got 3."),
         ("[[cells]]\nseed = ['x']", "Expected --seed like 0, 0..4 or 0,2,5 but got 'x'."),
+        ("max_time = '1h'\ntrack = 'wandb'\nscenario = 'debug'\nstrategy = 'err'", "Unknown strategy 'err'"),
         ("cells = 3", "Expected tables [[cells]] in t.toml but got 3."),
         ("cells = []", "Expected tables [[cells]] in t.toml but got []."),
         ("[[cells]]\nstrategy = ['er', 'err']\nscenario = 'debug'", "  debug/err: Unknown strategy 'err'"),

@@ -1,25 +1,23 @@
 """The pull to anchors that `ewc`, `mas` and `si` share."""
 
-from typing import Any
-
 import pytest
 import torch
 from learners import batches, enter, learn, make
 
 from clbench import Strategy
 from clbench.learning.anchored import Anchor, Anchored
+from clbench.running.build import Prepared
 from clbench.testing.states import copied
 
 
-def anchored(**settings: Any) -> Anchored:
-    strategy, prepared = make("mas", **settings)
-    enter(strategy, prepared, 0)
+def anchored() -> tuple[Anchored, Prepared]:
+    strategy, prepared = make("mas")
     assert isinstance(strategy, Anchored)
-    return strategy
+    return strategy, prepared
 
 
 def test_the_distance_is_a_sum_over_anchors_and_weights_by_hand() -> None:
-    strategy = anchored()
+    strategy, _ = anchored()
     assert strategy.distance().item() == 0 and not strategy.distance().requires_grad
     name = "model.head.classifier.bias_rows.0"
     here = strategy.named_parameters()[name].detach()
@@ -31,7 +29,7 @@ def test_the_distance_is_a_sum_over_anchors_and_weights_by_hand() -> None:
 
 
 def test_what_is_frozen_since_pulls_no_more() -> None:
-    strategy, prepared = make("mas")
+    strategy, prepared = anchored()
     learn(strategy, prepared, 0)
     for weight in strategy.parameters():
         weight.data += 0.1
