@@ -53,5 +53,5 @@ class AvalancheMAS(AvalancheStrategy):
         """The importance from batches of which none is a single image, which batch normalisation cannot train on."""
         images = len(stage.task.train)
         sizes = count(self.train_options.batch_size)
-        self.engine.train_mb_size = next(size for size in sizes if images % size != 1 or size > images)
+        self.template.train_mb_size = next(size for size in sizes if images % size != 1 or size > images)
         super().after_task(stage)

@@ -157,4 +157,4 @@ def test_rwalk_asks_for_as_many_steps_as_its_scores_take() -> None:
 
 def test_mas_takes_no_importance_from_a_single_image() -> None:
     strategy, _ = trained("avalanche-mas", 0)
-    assert strategy.engine.train_mb_size == 4, "seven images in threes would leave one"
+    assert strategy.template.train_mb_size == 4, "seven images in threes would leave one"

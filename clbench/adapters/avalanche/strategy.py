@@ -23,7 +23,7 @@ loss, the gradient or the weights; docs/avalanche.md says which do not, and why.
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from avalanche.core import SupervisedPlugin
@@ -41,7 +41,7 @@ from clbench.randomness import derive
 from clbench.scenario.samples import Samples
 
 
-class Engine(SupervisedTemplate):
+class Template(SupervisedTemplate):
     """Avalanche's loop; what clbench has done already is left to it.
 
     owner: the strategy. fitted: the batch's loss alone, to which plugins then add.
@@ -77,11 +77,14 @@ class AvalancheStrategy(Strategy, ABC):
         UsageError: a plugin that does not port; the sentence says why, and what does the same here.
     """
 
+    shareable: ClassVar[bool] = False
+    """Several processes cannot share its steps, whose gradients are Avalanche's."""
+
     def __init__(self, setup: Setup) -> None:
         super().__init__(setup)
         self.plugin = self.make_plugin()
         refused.check_plugin(self.plugin)
-        self.engine = Engine(
+        self.template = Template(
             model=self.model,
             optimizer=self.optimizer,
             criterion=masked(setup.criterion),
@@ -91,7 +94,7 @@ class AvalancheStrategy(Strategy, ABC):
             plugins=[self.plugin],
             evaluator=EvaluationPlugin(loggers=[BaseLogger()]),  # without a logger it warns
         )
-        self.engine.owner, self.engine.is_training = self, True
+        self.template.owner, self.template.is_training = self, True
         self._learning = True
         self.model.register_forward_pre_hook(self._counted())
 
@@ -100,52 +103,53 @@ class AvalancheStrategy(Strategy, ABC):
         """The plugin, new."""
 
     def enter(self, stage: Stage, *, fresh: bool = True) -> None:
-        self.engine.experience = Experience(
+        self.template.experience = Experience(
             SampleDataset(stage.task.samples, self._read), stage.number, stage.task.classes, stage.old
         )
-        self.engine.train_dataset_adaptation()
+        self.template.train_dataset_adaptation()
         super().enter(stage, fresh=fresh)
 
     def before_task(self, stage: Stage) -> None:
         super().before_task(stage)
-        self.engine.optimizer = self.optimizer
+        self.template.optimizer = self.optimizer
         with self._between("before", stage):
-            self.engine._before_training()
-            self.engine._before_training_exp()
+            self.template._before_training()
+            self.template._before_training_exp()
 
     def observe(self, batch: Batch) -> Values:
         both = batch.join(self.recall(len(batch)))
-        engine = self.engine
-        engine.optimizer = self.optimizer
-        engine.dataloader = [[both.inputs, encode(both.labels, both.known)]]
+        template = self.template
+        template.optimizer = self.optimizer
+        template.dataloader = [[both.inputs, encode(both.labels, both.known)]]
         steps = self.stage.steps // self.train_options.epochs
-        place = engine.clock.train_exp_iterations % steps
+        place = template.clock.train_exp_iterations % steps
         if place == 0:
-            engine._before_training_epoch()
-        engine.training_epoch()
+            template._before_training_epoch()
+        template.training_epoch()
         if place == steps - 1:
-            engine._after_training_epoch()
+            template._after_training_epoch()
         self.remember(batch)
-        fitted = engine.fitted.detach()
-        return {"loss": fitted, "added": engine.loss.detach().squeeze() - fitted}
+        fitted = template.fitted.detach()
+        return {"loss": fitted, "added": template.loss.detach().squeeze() - fitted}
 
     def after_task(self, stage: Stage) -> None:
         with self._between("after", stage):
-            self.engine._after_training_exp()
-            self.engine._after_training()
+            self.template._after_training_exp()
+            self.template._after_training()
         super().after_task(stage)
 
     def memory_bytes(self) -> int:
         return super().memory_bytes() + states.tensor_bytes(vars(self.plugin))
 
     def state(self) -> dict[str, Any]:
-        kept = {"plugin": states.packed(self.plugin), "clock": states.packed(self.engine.clock)}
-        return super().state() | (kept if self.resumable else {})
+        if not self.resumable:
+            return super().state()
+        return super().state() | {"plugin": states.packed(self.plugin), "clock": states.packed(self.template.clock)}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         super().load_state(state)
         states.unpack(self.plugin, state["plugin"])
-        states.unpack(self.engine.clock, state["clock"])
+        states.unpack(self.template.clock, state["clock"])
 
     @contextmanager
     def _between(self, moment: str, stage: Stage) -> Iterator[None]:

@@ -110,6 +110,7 @@ def test_what_no_checkpoint_can_have_is_said_and_can_be_declared(tmp_path: Path,
     written(tmp_path, attribute="self.teacher = __import__('torch').nn.Linear(1, 1)", resumable="resumable = False")
     code, _, err = clbench("run", "--scenario", "debug", "--strategy", path)
     assert code == 0 and "mine cannot be resumed" in err
+    assert clbench("check", path)[0] == 0
 
 
 def test_passes_in_evaluation_or_between_tasks_are_not_counted_as_learning() -> None:
