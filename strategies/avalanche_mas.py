@@ -4,8 +4,8 @@ At a task's end a weight's importance is how much the squared length of the logi
 gradient of each *batch's* mean, averaged over the task's batches. Gradients of images cancel within a batch: a row of
 it is not one of a method that takes them one by one.
 
-Source: avalanche-lib 0.6.0 (`MASPlugin`; code read), which names Aljundi et al., "Memory Aware Synapses: Learning what
-(not) to forget", 2018 (not read here).
+Source: avalanche-lib 0.6.0 (`MASPlugin`; code read), after Aljundi, Babiloni, Elhoseiny, Rohrbach, Tuytelaars, "Memory
+Aware Synapses: Learning what (not) to forget", ECCV 2018, arXiv 1711.09601 (not read here).
 
 Matched: two tasks are Avalanche's own training with the plugin on the scenario that `clbench.to_avalanche` gives,
 weights bit for bit (tests/strategies/test_avalanche.py::test_tasks_are_avalanches_own_training).

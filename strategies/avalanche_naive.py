@@ -1,7 +1,7 @@
 """Avalanche's plain training in clbench's loop: the same as `finetune`, which shows that the loop changes nothing.
 
-Source: avalanche-lib 0.6.0 (github.com/ContinualAI/avalanche; code read): its `SupervisedTemplate` runs each step,
-without a plugin.
+Source: none of its own; `SupervisedTemplate` of avalanche-lib 0.6.0 (github.com/ContinualAI/avalanche; code read) runs
+each step, without a plugin.
 
 Matched: weights, optimiser, counts and losses are those of `finetune` bit for bit, where the head grows and labels are
 hidden too (tests/strategies/test_avalanche.py::test_naive_is_finetune), and with a memory those of `er`

@@ -2,7 +2,8 @@
 
 Each step costs a second backward pass, in evaluation and without the penalty.
 
-Source: avalanche-lib 0.6.0 (`RWalkPlugin`; code read), which names the paper of Riemannian Walk (not read here).
+Source: avalanche-lib 0.6.0 (`RWalkPlugin`; code read), after Chaudhry, Dokania, Ajanthan, Torr, "Riemannian Walk for
+Incremental Learning: Understanding Forgetting and Intransigence", ECCV 2018, arXiv 1801.10112 (abstract read).
 
 Matched: two tasks are Avalanche's own training with the plugin on the scenario that `clbench.to_avalanche` gives, with
 a backbone that has no batch normalisation, weights bit for bit

@@ -2,13 +2,11 @@
 
     "Avalanche's naive training, with a plugin of mine."
 
-    from avalanche.core import SupervisedPlugin
-
-    from clbench.adapters.avalanche import AvalancheStrategy
+    from clbench.adapters.avalanche import AvalancheStrategy, plugins
 
     NEEDS = {"avalanche": "clbench[avalanche]"}
 
-    class Shrinking(SupervisedPlugin):
+    class Shrinking(plugins.SupervisedPlugin):
         def before_backward(self, strategy, **kwargs):
             strategy.loss += 1e-4 * sum(weight.square().sum() for weight in strategy.model.parameters())
 

@@ -104,10 +104,10 @@ def test_what_the_plugin_adds_is_told_beside_the_loss(tmp_path: Path) -> None:
 
 
 def test_what_no_checkpoint_can_have_is_said_and_can_be_declared(tmp_path: Path, clbench: Any) -> None:
-    path = written(tmp_path, attribute="self.teacher = __import__('torch').nn.Linear(1, 1)")
+    path = written(tmp_path, attribute="self.teacher = __import__('torch').nn.ReLU()")
     code, _, err = clbench("run", "--scenario", "debug", "--strategy", path, "--set", "epochs=1")
     assert code == 4 and "Expected Counting.teacher to hold tensors, numbers and text" in err
-    written(tmp_path, attribute="self.teacher = __import__('torch').nn.Linear(1, 1)", resumable="resumable = False")
+    written(tmp_path, attribute="self.teacher = __import__('torch').nn.ReLU()", resumable="resumable = False")
     code, _, err = clbench("run", "--scenario", "debug", "--strategy", path)
     assert code == 0 and "mine cannot be resumed" in err
     assert clbench("check", path)[0] == 0
