@@ -11,7 +11,17 @@ import torch
 
 from clbench.checkout import git_state
 
-PACKAGES = ("clbench", "torch", "torchvision", "numpy", "scikit-learn", "pillow", "timm", "efficientnet_lite_pytorch")
+PACKAGES = (
+    "clbench",
+    "torch",
+    "torchvision",
+    "numpy",
+    "scikit-learn",
+    "pillow",
+    "timm",
+    "efficientnet_lite_pytorch",
+    "avalanche-lib",
+)
 
 
 def record(device: torch.device) -> dict[str, Any]:

@@ -71,13 +71,18 @@ def begin(writer: RunWriter, prepared: Prepared, seed: int, device: torch.device
     writer.json("env.json", env)
     if scenario.absent:
         writer.text("absent.txt", "".join(f"{path}\n" for path in scenario.absent))
+    write_truth(writer, scenario)
+    writer.status(RUNNING)
+
+
+def write_truth(writer: RunWriter, scenario: Scenario) -> None:
+    """What the logits are scored against: labels, which of them count, and which images are each task's."""
     test = scenario.test_indices()
     writer.array("labels", scenario.tested(test))
     if scenario.scored is not None:
         writer.array("scored", scenario.scored[test])
     if sum(len(task.test) for task in scenario) > len(test):
         writer.array("tested", np.array([np.isin(test, task.test) for task in scenario]))
-    writer.status(RUNNING)
 
 
 @contextmanager

@@ -54,6 +54,7 @@ CONFIG = {
     "paper?": (NOTHING, {"name": str, "settings": {"*": [VALUE]}, "beyond": [str]}),
     "recipe?": {"trials": Count, "seconds": Number, "view": str, "sha256": str, "options": [str], "overridden": [str]},
     "identity?": {"*": object},
+    "trained_by?": str,
 }
 ENV = {
     "manifest": {
