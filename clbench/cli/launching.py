@@ -22,6 +22,7 @@ from clbench.launch.spec import Spec
 from clbench.launch.tune import Launching
 from clbench.learning.engine import choose_device
 from clbench.learning.listener import Listener
+from clbench.learning.world import world
 from clbench.report.formats import summary
 from clbench.running.execute import How
 from clbench.running.resume import Schedule
@@ -52,7 +53,8 @@ def launch(
     how, requests = _how(device, keeping, rerun), _requests(keeping)
     announcer = Announcer(how, keeping.debug)
     outcome = run_all(specs, how, listener=announcer, listeners=watching(track), requests=requests)
-    conclude(outcome, specs[0].out, json)
+    if world().rank == 0:
+        conclude(outcome, specs[0].out, json)
     if code := exit_code(outcome):
         raise typer.Exit(code)
 
