@@ -20,6 +20,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.rendezvous import rendezvous
 
 from clbench.errors import ClbenchError, UsageError
 from clbench.learning.watch import LIMIT, Watch
@@ -164,17 +165,16 @@ class Ranks(Engine):
 
     def __init__(self, here: World, device: torch.device) -> None:
         self.rank, self.size = here.rank, here.size
-        store = next(dist.rendezvous("env://", here.rank, here.size, timeout=MEETING))[0]
+        store = next(rendezvous("env://", here.rank, here.size, timeout=MEETING))[0]
         board = store.clone()  # a connection of its own, since one that is used is locked
         board.set_timeout(timedelta(seconds=LIMIT))
         self._agreed: ClbenchError | None = None
-        self._watch = Watch(dist.PrefixStore("clbench/watch", board), self.rank, self.size)
+        self._watch = Watch(board, self.rank, self.size)
         self._watch.start()
         if device.type == "cuda":
             torch.cuda.set_device(device)
         backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
-        run = dist.PrefixStore("clbench/run", store)
-        dist.init_process_group(backend, store=run, rank=self.rank, world_size=self.size, timeout=PATIENCE)
+        dist.init_process_group(backend, store=store, rank=self.rank, world_size=self.size, timeout=PATIENCE)
 
     def parts(self, count: int) -> tuple[int, ...]:
         return (count,)
@@ -183,16 +183,16 @@ class Ranks(Engine):
         return rows[self.rank :: self.size]
 
     def gather(self, rows: Tensor, parts: tuple[int, ...]) -> Tensor:
-        gathered: Tensor = _Gather.apply(rows, self, parts) if parts else rows  # type: ignore[no-untyped-call]
+        gathered: Tensor = _Gather.apply(rows, self, parts) if parts else rows
         return gathered
 
     def total(self, tensor: Tensor) -> Tensor:
-        total: Tensor = _Total.apply(tensor, self)  # type: ignore[no-untyped-call]
+        total: Tensor = _Total.apply(tensor, self)
         return total
 
     def average(self, tensors: Sequence[Tensor]) -> None:
         flat = self.summed(torch.cat([tensor.detach().flatten() for tensor in tensors])) / self.size
-        for tensor, part in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
+        for tensor, part in zip(tensors, torch.split(flat, [tensor.numel() for tensor in tensors]), strict=True):
             tensor.detach().copy_(part.view_as(tensor))
 
     def summed(self, tensor: Tensor) -> Tensor:
@@ -205,16 +205,16 @@ class Ranks(Engine):
         return int(self._largest([number])[0])
 
     def first(self, action: Callable[[], T]) -> T | None:
-        result, told = None, [None]
+        result, told = None, list[ClbenchError | None]([None])
         if self.rank == 0:
             try:
                 result = action()
             except ClbenchError as error:
-                told = [error]  # type: ignore[list-item]
+                told = [error]
         self._ask(dist.broadcast_object_list, told, device=torch.device("cpu"))
-        if (error := told[0]) is not None:
-            self._agreed = error
-            raise error
+        if told[0] is not None:
+            self._agreed = told[0]
+            raise told[0]
         return result
 
     def wait(self) -> None:
@@ -306,14 +306,14 @@ class _Gather(torch.autograd.Function):
     def forward(context: Any, rows: Tensor, ranks: Ranks, parts: tuple[int, ...]) -> Tensor:
         context.ranks, context.parts = ranks, parts
         every = rows.new_zeros((sum(parts), *rows.shape[1:]))
-        own = [ranks.share(block) for block in every.split(parts)]
-        for place, part in zip(own, rows.split([len(place) for place in own]), strict=True):
+        own = [ranks.share(block) for block in torch.split(every, parts)]
+        for place, part in zip(own, torch.split(rows, [len(place) for place in own]), strict=True):
             place.copy_(part)
         return ranks.summed(every)
 
     @staticmethod
     def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        own = [context.ranks.share(block) for block in gradient.split(context.parts)]
+        own = [context.ranks.share(block) for block in torch.split(gradient, context.parts)]
         return torch.cat(own) * context.ranks.size, None, None
 
 

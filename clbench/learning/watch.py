@@ -18,7 +18,7 @@ LIMIT = 20.0
 """A process without a beat for so many seconds is lost."""
 GRACE = 5.0
 """Seconds from there until a process that still waits for the others is ended."""
-LOST, SAID = "lost", "said"
+LOST, SAID = "clbench/lost", "clbench/said"
 """Keys of the board: who is lost, and how many have claimed to say so."""
 
 
@@ -60,11 +60,10 @@ class Watch(threading.Thread):
                 lost = self._lost()
             except RuntimeError:  # of the connection
                 lost = "where they meet does not answer any more"
-            if lost and self._give_up:
+            if lost and self._give_up is not None:
                 self.tell(lost)
                 self._over.wait(GRACE)
-                if give_up := self._give_up:
-                    give_up(lost)
+                self._end_who_waits(lost)
 
     @contextmanager
     def watching(self, give_up: Callable[[str], None]) -> Iterator[None]:
@@ -95,6 +94,11 @@ class Watch(threading.Thread):
         except RuntimeError:
             return True
 
+    def _end_who_waits(self, lost: str) -> None:
+        give_up = self._give_up
+        if give_up is not None:
+            give_up(lost)
+
     def _end(self) -> None:
         self._over.set()
         self.join()
@@ -111,4 +115,4 @@ class Watch(threading.Thread):
 
 
 def _beat(rank: int) -> str:
-    return f"beat/{rank}"
+    return f"clbench/beat/{rank}"
