@@ -1,5 +1,6 @@
 """The command line: one module for each verb. It parses, calls and prints; verbs that need torch import it late."""
 
+import os
 import sys
 import traceback
 from io import TextIOWrapper
@@ -91,6 +92,8 @@ def main() -> None:
 
 def _exit_code(flags: common.Flags) -> int | str | None:
     try:
+        if world().size > 1:
+            os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # or each lost connection is told with its C++ frames
         if world().rank:
             hush()
         app(obj=flags)

@@ -41,11 +41,13 @@ class SharedBatchNorm(nn.BatchNorm2d):
             return super().forward(input)
         axes, shape = (0, 2, 3), (1, -1, 1, 1)
         count = self.total(input.new_full((), input.numel() // self.num_features))
+        if input.numel() <= self.num_features and count <= 1:  # the first so that mostly nothing waits for the second
+            raise ValueError("expected more than one value per channel, in all processes, to take statistics of")
         mean = self.total(input.sum(axes)) / count
         centred = input - mean.view(shape)
         variance = self.total(centred.square().sum(axes)) / count
         if self.training and self.track_running_stats:
-            self._follow(mean.detach(), variance.detach() * count / (count - 1).clamp(min=1))
+            self._follow(mean.detach(), variance.detach() * count / (count - 1))
         normalised = centred * (variance + self.eps).rsqrt().view(shape)
         return normalised * self.weight.view(shape) + self.bias.view(shape) if self.affine else normalised
 
