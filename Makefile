@@ -23,8 +23,7 @@ $(VENV)/.installed: pyproject.toml
 	touch $@
 
 demo: $(VENV)/.installed
-	$(BIN)/clbench run --scenario digits-seq --strategy finetune --recipe results/recipes
-	$(BIN)/clbench run --scenario digits-seq --strategy er,dlfl --memory prs --recipe results/recipes
+	$(BIN)/clbench sweep bench/demo.toml --launcher local
 	$(BIN)/clbench report
 	$(BIN)/clbench report --out results/report
 

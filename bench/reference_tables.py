@@ -2,30 +2,32 @@
 
     python bench/reference_tables.py [--table NAME] [--seed 0..9] [--limit N] [--runs DIR] [--out DIR]
 
-`make results` runs it as it is: every row of REFERENCES on its seeds, from scratch, on the CPU, in as many processes as
+`make results` runs it as it is: every row of REFERENCES on its seeds, from scratch, on the CPU, by as many workers as
 there are cores. `results/<table>.md` and `.csv` are written when every run is done.
 """
 
 import argparse
 import csv
-import os
 import re
-import subprocess
 import sys
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
 from clbench.cli.common import parse_seeds
+from clbench.cli.several import Several
 from clbench.files import DEFAULT_OUT, DEFAULT_RECIPES, write_bytes
+from clbench.launch.launcher import launcher
+from clbench.launch.spec import Spec
 from clbench.report import formats
 from clbench.report.compare import all_pairs, as_table, compare_rows
 from clbench.report.rows import Row, collect
 from clbench.report.tables import Table, build_tables
 from clbench.running.build import Prepared, build_scenario
-from clbench.running.config import DEFAULT, Config, resolve
+from clbench.running.config import DEFAULT, Config
+from clbench.running.execute import How
+from clbench.running.stops import Requests
 from clbench.store.folder import Run, find_runs
 
 Method = tuple[str, str, str]
@@ -62,22 +64,29 @@ class Reference:
 
     def configs(self, limit: int | None = None) -> dict[Method, Config]:
         """Every row's configuration as the code has it today."""
+        configs = [spec.config() for spec in self.specs("0", limit, DEFAULT_OUT)]
+        return {(each.strategy, each.head, each.memory or "none"): each for each in configs}
+
+    def specs(self, seeds: str, limit: int | None, out: Path) -> list[Spec]:
+        """Every row's runs."""
         view = "all" if limit is None else f"limited:{limit}"
         settings = dict(each.split("=", 1) for each in self.settings)
-        configs = [
-            resolve(
+        rows = [(group, name) for group in self.groups for name in group.strategies]
+        return [
+            Spec(
                 self.scenario,
                 name,
-                memory=group.memory or DEFAULT,
-                head=group.head or DEFAULT,
-                view=view,
-                settings=settings,
+                group.memory or DEFAULT,
+                group.head or DEFAULT,
+                view,
+                settings,
+                seed,
+                out=out,
                 recipe=self.recipes,
             )
-            for group in self.groups
-            for name in group.strategies
+            for group, name in rows
+            for seed in parse_seeds(seeds)
         ]
-        return {(each.strategy, each.head, each.memory or "none"): each for each in configs}
 
     def commands(self, seeds: str, limit: int | None = None) -> list[list[str]]:
         """The command lines that make the table's runs, one for each group."""
@@ -156,18 +165,6 @@ def _sentence(file: Path, method: Method, now: str, made: str) -> str:
 
 def _shown(file: Path) -> str:
     return f"{file.parent.name}/{file.name}"
-
-
-def run(command: Sequence[str], runs: Path) -> int:
-    """One command in a process of its own; its exit code."""
-    whole = [sys.executable, "-m", *command, "--device", "cpu", "--rerun", "--out", str(runs)]
-    return subprocess.run(whole, stdout=subprocess.DEVNULL).returncode
-
-
-def parts(seeds: str, count: int) -> list[str]:
-    """Seeds dealt out to so many processes, as evenly as can be."""
-    numbers = parse_seeds(seeds)
-    return [",".join(map(str, numbers[i::count])) for i in range(min(count, len(numbers)))]
 
 
 def write_tables(table: str, reference: Reference, seeds: str, limit: int | None, runs: Path, out: Path) -> None:
@@ -250,18 +247,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--readme", type=Path, help=f"set the table of {IN_README} in this file, too")
     given = parser.parse_args(arguments)
     tables = {name: REFERENCES[name] for name in given.table or REFERENCES}
-    workers = os.cpu_count() or 1
-    commands = [
-        command
+    specs = [
+        spec
         for reference in tables.values()
-        for seeds in parts(given.seed or reference.seeds, workers)
-        for command in reference.commands(seeds, given.limit)
+        for spec in reference.specs(given.seed or reference.seeds, given.limit, given.runs)
     ]
-    with ThreadPoolExecutor(workers) as pool:
-        codes = list(pool.map(lambda command: run(command, given.runs), commands))
-    failed = [" ".join(command) for command, code in zip(commands, codes, strict=True) if code]
-    if failed:
-        sys.exit(f"Expected every run to be done but one ended early in: {'; '.join(failed)}. No table was written.")
+    how = How("cpu", rerun=True)
+    with Several(how, debug=False) as announcer:
+        outcome = launcher("local")(specs, how, listener=announcer, requests=Requests())
+    if outcome.stop or outcome.failures or outcome.busy:
+        said = [str(each) for each in (outcome.stop, *outcome.failures, *outcome.busy) if each]
+        sys.exit(f"Expected every run to be done but: {'; '.join(said)}. No table was written.")
     for name, reference in tables.items():
         write_tables(name, reference, given.seed or reference.seeds, given.limit, given.runs, given.out)
         print(f"{given.out / name}.md", file=sys.stderr)

@@ -1,9 +1,12 @@
 """One process at a time, by the operating system's lock on a file.
 
 The kernel gives the lock back when its holder ends, however it ends, so no lock is ever stale on one machine. On a
-network file system the server does the same for a machine that is gone (NFS 4, or Lustre mounted with flock).
+network file system the server does the same for a machine that is gone (NFS 4, or Lustre mounted with flock). A file
+system without locks gets a lease instead, see `clbench.lease`. So does one whose locks hold within one machine alone
+(NFS mounted with nolock, Lustre with localflock) where CLBENCH_LOCK=lease says so, in every process that uses it.
 """
 
+import errno
 import fcntl
 import json
 import os
@@ -11,19 +14,46 @@ import socket
 from datetime import UTC, datetime
 from pathlib import Path
 
+from clbench.errors import UsageError
 from clbench.files import write_all
+from clbench.lease import Lease, Taken, leased, leaseholder
 
-
-class Taken(Exception):
-    """Another process has the lock at this moment."""
+KIND = "CLBENCH_LOCK"
+KINDS = ("auto", "lease")
+ABSENT = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
+"""What a file system without locks answers."""
 
 
 class NoLocks(Exception):
-    """A file system without locks; says what it answered."""
+    """A file system without locks."""
+
+
+def take(path: Path) -> "Lock | Lease":
+    """Have a lock until it is released; its file is made where there is none, in a folder that is there.
+
+    Raises:
+        Taken: another process has it.
+        UsageError: CLBENCH_LOCK or CLBENCH_LEASE_S is set to what it cannot be.
+        OSError: the file cannot be opened or written.
+    """
+    if not by_lease():
+        try:
+            return Lock(path)
+        except NoLocks:
+            pass
+    return Lease(path)
+
+
+def by_lease() -> bool:
+    """Whether the kernel's locks are not to be used even where there are some. Raises UsageError."""
+    kind = os.environ.get(KIND) or KINDS[0]
+    if kind not in KINDS:
+        raise UsageError(f"Expected {KIND} to be {' or '.join(KINDS)} but got {kind!r}.")
+    return kind == "lease"
 
 
 class Lock:
-    """The lock on a file, which is made where there is none and says who has it; held until it is released.
+    """The kernel's lock on a file, which says who has it; held until it is released.
 
     Programs that its process starts do not inherit it (close on exec), and no more do forked children.
 
@@ -92,7 +122,9 @@ def _locked(path: Path) -> int:
             raise Taken from error
         except OSError as error:
             os.close(file)
-            raise NoLocks(error.strerror) from error
+            if error.errno in ABSENT:
+                raise NoLocks(error.strerror) from error
+            raise
         os.close(file)  # it was removed in between
 
 
@@ -104,7 +136,9 @@ def _is_at(file: int, path: Path) -> bool:
 
 
 def is_locked(path: Path) -> bool:
-    """Whether a process has the lock on a file at this moment; where there are no locks nobody knows."""
+    """Whether a process has the lock on a file at this moment; see `leased` for what is known of a lease."""
+    if by_lease():
+        return leased(path)
     try:
         file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError:
@@ -112,7 +146,7 @@ def is_locked(path: Path) -> bool:
     try:
         fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError as error:
-        return isinstance(error, BlockingIOError)
+        return isinstance(error, BlockingIOError) or (error.errno in ABSENT and leased(path))
     finally:
         os.close(file)
     return False
@@ -121,7 +155,7 @@ def is_locked(path: Path) -> bool:
 def holder(path: Path) -> tuple[str, str] | None:
     """Who holds the lock on a file (`process 7 on host`) and since when; None where it does not say so yet."""
     try:
-        who = json.loads(path.read_text(encoding="utf-8"))
+        who = leaseholder(path) or json.loads(path.read_text(encoding="utf-8"))
         return f"process {who['pid']} on {who['host']}", str(who["since"])
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -10,6 +10,8 @@ PIPED = 80
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 """What a terminal obeys instead of showing it (all but tab and line feed), what turns the direction of a text, and
 halves of letters, which no file takes: bytes of a name that is not UTF-8."""
+SPANS = ((89.5, 1, "s"), (5400, 60, "min"), (129600, 3600, "h"), (float("inf"), 86400, "d"))
+"""Seconds below which a unit is taken, those that it has, and its name."""
 
 
 def printable(text: str) -> str:
@@ -36,3 +38,10 @@ def speak_up() -> None:
     """What is said is heard again."""
     if sys.__stdout__ and sys.__stderr__:
         sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
+
+
+def duration(seconds: float) -> str:
+    """A time in a few letters: `59 s`, `1.5 min`, `12 min`, `3.4 h`, `12 d`."""
+    size, unit = next((size, unit) for most, size, unit in SPANS if seconds < most)
+    number = seconds / size
+    return f"{number:.1f} {unit}" if number < 9.95 and unit != "s" else f"{number:.0f} {unit}"

@@ -5,9 +5,10 @@ default; any numbers that divide the classes evenly will do. Papers use one name
 enter a task, what a task says of older classes, what replayed images say, and which test images are scored are options
 here, and every table prints them.
 
-Source: the KRT family: KRT (ICCV 2023; github.com/witdsl/KRT-MLCIL), CSC, L3A and MULTI-LANE, and for `nuswide-b41-c5`
-CUTER (ICML 2025; github.com/wxr99/Cut-Replay): released code read, of the papers their openings at most.
-docs/protocols.md says which choice is whose.
+Source: the KRT family, which begins with Dong et al., "Knowledge Restore and Transfer for Multi-Label Class-Incremental
+Learning" (KRT), ICCV 2023 (github.com/witdsl/KRT-MLCIL), and goes on with CSC, L3A and MULTI-LANE, and for
+`nuswide-b41-c5` CUTER (ICML 2025; github.com/wxr99/Cut-Replay): released code read, of the papers their openings at
+most. docs/protocols.md says which choice is whose.
 
 Matched: the tasks of coco-b0-c10 are those of the released code, class by class
 (tests/scenarios/test_class_incremental.py::test_the_tasks_of_coco_b0_c10_are_the_papers). The numbers of classes are

@@ -5,9 +5,9 @@ with the most training images, in alphabetical order, and for each image one of 
 Numbers are not comparable with those of `coco-b<base>-c<step>` and `nuswide-b<base>-c<step>`, where an image enters
 every task that it shows a class of.
 
-Source: AGCN (ICME 2022; github.com/Kaile-Du/AGCN; released code and lists read) has two: Split-COCO, 40 COCO classes in
-10 tasks of 4, with 65,072 training and 27,173 test images, and Split-WIDE, 21 NUS-WIDE classes in 7 tasks of 3, with
-144,858 and 41,146.
+Source: Du et al., "AGCN: Augmented Graph Convolutional Network for Lifelong Multi-label Image Recognition", ICME 2022
+(released code and lists read, github.com/Kaile-Du/AGCN), has two: Split-COCO, 40 COCO classes in 10 tasks of 4, with
+65,072 training and 27,173 test images, and Split-WIDE, 21 NUS-WIDE classes in 7 tasks of 3, with 144,858 and 41,146.
 
 Matched: epochs, batch, optimiser and learning rate are AGCN's
 (tests/scenarios/test_split.py::test_training_is_as_agcn_released_it), and so are disjoint images, threshold and image

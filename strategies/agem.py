@@ -33,7 +33,7 @@ Never run: on a GPU; on coco-seq, nuswide-seq or another real collection in full
 import torch
 from torch import Tensor
 
-from clbench.learning.batch import Batch, Values
+from clbench.learning.batch import Batch, Replay, Values
 from clbench.learning.strategy import Strategy
 
 
@@ -48,16 +48,24 @@ class AGEM(Strategy):
 
     def observe(self, batch: Batch) -> Values:
         drawn = self.recall(len(batch)) if self.stage.old else None
-        reference = None if drawn is None else self.gradient(self.loss(drawn))
+        references = None if drawn is None else self.references(drawn)
         loss = self.loss(batch)
         gradient = self.gradient(loss)
         projected = torch.zeros_like(loss)
-        if reference is not None:
-            gradient, projected = project(gradient, reference)
+        if references is not None:
+            gradient, projected = self.projected(gradient, references)
         self._take(gradient)
         self.apply()
         self.remember(batch)
         return {"loss": loss.detach(), "projected": projected.to(loss.dtype)}
+
+    def references(self, drawn: Replay) -> Tensor:
+        """Gradients that the new one must not oppose: (K, P). Here that of all that is drawn."""
+        return self.gradient(self.loss(drawn))[None]
+
+    def projected(self, gradient: Tensor, references: Tensor) -> tuple[Tensor, Tensor]:
+        """The new gradient (P,) without what opposes the references (K, P), and whether anything did: bool ()."""
+        return project(gradient, references[0])
 
     def gradient(self, loss: Tensor) -> Tensor:
         """Of a scalar, over `parameters()`, flat: (P,). What has no part in the loss has gradient 0."""

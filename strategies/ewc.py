@@ -31,17 +31,15 @@ Never run: on a GPU; on coco-seq, nuswide-seq or another real collection in full
 `strength` has not been tuned.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from clbench.learning.anchored import Anchor, Anchored
 from clbench.learning.batch import Batch, Replay
 from clbench.learning.stage import Stage
-from clbench.learning.strategy import Setup, Strategy
 from clbench.models.losses import bce
 from clbench.options import option
 
@@ -69,14 +67,10 @@ class EWCOptions:
     fisher_samples: int = option(12, "training images of a task that its Fisher is taken over", at_least=1)
 
 
-class EWC(Strategy):
+class EWC(Anchored):
     """The batch's loss plus a quadratic penalty for each anchor (Fisher information, weights) kept so far."""
 
     Options = EWCOptions
-
-    def __init__(self, setup: Setup) -> None:
-        super().__init__(setup)
-        self.anchors: list[tuple[dict[str, Tensor], dict[str, Tensor]]] = []
 
     def losses(self, batch: Batch, replay: Replay | None) -> dict[str, Tensor]:
         both = batch.join(replay)
@@ -90,13 +84,7 @@ class EWC(Strategy):
 
     def penalty(self) -> Tensor:
         """strength / 2 * sum over anchors of F (w - w_old)^2, in the unit of an image's log-likelihood."""
-        total, weights = torch.zeros((), device=self.device), self.named_parameters()
-        for fisher, old in self.anchors:
-            for name, f in fisher.items():
-                if name in weights:  # else it is frozen since, and cannot move
-                    total = total + (f * (weights[name] - old[name]) ** 2).sum()
-        half: Tensor = self.options.strength / 2 * total
-        return half
+        return super().penalty() / 2
 
     def after_task(self, stage: Stage) -> None:
         super().after_task(stage)
@@ -106,7 +94,7 @@ class EWC(Strategy):
             for name, f in fisher.items():
                 if name in before:  # else it is a new class's
                     f += self.options.decay * before[name]
-        self.anchors.append((fisher, {name: w.detach().clone() for name, w in self.named_parameters().items()}))
+        self.anchors.append(Anchor(fisher, self.weights()))
 
     def fisher(self, stage: Stage) -> dict[str, Tensor]:
         """The diagonal of the task's Fisher information, a mean over single samples: a tensor for each weight."""
@@ -142,16 +130,3 @@ class EWC(Strategy):
     def _empirical(self, batch: Batch) -> Tensor:
         """The log-likelihood of one sample, up to its sign, which squaring takes away, at its given labels."""
         return bce(self.model(batch.inputs), batch.labels, batch.known, reduction="sum")
-
-    def memory_bytes(self) -> int:
-        return super().memory_bytes() + sum(
-            t.nbytes for anchor in self.anchors for part in anchor for t in part.values()
-        )
-
-    def state(self) -> dict[str, Any]:
-        anchors = [{"fisher": dict(fisher), "weights": dict(old)} for fisher, old in self.anchors]
-        return super().state() | {"anchors": anchors}
-
-    def load_state(self, state: Mapping[str, Any]) -> None:
-        super().load_state(state)
-        self.anchors = [(dict(anchor["fisher"]), dict(anchor["weights"])) for anchor in state["anchors"]]

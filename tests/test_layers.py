@@ -9,7 +9,19 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 
-HALL = {"arrays", "checkout", "errors", "files", "lock", "options", "plugins", "randomness", "sources", "terminal"}
+HALL = {
+    "arrays",
+    "checkout",
+    "errors",
+    "files",
+    "lease",
+    "lock",
+    "options",
+    "plugins",
+    "randomness",
+    "sources",
+    "terminal",
+}
 """Files of clbench/ itself that everybody may use."""
 
 MAY_IMPORT: dict[str, set[str]] = {

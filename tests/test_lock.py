@@ -1,3 +1,4 @@
+import errno
 import fcntl
 import json
 import os
@@ -10,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from clbench.lock import Lock, Taken, holder
+from clbench.errors import UsageError
+from clbench.lease import Lease, Taken
+from clbench.lock import Lock, holder, is_locked, take
 
 
 def test_one_at_a_time_and_the_file_says_who(tmp_path: Path) -> None:
@@ -126,3 +129,50 @@ def test_a_lock_may_take_its_file_along(tmp_path: Path) -> None:
     path_replaced(tmp_path / "lock")
     mine.release(remove=True)
     assert (tmp_path / "lock").exists()  # another's
+
+
+def answers(number: int) -> Callable[[int, int], None]:
+    """An flock that fails."""
+
+    def flock(file: int, how: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    return flock
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS])
+def test_a_file_system_without_locks_has_leases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    path = tmp_path / "lock"
+    monkeypatch.setattr(fcntl, "flock", answers(number))
+    assert not is_locked(path)
+    mine = take(path)
+    assert isinstance(mine, Lease) and is_locked(path)
+    assert holder(path) == (f"process {os.getpid()} on {socket.gethostname()}", json_of(path)["since"])
+    mine.release()
+    assert not is_locked(path) and holder(path) is None
+
+
+def json_of(path: Path) -> dict[str, str]:
+    found: dict[str, str] = json.loads(path.with_name("lock.1").read_text().partition("\n")[0])
+    return found
+
+
+def test_a_file_system_with_locks_has_none_unless_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "lock"
+    mine = take(path)
+    assert isinstance(mine, Lock) and is_locked(path)
+    mine.release()
+    assert [each.name for each in tmp_path.iterdir()] == ["lock"]
+    monkeypatch.setenv("CLBENCH_LOCK", "lease")
+    leased = take(path)
+    assert isinstance(leased, Lease) and is_locked(path)
+    leased.release(remove=True)
+    monkeypatch.setenv("CLBENCH_LOCK", "flock")
+    with pytest.raises(UsageError, match="Expected CLBENCH_LOCK to be auto or lease but got 'flock'"):
+        take(path)
+
+
+def test_what_else_a_disk_answers_is_raised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fcntl, "flock", answers(errno.EIO))
+    with pytest.raises(OSError, match="Input/output error"):
+        take(tmp_path / "lock")

@@ -133,6 +133,7 @@ def test_every_command_is_one_that_the_command_line_takes(
     from clbench.cli import app
 
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "sweep.toml").write_text("", encoding="utf-8")
     words = list(takewhile(lambda word: word not in (">", "|", "&&"), shlex.split(line, comments=True)))[1:]
     verb = typer.main.get_command(app)
     while words and words[0] in getattr(verb, "commands", {}):

@@ -10,6 +10,7 @@ import typer
 from clbench import plugins
 from clbench.cli import (
     check,
+    cite,
     common,
     compare,
     data,
@@ -17,10 +18,15 @@ from clbench.cli import (
     export,
     inspect,
     new,
+    pack,
+    plan,
     report,
+    rerun,
     resume,
     run,
     runs,
+    status,
+    sweep,
     tune,
     verify,
 )
@@ -45,12 +51,18 @@ app = typer.Typer(
 )
 app.command("run")(run.run)
 app.command("resume")(resume.resume)
+app.command("rerun")(rerun.rerun)
+app.command("sweep")(sweep.sweep)
+app.command("plan")(plan.plan)
+app.command("status")(status.status)
 app.command("tune")(tune.tune)
 app.command("report")(report.report)
+app.command("cite")(cite.cite)
 app.command("compare")(compare.compare)
 app.command("export")(export.export)
 app.add_typer(data.app, name="data")
 app.command("verify")(verify.verify)
+app.command("pack")(pack.pack)
 app.command("merge")(runs.merge)
 app.command("list")(inspect.list_plugins)
 app.command("show")(inspect.show)

@@ -1,6 +1,7 @@
 """What several verbs share: their options, and how values are parsed."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -65,7 +66,7 @@ Runs = Annotated[
 DataRoot = Annotated[
     Path | None, typer.Option("--data-root", envvar="CLBENCH_DATA_ROOT", help="Folder of the dataset's own files.")
 ]
-Device = Annotated[str, typer.Option("--device", envvar="CLBENCH_DEVICE", help="auto, cpu or cuda.")]
+Device = Annotated[str, typer.Option("--device", envvar="CLBENCH_DEVICE", help="auto, cpu, cuda or cuda:N.")]
 AllowMissing = Annotated[
     bool, typer.Option("--allow-missing", help="Leave out images that are not there, counted and recorded.")
 ]
@@ -118,15 +119,68 @@ class Keeping:
     debug: Debug = False
 
 
+class By(StrEnum):
+    """What `--launcher` takes."""
+
+    serial = "serial"
+    local = "local"
+    slurm = "slurm"
+    ray = "ray"
+
+
+@dataclass(frozen=True)
+class Launched:
+    """What processes carry out a list of runs; see `clbench.launch.launcher`."""
+
+    launcher: Annotated[
+        By | None,
+        typer.Option(
+            envvar="CLBENCH_LAUNCHER",
+            help="What runs them; slurm and ray are extras.  [default: serial; local with --jobs or --devices]",
+        ),
+    ] = None
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=10_000, envvar="CLBENCH_JOBS", help="Worker processes at once.  [default: cores, or devices]"
+        ),
+    ] = None
+    devices: Annotated[
+        str | None, typer.Option(metavar="DEVICE,…", help="Of the workers in turn, e.g. cuda:0,cuda:1.")
+    ] = None
+    ask: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="Of Slurm or Ray for each job, e.g. partition=gpu; repeatable."),
+    ] = None
+
+    @property
+    def name(self) -> str:
+        return (self.launcher or (By.local if self.jobs or self.devices else By.serial)).value
+
+    @property
+    def on(self) -> tuple[str, ...]:
+        """The devices, each by its name."""
+        return tuple(self.devices.split(",")) if self.devices else ()
+
+    @property
+    def asked(self) -> dict[str, str]:
+        return parse_pairs(self.ask, "--ask", "partition=gpu")
+
+
 def parse_settings(pairs: list[str] | None) -> dict[str, str]:
     """`["lr=1e-3"]` -> `{"lr": "1e-3"}`. Raises UsageError."""
-    settings = {}
+    return parse_pairs(pairs, "--set", "lr=0.001")
+
+
+def parse_pairs(pairs: list[str] | None, option: str, example: str) -> dict[str, str]:
+    """Key -> value of an option that is repeated. Raises UsageError."""
+    found = {}
     for pair in pairs or []:
         key, equals, value = pair.partition("=")
         if not equals or not key:
-            raise UsageError(f"Expected --set KEY=VALUE but got {pair!r}, e.g. --set lr=0.001.")
-        settings[key.strip()] = value.strip()
-    return settings
+            raise UsageError(f"Expected {option} KEY=VALUE but got {pair!r}, e.g. {option} {example}.")
+        found[key.strip()] = value.strip()
+    return found
 
 
 def parse_kind(text: str) -> plugins.Kind:

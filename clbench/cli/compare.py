@@ -76,10 +76,10 @@ def compare(
         print(json_.dumps({"schema": 1, "tables": documents}, indent=2, allow_nan=False))
     else:
         built = []
-        for members, result in zip(chosen, results, strict=True):
+        for heading, members, result in zip(tables.titles(chosen), chosen, results, strict=True):
             marks = (note.partition("] ")[2] for note in marked(members)[1])
             notes = [*class_orders(members), *unlike_papers(members), *marks]
-            built.append(statistics.as_table(result, tables.title(members[0]), notes))
+            built.append(statistics.as_table(result, heading, notes))
         print(formats.text(built))
 
 

@@ -42,6 +42,12 @@ def carded(incomplete: str) -> Found:
     return _begun(found, incomplete)
 
 
+def cited(incomplete: str) -> Found:
+    """All names that `clbench cite` knows, but for runs."""
+    found = [each for kind in facts.PLURALS for each in _named(kind)]
+    return _begun([*found, *BACKBONES.items()], incomplete)
+
+
 def listed(incomplete: str) -> Found:
     """What `clbench list` takes."""
     return _begun([(name, "") for name in (*facts.LISTED, facts.RUNS)], incomplete)

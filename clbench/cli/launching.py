@@ -2,21 +2,22 @@
 
 import json as json_
 import shlex
-import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from errno import EDQUOT, ENOSPC
 from pathlib import Path
 from typing import Any
 
 import typer
 
-from clbench.cli.common import Keeping
+from clbench.cli.announcing import Announcer
+from clbench.cli.common import Keeping, Launched
 from clbench.cli.progress import RunProgress
 from clbench.cli.runs import records
-from clbench.errors import ClbenchError, StoreError
+from clbench.cli.several import Several
 from clbench.files import DEFAULT_OUT
-from clbench.launch.cells import Cell, LaunchListener, run_all
+from clbench.launch.ahead import Ahead
+from clbench.launch.cells import Builder, Cell, built, run_all
+from clbench.launch.launcher import SERIAL, Workers, launcher
 from clbench.launch.outcome import Failure, Outcome
 from clbench.launch.spec import Spec
 from clbench.launch.tune import Launching
@@ -27,8 +28,7 @@ from clbench.report.formats import summary
 from clbench.running.execute import How
 from clbench.running.resume import Schedule
 from clbench.running.stops import Requests, parse_duration, reason
-from clbench.store.folder import Run
-from clbench.store.lock import Busy
+from clbench.store.plans import state_of
 from clbench.terminal import say
 from clbench.trackers.live import tracked
 
@@ -41,29 +41,55 @@ def launch(
     json: bool = False,
     rerun: bool = False,
     track: str | None = None,
+    only: Collection[str] = (),
+    recorded: bool = True,
+    launched: Launched | None = None,
 ) -> None:
     """Run a list, all of it into one results folder; ends with the numbers on standard output.
 
-    json: as JSON. rerun: start afresh what is done or interrupted. track: a tracker's name.
+    json: as JSON. rerun: start afresh what is done or interrupted. track: a tracker's name. only: states of runs that
+    are run, see `clbench.store.plans.state_of`; none for all. recorded: whether the store gets the list as a plan.
+    launched: by what processes, None for this one; it alone has a tracker, and each run's own progress.
 
     Raises:
         typer.Exit: the code of what became of the list, where that is not 0.
         ClbenchError: why nothing of it could begin.
     """
-    how, requests = _how(device, keeping, rerun), _requests(keeping)
-    announcer = Announcer(how, keeping.debug)
-    outcome = run_all(specs, how, listener=announcer, listeners=watching(track), requests=requests)
+    how, requests, out = _how(device, keeping, rerun), _requests(keeping), specs[0].out
+    launched = launched or Launched()
+    serial = launched.name == SERIAL
+    carry_out = launcher(launched.name, Workers(launched.jobs, launched.on, launched.asked))
+    announcer = Announcer(how, keeping.debug, recorded) if serial else Several(how, keeping.debug, recorded)
+    builder = Builder(announcer)
+    if only:
+        choose_device(how.device)
+        specs = _of_states(specs, only, builder)
+    watched = watching(track, announcer.ahead)
+    with announcer:
+        if serial:
+            outcome = run_all(specs, how, listener=announcer, listeners=watched, requests=requests, builder=builder)
+        else:
+            outcome = carry_out(specs, how, listener=announcer, requests=requests, builder=builder)
     if world().rank == 0:
-        conclude(outcome, specs[0].out, json)
+        conclude(outcome, out, json)
     if code := exit_code(outcome):
         raise typer.Exit(code)
+
+
+def _of_states(specs: Sequence[Spec], only: Collection[str], builder: Builder) -> list[Spec]:
+    """Those whose runs are in such a state now, and those that cannot be built: they are told in their turn."""
+    cells, failures = built(specs, [spec.config() for spec in specs], builder)
+    chosen = [cell.spec for cell in cells if state_of(cell.folder) in only]
+    say(f"{len(chosen)} of {len(specs)} run(s) are {' or '.join(sorted(only))}")
+    return chosen + [failure.spec for failure in failures]
 
 
 def launching(device: str, keeping: Keeping) -> Launching:
     """How a search carries out its trials: announced, watched, and stopped as a list of runs is."""
     choose_device(device)  # or a search would build its data in vain
     how = _how(device, keeping)
-    return Launching(how, Announcer(how, keeping.debug), watching(None), _requests(keeping))
+    announcer = Announcer(how, keeping.debug, recorded=False)
+    return Launching(how, announcer, watching(None, announcer.ahead), _requests(keeping))
 
 
 def _how(device: str, keeping: Keeping, rerun: bool = False) -> How:
@@ -74,84 +100,16 @@ def _requests(keeping: Keeping) -> Requests:
     return Requests(None if keeping.max_time is None else parse_duration(keeping.max_time))
 
 
-def watching(track: str | None) -> Callable[[Cell], AbstractContextManager[Sequence[Listener]]]:
-    """Who watches one run: the terminal, and a tracker if there is one."""
+def watching(track: str | None, ahead: Ahead) -> Callable[[Cell], AbstractContextManager[Sequence[Listener]]]:
+    """Who watches one run: the terminal, and a tracker if there is one. ahead: what is left of the list."""
 
     @contextmanager
     def listeners(cell: Cell) -> Iterator[Sequence[Listener]]:
         tracking = tracked(track, cell.prepared, cell.spec.seed, cell.spec.out, say)
-        with RunProgress(str(cell)) as progress, tracking as others:
+        with RunProgress(str(cell), ahead.behind(cell.folder)) as progress, tracking as others:
             yield [progress, *others]
 
     return listeners
-
-
-class Announcer(LaunchListener):
-    """Says on standard error what a list of runs is, and what becomes of it. debug: with the tracebacks of errors."""
-
-    def __init__(self, how: How, debug: bool) -> None:
-        self._how, self._debug = how, debug
-
-    def said(self, message: str) -> None:
-        say(message)
-
-    def building(self, scenario: str) -> None:
-        say(f"building {scenario} …")
-
-    def planned(self, cells: Sequence[Cell], failures: Sequence[Failure]) -> None:
-        for scenario in dict.fromkeys(cell.prepared.scenario for cell in cells):
-            _announce([cell for cell in cells if cell.prepared.scenario is scenario], self._how)
-        for failure in failures if cells else ():  # or it is all that there is to conclude
-            self.failed(failure)
-
-    def done(self, cell: Cell, run: Run, seconds: float) -> None:
-        say(f"{cell}: done in {seconds:.0f} s, {run.folder}")
-
-    def done_already(self, cell: Cell, run: Run) -> None:
-        recipe, recorded = cell.prepared.config.recipe, run.config.get("recipe")
-        other = recipe and (recorded is None or recorded["sha256"] != recipe.sha256)
-        what = "without this recipe, though with its options; --rerun records it" if other else "--rerun runs it again"
-        say(f"{cell}: done already in {run.folder}{' ' if other else '; '}{what}")
-
-    def left(self, cell: Cell, error: Busy) -> None:
-        say(f"{cell}: {error}")
-
-    def failed(self, failure: Failure) -> None:
-        if self._debug:
-            traceback.print_exception(failure.error)
-        say(str(failure))
-
-
-def _announce(cells: Sequence[Cell], how: How) -> None:
-    """What will run on one scenario, on what device, and where results go."""
-    scenario = cells[0].prepared.scenario
-    sizes = f"{len(scenario.train_indices())} training and {len(scenario.test_indices())} test images"
-    say(f"{scenario.name}: {len(scenario)} tasks, {scenario.num_classes} classes, {sizes}")
-    if scenario.images.paths:
-        say(f"  images: {scenario.images.fingerprint}")
-    for note in scenario.notes:
-        say(f"  note: {note}")
-    for prepared in dict.fromkeys(cell.prepared for cell in cells):
-        config, seeds = prepared.config, [str(cell.spec.seed) for cell in cells if cell.prepared is prepared]
-        model, training = config.options["model"], config.options["train"]
-        frozen = "" if model.freeze == "none" else ", frozen"
-        memory = f"memory {config.memory} of {config.options['memory'].size}" if config.memory else "no memory"
-        source = prepared.weights["source"].replace("none", "random")
-        begins = f"{model.backbone} ({source} weights{frozen}), {config.head} head"
-        say(
-            f"  {config.strategy}: {begins}, {memory}, {training.optimizer} {training.lr:g}, batch "
-            f"{training.batch_size}, {training.epochs} epoch(s), seed {','.join(seeds)}"
-        )
-        for kind, plugin in config.files.items():
-            say(f"    {kind} from {plugin.file}, SHA-256 {plugin.sha256[:12]}")
-        if recipe := config.recipe:
-            say(f"    recipe {recipe.file}: {recipe.trials} trials on {recipe.view}, {recipe.seconds:.0f} s")
-        if model.weights == "none" and model.backbone != "small":
-            say(f"    note: {model.backbone} learns from random weights; --weights imagenet begins from ImageNet's")
-        for warning in ("leak", "note"):
-            if prepared.weights[warning]:
-                say(f"    {warning}: {prepared.weights[warning]}")
-    say(f"{len(cells)} run(s) on {choose_device(how.device)}; results go to {cells[0].spec.out}")
 
 
 def conclude(outcome: Outcome, out: Path, json: bool = False) -> None:
@@ -201,19 +159,7 @@ def exit_code(outcome: Outcome) -> int:
     """Of what stopped the list, else of the first error, else of the first run that is another process's; 0 is good."""
     if outcome.stop:
         return outcome.stop.exit_code
-    for failure in (*outcome.failures, *outcome.busy):
-        if isinstance(failure.error, ClbenchError):
-            return failure.error.exit_code
-        return StoreError.exit_code if _of_the_store(failure) else ClbenchError.exit_code
-    return 0
-
-
-def _of_the_store(failure: Failure) -> bool:
-    """Whether something in the results folder cannot be used; a full disk may pass, and is a run that failed."""
-    error = failure.error
-    if not isinstance(error, OSError) or not isinstance(error.filename, str) or error.errno in (ENOSPC, EDQUOT):
-        return False
-    return Path(error.filename).absolute().is_relative_to(failure.spec.out.absolute())
+    return next((failure.exit_code for failure in (*outcome.failures, *outcome.busy)), 0)
 
 
 def _never_begun(outcome: Outcome) -> Exception | None:

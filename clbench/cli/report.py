@@ -45,6 +45,10 @@ def report(
     verify: Annotated[
         bool, typer.Option("--verify", help="Compute every metric again from the logits; leave out what differs.")
     ] = False,
+    against: Annotated[
+        Path | None,
+        typer.Option(metavar="STORE", help="With --verify: which runs were run again there, and how they compare."),
+    ] = None,
     matrix: Annotated[bool, typer.Option("--matrix", help="mAP on each task after each task instead.")] = False,
     explain: Annotated[
         bool,
@@ -68,8 +72,13 @@ def report(
 
     if out is not None:
         check_folder(out)
+    if against is not None:
+        if not verify:
+            raise UsageError("Expected --against with --verify, for only numbers that logits give can be compared.")
+        next(find_runs(against), None)  # a folder that is not there is an error, and no lack of runs
     folder = store_at(store, runs)
-    found = gather((run for run in find_runs(folder, say) if scenario in (None, run.scenario)), say, recompute=verify)
+    shown = (run for run in find_runs(folder, say) if scenario in (None, run.scenario))
+    found = gather(shown, say, recompute=verify, against=against)
     if not found:
         which = f" of {scenario}" if scenario else ""
         raise StoreError(f"Expected runs{which} below {folder} but found none; make one with `clbench run`.")

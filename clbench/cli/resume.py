@@ -39,7 +39,7 @@ def resume(
 
     from clbench.cli.launching import launch
 
-    launch(specs, device, keeping, json=json)
+    launch(specs, device, keeping, json=json, recorded=False)
 
 
 def _to_go_on(run: Run, data_root: Path | None) -> Spec | None:

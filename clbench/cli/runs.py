@@ -80,14 +80,16 @@ def show_run(out: Path, name: str, json: bool) -> bool:
 
 
 def merge(
-    sources: Annotated[list[Path], typer.Argument(metavar="SRC...", help="Results folders to copy from.")],
+    sources: Annotated[
+        list[Path], typer.Argument(metavar="SRC...", help="Results folders, or archives of `clbench pack`.")
+    ],
     out: Out = DEFAULT_OUT,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Check the runs of several results folders and copy them into one; what is done there is never overwritten.
 
-    Example: clbench merge laptop/runs cluster/runs --out results/runs
+    Example: clbench merge laptop/runs cluster.zip --out results/runs
     """
     from dataclasses import asdict
 

@@ -1,16 +1,17 @@
 """`clbench tune`: choose each method's options with one budget, on training images that are held out."""
 
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from clbench.cli.common import Device, Keeping, parse_seeds
+from clbench.cli.common import Device, Keeping
 from clbench.cli.groups import grouped
-from clbench.cli.run import SETTINGS, What
+from clbench.cli.what import What
+from clbench.errors import UsageError
 from clbench.files import DEFAULT_RECIPES, DEFAULT_TRIALS
 from clbench.terminal import say
 
@@ -50,20 +51,23 @@ def tune(
 
     Example: clbench tune --scenario digits-seq --strategy er,ewc --trials 20
     """
-    specs = what.specs(context.meta.get(SETTINGS, {}), out)
+    specs = what.specs(context, out)
 
     from clbench.cli.launching import launching
     from clbench.launch.tune import Search, check_recipe, write_recipe
     from clbench.launch.tune import tune as carry_out
 
-    methods = {spec.strategy: spec for spec in specs}.values()
-    seeds = tuple(parse_seeds(what.seed))
-    searches = [Search(spec, trials, seeds, sampler.value, search_seed) for spec in methods]
-    for search in searches:
-        check_recipe(search.file(recipes), search, force)
+    seeds = tuple(dict.fromkeys(spec.seed for spec in specs))
+    searches: dict[Path, Search] = {}
+    for spec in specs:
+        search = Search(spec, trials, seeds, sampler.value, search_seed)
+        first = searches.setdefault(search.file(recipes), search)
+        if replace(spec, seed=first.spec.seed) != first.spec:
+            raise UsageError(f"Expected one search for {search.file(recipes)} but got several; set each option once.")
+    for file, search in searches.items():
+        check_recipe(file, search, force)
     how = launching(device, keeping)
-    for search in searches:
-        file = search.file(recipes)
+    for file, search in searches.items():
         say(f"{search.config.strategy}: {trials} trials of {', '.join(search.space.ranges)} on {search.config.view}")
         done = carry_out(search, how)
         chosen = write_recipe(file, search, done)
@@ -72,4 +76,5 @@ def tune(
         worst = sum(trial.state != "done" for trial in done)
         if worst:
             say(f"{search.config.strategy}: {worst} of {trials} trials diverged or failed; the recipe lists them")
-    say(f"next: clbench run --scenario {what.scenario} --strategy … --recipe {shlex.quote(str(recipes))}")
+    scenarios = ",".join(dict.fromkeys(spec.scenario for spec in specs))
+    say(f"next: clbench run --scenario {scenarios} --strategy … --recipe {shlex.quote(str(recipes))}")

@@ -5,7 +5,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from clbench.errors import DataError
-from clbench.lock import Lock, NoLocks, Taken, holder
+from clbench.lease import Taken
+from clbench.lock import holder, take
 
 
 @contextmanager
@@ -15,19 +16,17 @@ def alone(path: Path, what: str, *, parents: bool = False) -> Iterator[None]:
     what: is made, for the sentences. The folder of `path` is made where it is missing; with `parents` those above, too.
 
     Raises:
-        DataError: another process makes it, or the folder cannot be written or has no locks.
+        DataError: another process makes it, or the folder cannot be written.
     """
     try:
         path.parent.mkdir(parents=parents, exist_ok=True)
-        lock = Lock(path)
+        lock = take(path)
     except Taken as error:
         who = holder(path)
         by = f"{who[0]} has been at it since {who[1]}" if who else "another process has just begun"
         raise DataError(
             f"Expected to prepare {what} alone but {by}; wait for it, or stop it, and run this again."
         ) from error
-    except NoLocks as error:
-        raise DataError(f"Expected to lock {path} but got: {error}; use a file system that has locks.") from error
     except OSError as error:
         raise DataError(f"Expected to write {path} but got: {error.strerror}; make the folder writable.") from error
     try:

@@ -21,6 +21,7 @@ from clbench.running.execute import How, execute
 from clbench.running.stops import Requests, Stopped
 from clbench.scenario.tasks import Scenario
 from clbench.store.folder import Run, finished, run_folder
+from clbench.store.heartbeat import Heartbeat
 from clbench.store.lock import Busy
 
 T = TypeVar("T")
@@ -35,7 +36,12 @@ class Cell:
     prepared: Prepared
 
     def __str__(self) -> str:
-        return f"{self.prepared.scenario.name}/{self.prepared.config.strategy} seed {self.spec.seed}"
+        return f"{self.method} seed {self.spec.seed}"
+
+    @property
+    def method(self) -> str:
+        """What it is but for its seed; see `Spec.called`."""
+        return self.spec.called(self.prepared.scenario.name)
 
     @property
     def folder(self) -> Path:
@@ -53,6 +59,9 @@ class LaunchListener(Listener):
 
     def started(self, cell: Cell) -> None:
         """A run that is not done begins, or goes on."""
+
+    def at(self, cell: Cell, heartbeat: Heartbeat) -> None:
+        """A run that another process was given is so far; told every few seconds, by launchers that start such."""
 
     def done(self, cell: Cell, run: Run, seconds: float) -> None:
         """A run has come to its end, so long after it was started."""
@@ -80,6 +89,7 @@ def run_all(
     listeners: Callable[[Cell], AbstractContextManager[Sequence[Listener]]] = no_others,
     requests: Requests | None = None,
     builder: "Builder | None" = None,
+    again: bool = True,
 ) -> Outcome:
     """Run each that is not done; what another process has is left to it and looked at once more in the end.
 
@@ -89,6 +99,7 @@ def run_all(
     listener: hears of the list, and all that its runs tell; nobody else says that a checkpoint is damaged. listeners:
     those of one run alone, entered while it goes on. requests: what may ask the list to stop; with them signals are
     heard as well, which takes the main thread. builder: what lists before this one have built, to be used again.
+    again: whether to look once more; False of a part of a longer list.
 
     Raises:
         UsageError, PluginError: a mistake in the list or in `how`; nothing was built.
@@ -101,12 +112,13 @@ def run_all(
             )
         listeners = listeners if world().rank == 0 else no_others
     configs = [spec.config() for spec in specs]
-    cells, failures = _built(specs, configs, builder or Builder(listener))
+    cells, failures = built(specs, configs, builder or Builder(listener))
     listener.planned(cells, failures)
     turns = _Turns(how, listener, listeners, requests or Requests(), Outcome(failures=failures))
     try:
         with requests.listening() if requests else nullcontext():
-            busy = turns.take(turns.take(cells))
+            busy = turns.take(cells)
+            busy = turns.take(busy) if again else busy
             turns.outcome.busy = [Failure(cell.spec, error, cell.folder) for cell, error in busy.items()]
     except Stopped as stop:
         turns.outcome.stop = _without_frames(stop)
@@ -157,8 +169,8 @@ class _Turns:
         return run
 
 
-def _built(specs: Sequence[Spec], configs: Sequence[Config], builder: "Builder") -> tuple[list[Cell], list[Failure]]:
-    """Every run of a list with its data, as far as it can be had."""
+def built(specs: Sequence[Spec], configs: Sequence[Config], builder: "Builder") -> tuple[list[Cell], list[Failure]]:
+    """Every run of a list with its data, as far as they can be had, and why not. configs: of each specification."""
     cells, failures = [], []
     for spec, config in zip(specs, configs, strict=True):
         try:
@@ -166,6 +178,14 @@ def _built(specs: Sequence[Spec], configs: Sequence[Config], builder: "Builder")
         except Exception as error:
             failures.append(Failure(spec, _without_frames(error)))
     return cells, failures
+
+
+def distinct(cells: Iterable[Cell]) -> list[Cell]:
+    """Without those that come to the same run as one before: there are several ways to say it."""
+    found: dict[Path, Cell] = {}
+    for cell in cells:
+        found.setdefault(cell.folder, cell)
+    return list(found.values())
 
 
 class Builder:

@@ -45,7 +45,17 @@ class Spec:
     recipe: Path | None = None
 
     def __str__(self) -> str:
-        return f"{plugins.name_of(self.scenario)}/{plugins.name_of(self.strategy)} seed {self.seed}"
+        return f"{self.called()} seed {self.seed}"
+
+    def called(self, scenario: str | None = None) -> str:
+        """The run without its seed: `debug/er (memory=prs, lr=0.5)`. scenario: its name as built, once it is."""
+        told: dict[str, Any] = {} if self.memory == DEFAULT else {"memory": self.memory or "none"}
+        told |= {} if self.head == DEFAULT else {"head": self.head}
+        told |= self.settings
+        more = (
+            "" if self.config_hash or not told else f" ({', '.join(f'{key}={value}' for key, value in told.items())})"
+        )
+        return f"{scenario or plugins.name_of(self.scenario)}/{plugins.name_of(self.strategy)}{more}"
 
     def config(self) -> Config:
         """The configuration, every option resolved. Raises UsageError and PluginError."""
@@ -82,14 +92,16 @@ class Spec:
         return cls(**{**value, **paths})
 
     @classmethod
-    def of_run(cls, run: Run, data_root: Path | None = None) -> Self:
+    def of_run(cls, run: Run, data_root: Path | None = None, copies: bool = False) -> Self:
         """What gives the run in a folder again, from its config.json, in the same results folder.
+
+        copies: take plugins that were named by their path from the copies in the folder, which may be somebody's.
 
         Raises:
             StoreError: config.json is not the configuration of a run, or a file that it names as a plugin has changed.
         """
         try:
-            saved = {**run.config, **_files(run)}
+            saved = {**run.config, **_files(run, copies)}
             settings = {f"{section}.{key}": value for section, key, value in _options(saved)}
             return cls(
                 saved["scenario"],
@@ -111,9 +123,13 @@ class Spec:
             ) from error
 
 
-def _files(run: Run) -> dict[str, str]:
+def _files(run: Run, copies: bool) -> dict[str, str]:
     """Kind -> path, of the plugins that a run named so. Raises StoreError where a file is not as it was."""
-    files = {kind: str(run.env["plugin_files"][kind]) for kind in run.config.get("plugins", {})}
+    named = run.config.get("plugins", {})
+    if copies:
+        files = {kind: str(run.folder / plugin_copy(kind, known["file"])) for kind, known in named.items()}
+    else:
+        files = {kind: str(run.env["plugin_files"][kind]) for kind in named}
     for kind, path in files.items():
         known = run.config["plugins"][kind]
         if not Path(path).is_file() or sha256(Path(path)) != known["sha256"]:

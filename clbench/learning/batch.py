@@ -20,12 +20,13 @@ from clbench.scenario.samples import Samples
 class Origin:
     """Where a model's inputs are from. images: of all processes together. replayed: of them from a memory.
 
-    parts: see `Batch.parts`.
+    parts: see `Batch.parts`. whole: each of several processes has all of them.
     """
 
     images: int
     replayed: int = 0
     parts: tuple[int, ...] = ()
+    whole: bool = False
 
 
 _ORIGINS = WeakTensorKeyDictionary()
@@ -50,7 +51,7 @@ def joined(engine: Engine, inputs: Tensor, logits: Tensor) -> Tensor:
         PluginError: inputs of which nobody has said whose share they are.
     """
     origin = origin_of(inputs)
-    if origin is None:
+    if origin is None or not (origin.parts or origin.whole):
         raise PluginError(
             f"Expected the model to be given the inputs of a batch, for {engine.size} processes share it out, but got "
             "others; put them in its place with dataclasses.replace(batch, inputs=…)."
@@ -108,7 +109,8 @@ class Batch:
     def __post_init__(self) -> None:
         replayed = int(self.samples.replayed.sum())
         if replayed or self.parts:
-            note_origin(self.inputs, Origin(len(self), replayed, self.parts))
+            known = origin_of(self.inputs)
+            note_origin(self.inputs, Origin(len(self), replayed, self.parts, whole=known is not None and known.whole))
 
     def __len__(self) -> int:
         return len(self.samples.indices)

@@ -16,18 +16,21 @@ Rows = Callable[[Samples], Iterable[Tensor]]
 class ModelCues(Cues):
     """A strategy's answers to its memory.
 
+    mean_gradient: as `gradients`, one row.
+
     Raises:
         TypeError: a cue is asked for that the memory's `needs` leaves out.
     """
 
-    def __init__(self, memory: Memory, *, features: Rows, gradients: Rows) -> None:
-        self._memory, self._features, self._gradients = memory, features, gradients
+    def __init__(self, memory: Memory, *, features: Rows, gradients: Rows, mean_gradient: Rows) -> None:
+        self._memory = memory
+        self._features, self._gradients, self._mean_gradient = features, gradients, mean_gradient
 
     def features(self, samples: Samples) -> ScoreArray:
         return self._answer("features", self._features, samples)
 
-    def gradients(self, samples: Samples) -> ScoreArray:
-        return self._answer("gradients", self._gradients, samples)
+    def gradients(self, samples: Samples, *, mean: bool = False) -> ScoreArray:
+        return self._answer("gradients", self._mean_gradient if mean else self._gradients, samples)
 
     def _answer(self, cue: str, rows: Rows, samples: Samples) -> ScoreArray:
         if cue not in self._memory.needs:

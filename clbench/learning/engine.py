@@ -10,6 +10,7 @@ Nothing else in clbench knows of torch.distributed: gloo on the CPU, NCCL on CUD
 
 import hashlib
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
@@ -42,20 +43,35 @@ class Lost(ClbenchError):
 
 
 def choose_device(name: str) -> torch.device:
-    """`auto` is CUDA where there is one; of several processes each has its own. Raises UsageError where it has none."""
-    if name not in ("auto", "cpu", "cuda"):
-        raise UsageError(f"Expected --device to be auto, cpu or cuda but got {name!r}.")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise UsageError("Expected a CUDA device for --device cuda but found none; use --device cpu or auto.")
+    """`auto` is CUDA where there is one; of several processes that share a run each has one of its own.
+
+    Raises:
+        UsageError: a device that cannot be had.
+    """
+    numbered = re.fullmatch(r"cuda:(\d{1,4})", name, re.ASCII)
+    if name not in ("auto", "cpu", "cuda") and not numbered:
+        raise UsageError(f"Expected --device to be auto, cpu, cuda or cuda:N but got {name!r}.")
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise UsageError(f"Expected a CUDA device for --device {name} but found none; use --device cpu or auto.")
+    if numbered and int(numbered[1]) >= torch.cuda.device_count():
+        raise UsageError(
+            f"Expected a CUDA device {name} but there are {torch.cuda.device_count()}, the first is cuda:0."
+        )
     if name == "cpu" or not torch.cuda.is_available():
         return torch.device("cpu")
     here = world()
-    if here.size == 1:
-        return torch.device("cuda")
+    if here.size > 1:
+        return _own_device(here, name)
+    return torch.device(name if numbered else "cuda")
+
+
+def _own_device(here: World, name: str) -> torch.device:
+    if name not in ("auto", "cuda"):
+        raise UsageError(f"Expected --device cuda for {here.size} processes, each on its own, but got {name}.")
     if here.local >= torch.cuda.device_count():
         raise UsageError(
-            f"Expected a CUDA device for each process but process {here.rank} is number {here.local} of its machine, "
-            f"which has {torch.cuda.device_count()}; use a smaller --nproc-per-node."
+            f"Expected a CUDA device for each process but process {here.rank} is number {here.local + 1} of its "
+            f"machine, which has {torch.cuda.device_count()}; use a smaller --nproc-per-node."
         )
     return torch.device("cuda", here.local)
 

@@ -68,7 +68,7 @@ class Loader:
 
     def _whole(self, indices: IntArray) -> Tensor:
         inputs = self.on_device(self._read(indices))
-        note_origin(inputs, Origin(len(indices)))
+        note_origin(inputs, Origin(len(indices), whole=True))
         return inputs
 
     def read_from(self, images: ImageSource) -> None:

@@ -28,6 +28,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from clbench.arrays import IntArray
 from clbench.learning.batch import Batch, Replay, Values, check_values, joined
 from clbench.learning.cues import ModelCues
 from clbench.learning.engine import Engine
@@ -82,7 +83,7 @@ class Strategy:
 
     Several processes may share a run: then `inputs` are this one's, and all else, labels and what the model says of
     them, is the whole batch's, the same in each. `gathered` gives what is made of `inputs` without the model, `reduced`
-    gradients that are not taken by `step`.
+    gradients that are taken neither by `step` nor by `backward`.
     """
 
     Options: ClassVar[type[Any]] = NoOptions
@@ -94,6 +95,8 @@ class Strategy:
     """True: trained on all tasks at once instead of one after another."""
     resumable: ClassVar[bool] = True
     """False: its state cannot be saved; its runs have no checkpoints, and one that is stopped begins again."""
+    shareable: ClassVar[bool] = True
+    """False: it learns in a way of its own that several processes cannot share; then one process runs it."""
     defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     """Section (`strategy`, `memory`, `head`, `model`, `train`) -> options whose defaults differ with this strategy."""
     scenario_defaults: ClassVar[Mapping[str, Mapping[str, Mapping[str, Any]]]] = {}
@@ -243,10 +246,14 @@ class Strategy:
     def step(self, loss: Tensor) -> None:
         """One optimiser step on `loss`, with the run's gradient clipping (by value)."""
         self.optimizer.zero_grad(set_to_none=True)
+        self.backward(loss)
+        self.apply()
+
+    def backward(self, loss: Tensor) -> None:
+        """Add the gradients of the whole batch's loss to those that the parameters have."""
         loss.backward()  # type: ignore[no-untyped-call]
         if self.engine.size > 1:
             self.engine.average([p.grad for p in self.parameters() if p.grad is not None])
-        self.apply()
 
     def apply(self) -> None:
         """One optimiser step on the gradients that the parameters have, with the run's clipping."""
@@ -261,11 +268,18 @@ class Strategy:
         """
         if self.memory is None or not len(self.memory):
             return None
-        slots = self.memory.sample(self.memory.options.replay_batch or new, self._replay)
+        slots = self.draw(self.memory.options.replay_batch or new, self._replay)
+        if not len(slots):
+            return None
         stored = self.memory.stored(slots)
         batch = self.load(self.stage.replay(stored) if self.stage.replay else stored)
         kept = self.memory.kept(slots)
         return Replay(batch.inputs, batch.labels, batch.known, batch.samples, slots, kept, parts=batch.parts)
+
+    def draw(self, n: int, generator: np.random.Generator) -> IntArray:
+        """The slots (<= n,) of a memory that is not empty whose samples `recall` gives: any, unless overridden."""
+        assert self.memory is not None
+        return self.memory.sample(n, generator)
 
     def remember(self, batch: Batch, **kept: Tensor) -> None:
         """Offer a batch of the stream to the memory, if there is one.
@@ -371,7 +385,9 @@ class Strategy:
         """What the memory may ask of the model; None for one that needs nothing."""
         if self.memory is None or not self.memory.needs:
             return None
-        return ModelCues(self.memory, features=self._features, gradients=self._gradients)
+        return ModelCues(
+            self.memory, features=self._features, gradients=self._gradients, mean_gradient=self._mean_gradient
+        )
 
     @torch.no_grad()
     def _features(self, samples: Samples) -> Iterator[Tensor]:
@@ -381,7 +397,23 @@ class Strategy:
 
     def _gradients(self, samples: Samples) -> Iterator[Tensor]:
         for gradients in self.gradients(samples, self.loss):
-            yield torch.cat([gradient.flatten() for gradient in gradients])[None]
+            yield _row(gradients)
+
+    def _mean_gradient(self, samples: Samples) -> Iterator[Tensor]:
+        """Their mean: images with equally many known labels go together, since their loss is the mean of their own."""
+        parameters, known = self.parameters(), samples.known[:, : self.model.head.num_classes].sum(axis=1)
+        total = torch.zeros(1, sum(parameter.numel() for parameter in parameters), device=self.device)
+        with self.evaluating():
+            for count in np.unique(known):
+                for batch in self.over(samples.rows(np.flatnonzero(known == count))):
+                    row = self.reduced(_row(torch.autograd.grad(self.loss(batch), parameters)))
+                    total += row * (len(batch) / len(samples))
+        yield total
+
+
+def _row(gradients: Iterable[Tensor]) -> Tensor:
+    """Gradients of all parameters, one after another: (1, P)."""
+    return torch.cat([gradient.flatten() for gradient in gradients])[None]
 
 
 def _cut(samples: Samples, size: int) -> Iterator[Samples]:

@@ -88,9 +88,7 @@ def train(
     """
     test = scenario.test_indices()
     progress = progress or Progress()
-    tasks = scenario
-    if strategy.joint:
-        tasks, options = scenario.joined(), joint_options(scenario, options, strategy.passes)
+    tasks, options = _learned(strategy, scenario, options)
     for stage in islice(stages_of(tasks, options), progress.task, None):
         for listener in listeners:
             listener.task_started(stage.number, len(tasks), stage.steps)
@@ -124,9 +122,26 @@ def joint_options(scenario: Scenario, options: TrainOptions, passes: int) -> Tra
     return replace(options, epochs=math.ceil(passes * stream_steps / steps))
 
 
+def steps_of(scenario: Scenario, options: TrainOptions) -> list[int]:
+    """The steps of every task."""
+    return [options.epochs * steps_per_epoch(len(task.train), options) for task in scenario]
+
+
+def steps_of_run(strategy: Strategy, scenario: Scenario, options: TrainOptions) -> list[int]:
+    """The steps of every task of a run with a strategy; of joint training one number for all tasks."""
+    return steps_of(*_learned(strategy, scenario, options))
+
+
+def _learned(strategy: Strategy, scenario: Scenario, options: TrainOptions) -> tuple[Scenario, TrainOptions]:
+    """What a strategy learns task after task, and how."""
+    if strategy.joint:
+        return scenario.joined(), joint_options(scenario, options, strategy.passes)
+    return scenario, options
+
+
 def stages_of(scenario: Scenario, options: TrainOptions) -> Iterator[Stage]:
     """Every task as its strategy sees it."""
-    return stages(scenario, [options.epochs * steps_per_epoch(len(task.train), options) for task in scenario])
+    return stages(scenario, steps_of(scenario, options))
 
 
 def learn(

@@ -69,8 +69,11 @@ class Cues(ABC):
         """The backbone's map of each image, averaged over positions: (B, D) float32."""
 
     @abstractmethod
-    def gradients(self, samples: Samples) -> ScoreArray:
-        """The gradient of each sample's own loss, all trainable parameters in one row: (B, P) float32."""
+    def gradients(self, samples: Samples, *, mean: bool = False) -> ScoreArray:
+        """The gradient of each sample's own loss, all trainable parameters in one row: (B, P) float32.
+
+        mean: their mean alone, (1, P), which takes one pass of all and not one of each.
+        """
 
 
 class Memory(ABC):

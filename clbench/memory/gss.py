@@ -33,8 +33,9 @@ are two things here: under `er` there is one step on the batch and what is repla
 times over. For several labels nothing changes, since each sample has one loss: our reading, for the one that PRS used
 in its table is not known.
 
-Gradients are of all that learns: with `freeze=backbone` of the head alone. They cost (n q + batch) backward passes of
-one image at every step, which do not count as steps, and n + batch gradients in memory.
+Gradients are of all that learns: with `freeze=backbone` of the head alone. A batch takes a backward pass of its own
+images and of the q images of each draw, up to the first draw that it is like, since that settles it; one that is stored
+takes one more of each of its images alone. None of them counts as a step. Up to n + batch gradients are held at once.
 
 Never run: beside the released code; with a backbone of ImageNet's size that learns; on a GPU, where each decision waits
 for the device; to a number of a paper.
@@ -92,14 +93,17 @@ class GSS(Memory):
         if not len(self):
             slots[:room] = self._add(samples.rows(np.arange(room)), np.full(room, FIRST))
             return slots
-        drawn = np.stack([_mean(cues.gradients(rows)) for rows in self._draws()])
+        whole = None if room else cues.gradients(samples, mean=True)
+        drawn = []
+        for stored in self._draws():
+            drawn.append(cues.gradients(stored, mean=True))
+            if whole is not None and nearest(whole, drawn[-1])[0] >= self.options.threshold:
+                return slots  # whatever the others are: the largest cosine is not below the threshold
         if room:
             first = samples.rows(np.arange(room))
-            slots[:room] = self._add(first, nearest(cues.gradients(first), drawn))
-            return slots
-        own = cues.gradients(samples)
-        if nearest(_mean(own)[None], drawn)[0] < self.options.threshold:
-            self._replace(samples, nearest(own, drawn), slots)
+            slots[:room] = self._add(first, nearest(cues.gradients(first), np.concatenate(drawn)))
+        else:
+            self._replace(samples, nearest(cues.gradients(samples), np.concatenate(drawn)), slots)
         return slots
 
     def _draws(self) -> Iterator[Samples]:
@@ -140,8 +144,3 @@ def nearest(gradients: ScoreArray, drawn: ScoreArray) -> FloatArray:
     cosines = np.clip(products / np.maximum(lengths, 1e-8), -1.0, 1.0)
     largest: FloatArray = cosines.max(axis=1)
     return largest
-
-
-def _mean(gradients: ScoreArray) -> ScoreArray:
-    mean: ScoreArray = gradients.mean(axis=0)
-    return mean

@@ -14,6 +14,20 @@ BACKBONES = {
 }
 """Backbone -> what it is, its map's channels, and the extra that it needs."""
 
+RESNET = 'He et al., "Deep Residual Learning for Image Recognition", CVPR 2016, arXiv 1512.03385'
+SOURCES = {
+    "small": "none; ours",
+    "resnet18": RESNET,
+    "resnet50": RESNET,
+    "resnet101": RESNET,
+    "efficientnet_lite0": (
+        'Tan and Le, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks", ICML 2019, arXiv '
+        "1905.11946"
+    ),
+    "timm:NAME": "that of the model, which its page in timm (github.com/huggingface/pytorch-image-models) names",
+}
+"""Backbone -> its source, in the form of `clbench.report.bibtex`; titles as torchvision's documentation has them."""
+
 
 @dataclass(frozen=True)
 class ModelOptions:

@@ -95,6 +95,7 @@ def as_csv(rows: Sequence[Row]) -> str:
             "leak": row.leak,
             "bound": row.is_bound,
             "recomputed": row.is_recomputed,
+            "run_again": row.ran_again,
             "n": len(row.done),
         }
         for name in row.metric_names:

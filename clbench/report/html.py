@@ -14,7 +14,7 @@ from clbench.report.figures import Drawing, draw
 from clbench.report.origin import Origin
 from clbench.report.rows import Row
 from clbench.report.style import INK
-from clbench.report.tables import Table, by_data, matrix_tables, table_groups, title
+from clbench.report.tables import Group, Table, by_data, matrix_tables, table_groups
 from clbench.report.told import told
 from clbench.store.folder import Run
 from clbench.terminal import printable
@@ -60,8 +60,7 @@ def html(
     groups = table_groups(rows, columns)
     figures = [draw(members) for members in by_data(rows)] if drawn is None else drawn
     sections = [
-        _section(number, members, [built.table for built in group], drawings)
-        for number, ((members, group), drawings) in enumerate(zip(groups, figures, strict=True))
+        _section(number, group, drawings) for number, (group, drawings) in enumerate(zip(groups, figures, strict=True))
     ]
     # A policy's hash is of exactly what stands between the tags.
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
@@ -77,15 +76,15 @@ def html(
     return printable(text)
 
 
-def _section(number: int, rows: Sequence[Row], tables: Sequence[Table], drawings: Sequence[Drawing]) -> Section:
+def _section(number: int, group: Group, drawings: Sequence[Drawing]) -> Section:
+    rows, tables = group.rows, [built.table for built in group.tables]
     figures = [
         {"svg": inline(drawing, f"s{number}-{drawing.name}-"), "caption": drawing.caption} for drawing in drawings
     ]
     runs = [_run(row, run) for row in rows for run in row.runs]
-    heading = title(rows[0])
-    named = [replace(table, title=table.title.removeprefix(f"{heading}: ")) for table in tables]
+    named = [replace(table, title=table.title.removeprefix(f"{group.title}: ")) for table in tables]
     terms = dict.fromkeys(pair for table in tables for pair in table.explained if pair[1])
-    return Section(heading, named, list(terms), figures, matrix_tables(rows), runs)
+    return Section(group.title, named, list(terms), figures, matrix_tables(rows), runs)
 
 
 def inline(drawing: Drawing, prefix: str) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from clbench.report.best import BEST, SECOND, note, standing
 from clbench.report.rows import Row
-from clbench.report.tables import Built, Table, glossary, table_groups, title
+from clbench.report.tables import Group, Table, glossary, table_groups
 from clbench.terminal import printable
 
 _SPECIAL = {
@@ -39,7 +39,7 @@ def latex(rows: Sequence[Row], columns: Sequence[str] = ()) -> str:
     Raises:
         UsageError: an unknown column.
     """
-    return "\n\n".join(_float(members, group) for members, group in table_groups(rows, columns))
+    return "\n\n".join(_float(group) for group in table_groups(rows, columns))
 
 
 def escape(text: str) -> str:
@@ -47,21 +47,21 @@ def escape(text: str) -> str:
     return _MINUS.sub("$-$", "".join(_SPECIAL.get(character, character) for character in printable(text)))
 
 
-def _float(rows: Sequence[Row], group: Sequence[Built]) -> str:
-    standings = [[standing(built.rows, name) for name in built.columns] for built in group]
+def _float(group: Group) -> str:
+    standings = [[standing(built.rows, name) for name in built.columns] for built in group.tables]
     blocks = []
-    for (table, _, _), found in zip(group, standings, strict=True):
+    for (table, _, _), found in zip(group.tables, standings, strict=True):
         start = table.names + 1  # the names and n
         styles = {(p, c + start): style for c, one in enumerate(found) if one for p, style in one.styles.items()}
         blocks.append(_lead(table) + _tabular(table, styles))
-    notes = [line for built in group for line in built.table.notes]
+    notes = [line for built in group.tables for line in built.table.notes]
     notes.append(note([one for found in standings for one in found]))
-    notes.append(" ".join(glossary([built.table for built in group])))
+    notes.append(" ".join(glossary([built.table for built in group.tables])))
     return "\n".join(
         [
             r"\begin{table}",
             r"\centering\footnotesize\setlength{\tabcolsep}{3pt}",
-            rf"\caption{{{escape(title(rows[0]))}: metrics after the last task, \%.}}",
+            rf"\caption{{{escape(group.title)}: metrics after the last task, \%.}}",
             "\n\\par\\medskip\n".join(blocks),
             r"\par\smallskip",
             r"\begin{minipage}{\linewidth}\raggedright",

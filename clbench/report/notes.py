@@ -26,6 +26,7 @@ def footnotes(rows: Sequence[Row]) -> tuple[str, ...]:
         *_bounds(rows),
         *_tuned(rows),
         *_recomputed(rows),
+        *_again(rows),
         *marked(rows)[1],
     )
 
@@ -51,6 +52,12 @@ def _recomputed(rows: Sequence[Row]) -> tuple[str, ...]:
         return ("Numbers are as the runs report them; --verify computes them again from the saved logits.",)
     others = "" if len(again) == len(pairs) else f" in {', '.join(again)}; elsewhere they are as the runs report them"
     return (f"Numbers were computed again from the saved logits{others}.",)
+
+
+def _again(rows: Sequence[Row]) -> tuple[str, ...]:
+    """Which rows somebody has run again, and what that gave."""
+    found = [f"{name} ({row.ran_again})" for row, name in zip(rows, in_words(rows), strict=True) if row.ran_again]
+    return (f"Run again here: {'; '.join(found)}.",) if found else ()
 
 
 def differences(rows: Sequence[Row]) -> dict[str, str]:

@@ -1,7 +1,8 @@
 """Numbers from papers, beside our runs only where every stated axis of the protocol agrees.
 
 `published.csv` holds one number on each line: method, scenario, the axes that the source states, metric (a column's
-name), value in percent as printed, the source where it was read, and a flag: `ok`, or why to be careful.
+name), value and standard deviation in percent as printed, the source where it was read, and a flag: `ok`, or why to be
+careful.
 """
 
 import csv
@@ -21,13 +22,13 @@ from clbench.report.tables import Table, by_data
 FILE = Path(__file__).with_name("published.csv")
 AXES = ("images", "missing", "replay_labels", "eval_images", "backbone", "image_size", "buffer", "threshold")
 """What may differ between two numbers of one scenario; an axis that a line leaves empty is not stated by its source."""
-FIELDS = ("method", "scenario", *AXES, "metric", "value", "source", "flag")
+FIELDS = ("method", "scenario", *AXES, "metric", "value", "sd", "source", "flag")
 OK = "ok"
 
 
 @dataclass(frozen=True, eq=False)
 class Published:
-    """One number. axes: those that are stated; value: percent."""
+    """One number. axes: those that are stated; value, sd: percent; sd: over the source's seeds, None: not read."""
 
     method: str
     scenario: str
@@ -36,12 +37,17 @@ class Published:
     value: float
     source: str
     flag: str
+    sd: float | None = None
 
     @property
     def label(self) -> str:
         """Method and buffer: `KRT-R (buffer 20/class)`."""
         buffer = self.axes.get("buffer", "0")
         return self.method if buffer == "0" else f"{self.method} (buffer {buffer})"
+
+    @property
+    def cell(self) -> str:
+        return f"{self.value:.1f}" + ("" if self.sd is None else f"±{self.sd:.1f}")
 
 
 def load(file: Path = FILE) -> list[Published]:
@@ -112,7 +118,7 @@ def _lines(
     remarks: dict[str, dict[str, None]] = {}
     letters: dict[str, str] = {}
     for entry, same in agreeing.items():
-        values.setdefault(entry.label, {})[entry.metric] = f"{entry.value:.1f}"
+        values.setdefault(entry.label, {})[entry.metric] = entry.cell
         texts = [f"{entry.source}; on the axes of {', '.join(same)}."]
         texts += [f"{entry.metric}: {entry.flag}."] if entry.flag != OK else []
         for text in texts:
@@ -144,8 +150,7 @@ def _entry(line: Mapping[str, str], file: Path, number: int) -> Published:
         if empty or None in line.values() or None in line:
             raise ValueError(f"nothing in {', '.join(empty) or 'a column'}")
         axes = {axis: line[axis] for axis in AXES if line[axis]}
-        return Published(
-            line["method"], line["scenario"], axes, line["metric"], float(line["value"]), line["source"], line["flag"]
-        )
+        texts = {name: line[name] for name in needed}
+        return Published(**texts, axes=axes, value=float(line["value"]), sd=float(line["sd"]) if line["sd"] else None)
     except ValueError as error:
         raise DataError(f"Expected a published number on line {number} of {file} but got: {error}.") from error

@@ -3,12 +3,13 @@
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from clbench.report.again import Again, farthest
 from clbench.report.intervals import student_interval
 from clbench.store.folder import DONE, STATES, Run
 
@@ -30,12 +31,13 @@ class Row:
     """All runs of one configuration, in the order of their seeds.
 
     damaged: seeds whose folders cannot be used. recomputed: seeds whose metrics were computed again from their logits,
-    and are the same.
+    and are the same. again: of these, seeds that were run a second time, with what that gave.
     """
 
     runs: tuple[Run, ...]
     damaged: tuple[int, ...] = ()
     recomputed: frozenset[int] = frozenset()
+    again: Mapping[int, Again] = field(default_factory=dict, hash=False)
 
     @property
     def first(self) -> Run:
@@ -136,6 +138,15 @@ class Row:
         """Whether every number of the row was computed again from logits; else it is as the runs report it."""
         return bool(self.done) and self.recomputed >= {run.seed for run in self.done}
 
+    @property
+    def ran_again(self) -> str | None:
+        """Which of its seeds were run a second time, and how that compares: `seed 0 of 3, same bits`; None for none."""
+        if not self.again:
+            return None
+        seeds, of = sorted(self.again), "" if len(self.again) == len(self.done) else f" of {len(self.done)}"
+        named = f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}{of}"
+        return f"{named}, {farthest(self.again.values())}"
+
     @cached_property
     def states(self) -> Counter[str]:
         """State -> number of seeds."""
@@ -220,6 +231,7 @@ class Row:
             "bound": self.is_bound,
             "damaged": list(self.damaged),
             "recomputed": self.is_recomputed,
+            "run_again": {str(seed): asdict(found) for seed, found in self.again.items()},
             "protocol": run.config["protocol"],
             "paper": run.config.get("paper"),
             "unlike_paper": {name: list(values) for name, values in self.unlike_paper.items()},

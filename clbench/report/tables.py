@@ -84,23 +84,31 @@ class Built(NamedTuple):
     columns: Sequence[str]
 
 
+class Group(NamedTuple):
+    """Rows of the same scenario, protocol, data and view, in the first table's order, their tables, and their title."""
+
+    title: str
+    rows: Sequence[Row]
+    tables: Sequence[Built]
+
+
 def build_tables(rows: Sequence[Row], columns: Sequence[str] = ()) -> list[Table]:
     """Tables for each scenario on the same data; the default ones, or one with the named columns.
 
     Raises:
         UsageError: an unknown column.
     """
-    return [built.table for _, group in table_groups(rows, columns) for built in group]
+    return [built.table for group in table_groups(rows, columns) for built in group.tables]
 
 
-def table_groups(rows: Sequence[Row], columns: Sequence[str] = ()) -> list[tuple[list[Row], list[Built]]]:
-    """`build_tables` by scenario, protocol, data and view: the rows, and their tables; notes stand below the last.
+def table_groups(rows: Sequence[Row], columns: Sequence[str] = ()) -> list[Group]:
+    """`build_tables` by scenario, protocol, data and view; notes stand below the last table of each.
 
     Each table has its own order and its own conclusion, by its first metric; bounds are last.
     """
     check_columns(rows, columns)
-    groups = []
-    for members in by_data(rows):
+    groups, apart = [], by_data(rows)
+    for members, heading in zip(apart, titles(apart), strict=True):
         if columns:
             wanted: dict[str, Sequence[str]] = {", %": columns}
         else:
@@ -111,9 +119,9 @@ def table_groups(rows: Sequence[Row], columns: Sequence[str] = ()) -> list[tuple
                 ": what it took": TOOK,
             }
         built: list[Built] = []
-        for heading, shown in wanted.items():  # equal rows of a later table stand as in the first
-            built.append(_table(f"{title(members[0])}{heading}", built[0].rows if built else members, shown))
-        groups.append((list(built[0].rows), _with_notes(built)))
+        for what, shown in wanted.items():  # equal rows of a later table stand as in the first
+            built.append(_table(f"{heading}{what}", built[0].rows if built else members, shown))
+        groups.append(Group(heading, built[0].rows, _with_notes(built)))
     return groups
 
 
@@ -174,7 +182,20 @@ def seen(view: str) -> str:
     return "" if view == WHOLE else f" {view.upper()}"
 
 
-def title(row: Row) -> str:
+def titles(groups: Sequence[Sequence[Row]]) -> list[str]:
+    """What each of several groups of rows is called: where their titles are the same, with what tells them apart."""
+    plain = [_title(rows[0]) for rows in groups]
+    protocols = [rows[0].first.config["protocol"] for rows in groups]
+    found = []
+    for rows, own, name in zip(groups, protocols, plain, strict=True):
+        alike = [other for other, same in zip(protocols, plain, strict=True) if same == name]
+        axes = [f"{axis}: {value}" for axis, value in own.items() if any(o.get(axis) != value for o in alike)]
+        data = [f"data {rows[0].data[:12]}"] if alike.count(own) > 1 else []
+        found.append(", ".join([name, *axes, *data]))
+    return found
+
+
+def _title(row: Row) -> str:
     """Scenario and its size."""
     manifest = row.first.env["manifest"]
     size = f"{len(manifest['tasks'])} tasks, {len(manifest['classes'])} classes"

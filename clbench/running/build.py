@@ -24,7 +24,7 @@ from clbench.models.network import Network, build_model
 from clbench.models.weights import check_weights, weights_record
 from clbench.randomness import generator
 from clbench.running.config import Config
-from clbench.running.sharing import check_ranks, share_out
+from clbench.running.sharing import check_ranks, check_shareable, share_out
 from clbench.scenario.builder import load_builder
 from clbench.scenario.tasks import Scenario
 from clbench.scenario.views import seen_through
@@ -139,6 +139,7 @@ def build_strategy(
     config, scenario, engine = prepared.config, prepared.scenario, engine or Engine()
     check_ranks(config, engine.size)
     strategy_class = plugins.load("strategy", config.strategy)
+    check_shareable(strategy_class, config.strategy, engine)
     first = scenario.joined()[0] if strategy_class.joint else scenario[0]
     columns = len(first.classes) if scenario.growing else scenario.num_classes
     model: Network = build_model(

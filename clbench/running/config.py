@@ -16,7 +16,7 @@ from clbench.errors import UsageError, unknown
 from clbench.learning.options import TrainOptions
 from clbench.learning.world import world
 from clbench.models import ModelOptions
-from clbench.options import build, identity, names
+from clbench.options import OptionInfo, build, identity, infos, names
 from clbench.plugins import Plugin
 from clbench.running.defaults import layered
 from clbench.running.recipe import Recipe, recipe_for
@@ -138,25 +138,9 @@ def resolve(
             not there or another's.
         PluginError: a plugin that cannot be loaded.
     """
-    builder, chosen = load_builder(scenario), plugins.load("strategy", strategy)
-    policy = chosen.memory_policy if memory == DEFAULT else memory
-    found = {
-        "scenario": plugins.find("scenario", scenario),
-        "strategy": plugins.find("strategy", strategy),
-        "head": plugins.find("head", chosen.head if head == DEFAULT else head),
-        **({"memory": plugins.find("memory", policy)} if policy else {}),
-    }
+    chosen, found, sections = _parts(scenario, strategy, memory, head)
     scenario, strategy, head = (found[kind].name for kind in ("scenario", "strategy", "head"))
-    policy = found["memory"].name if policy else None
-    classes = {
-        "scenario": builder.Options,
-        "strategy": chosen.Options,
-        "memory": plugins.load("memory", policy).Options if policy else None,
-        "head": plugins.load("head", head).Options,
-        "model": ModelOptions,
-        "train": TrainOptions,
-    }
-    sections = {section: cls for section, cls in classes.items() if cls is not None}
+    policy = found["memory"].name if "memory" in found else None
     layers = layered(scenario, strategy, policy, head)
     defaults = {section: {option: value for option, (value, _) in layers[section].items()} for section in sections}
     wanted = _by_section(settings or {}, sections, policy)
@@ -164,8 +148,10 @@ def resolve(
         wanted["train"].setdefault("ranks", world().size)
     cooked = None if recipe is None else recipe_for(recipe, scenario, strategy, head, policy)
     chosen_by_it = _by_section(cooked.settings if cooked else {}, sections, policy)
-    options = {name: build(cls, defaults[name] | chosen_by_it[name] | wanted[name]) for name, cls in sections.items()}
-    plain = {name: build(cls, defaults[name]) for name, cls in sections.items()}
+    options: dict[str, Any] = {
+        name: build(cls, defaults[name] | chosen_by_it[name] | wanted[name]) for name, cls in sections.items()
+    }
+    plain: dict[str, Any] = {name: build(cls, defaults[name]) for name, cls in sections.items()}
     reason = chosen.incompatible(scenario=scenario, head=head, memory=policy)
     if reason:
         raise UsageError(f"{reason[0].upper()}{reason[1:]}.")
@@ -175,6 +161,37 @@ def resolve(
     given = {f"{name}.{option}": getattr(options[name], option) for name in sections for option in wanted[name]}
     files = {kind: plugin for kind, plugin in found.items() if plugin.file}
     return Config(scenario, strategy, policy, head, canonical(view), options, changed, given, cooked, files)
+
+
+def options_of(
+    scenario: str, strategy: str, *, memory: str | None = DEFAULT, head: str = DEFAULT
+) -> dict[str, OptionInfo]:
+    """`section.option` -> what it is, of every option that such a run has. Raises UsageError and PluginError."""
+    _, _, sections = _parts(scenario, strategy, memory, head)
+    return {f"{section}.{info.name}": info for section, cls in sections.items() for info in infos(cls)}
+
+
+def _parts(
+    scenario: str, strategy: str, memory: str | None, head: str
+) -> tuple[type[Any], dict[str, Plugin], dict[str, type]]:
+    """The strategy's class, the plugin of each kind, and section -> the class of its options."""
+    builder, chosen = load_builder(scenario), plugins.load("strategy", strategy)
+    policy = chosen.memory_policy if memory == DEFAULT else memory
+    found = {
+        "scenario": plugins.find("scenario", scenario),
+        "strategy": plugins.find("strategy", strategy),
+        "head": plugins.find("head", chosen.head if head == DEFAULT else head),
+        **({"memory": plugins.find("memory", policy)} if policy else {}),
+    }
+    classes = {
+        "scenario": builder.Options,
+        "strategy": chosen.Options,
+        "memory": plugins.load("memory", found["memory"].name).Options if policy else None,
+        "head": plugins.load("head", found["head"].name).Options,
+        "model": ModelOptions,
+        "train": TrainOptions,
+    }
+    return chosen, found, {section: cls for section, cls in classes.items() if cls is not None}
 
 
 def _changed(options: Mapping[str, Any], plain: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,16 +15,18 @@ from clbench.learning.engine import Engine, Lost, choose_device, deterministic, 
 from clbench.learning.listener import Listener, voice
 from clbench.learning.loader import WORKERS
 from clbench.learning.strategy import Strategy
-from clbench.learning.trainer import Progress, train
+from clbench.learning.trainer import Progress, steps_of_run, train
 from clbench.models.features import FOLDER as FEATURES
 from clbench.running import resume
 from clbench.running.attention import attention_maps
 from clbench.running.build import Prepared, build_strategy
+from clbench.running.pulse import Pulse
 from clbench.running.recording import InBulk, Numbers, Recorder, begin, costs, ending, interrupted, score
 from clbench.running.resume import Checkpointer, Saver, Schedule, WhilePreparing
 from clbench.running.stops import Agreed, Requests
 from clbench.store.checkpoint import Checkpoint
 from clbench.store.folder import CHECKPOINTS, DONE, Run, RunWriter, finished
+from clbench.store.heartbeat import beating
 from clbench.store.lock import held
 
 
@@ -32,8 +34,8 @@ from clbench.store.lock import held
 class How:
     """How runs are carried out. Of all this only the kind of device is part of a run's numbers.
 
-    device: auto, cpu or cuda. schedule: when checkpoints are written. workers: threads that decode images ahead.
-    rerun: start afresh what is done or interrupted.
+    device: auto, cpu, cuda or cuda:N. schedule: when checkpoints are written. workers: threads that decode images
+    ahead. rerun: start afresh what is done or interrupted.
     """
 
     device: str = "auto"
@@ -88,7 +90,9 @@ def execute(
         writer = RunWriter(folder, found.state["record"]["events"] if found else None, check)
         with ending(writer, prepared, say):
             begin(writer, prepared, seed, device, found.step if found else None)
-            writer.json("metrics.json", attempt.train(writer, found))
+            with beating(folder, attempt.pulse.place, check):
+                metrics = attempt.train(writer, found)
+            writer.json("metrics.json", metrics)
             writer.close(DONE)
         shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
         with suppress(Lost):  # the run is done, whatever becomes of the others
@@ -125,6 +129,10 @@ class _Attempt:
     @cached_property
     def folder(self) -> Path:
         return self.prepared.folder(self.out, self.seed)
+
+    @cached_property
+    def pulse(self) -> Pulse:
+        return Pulse()
 
     @cached_property
     def identity(self) -> Mapping[str, Any]:
@@ -166,7 +174,8 @@ class _Attempt:
         requests = self.requests if self.engine.size == 1 else Agreed(self.requests, self.engine)
         scenario, options = self.prepared.scenario, self.prepared.config.options["train"]
         checkpointer = Checkpointer(save, schedule, requests, step)
-        listeners = [numbers, *self.listeners, checkpointer]
+        self.pulse.begin(steps_of_run(strategy, scenario, options), step)
+        listeners = [numbers, self.pulse, *self.listeners, checkpointer]
         try:
             train(strategy, scenario, options, seed=self.seed, listeners=listeners, progress=progress)
         except Exception:

@@ -120,6 +120,7 @@ def _close(
     try:
         if finished(writer.folder):
             return  # the record is whole: only its last flush has failed
+        writer.check()  # or another's checkpoints would go
         if not keep:
             shutil.rmtree(writer.folder / CHECKPOINTS, ignore_errors=True)
         writer.close(state, why, trace=trace, **details)

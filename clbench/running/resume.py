@@ -90,7 +90,7 @@ class Saver:
             "random": _random_state(self.strategy.device),
             "strategy": self.strategy.state(),
         }
-        checkpoint.write(writer.folder / CHECKPOINTS, step, state)
+        checkpoint.write(writer.folder / CHECKPOINTS, step, state, writer.check)
 
 
 class Checkpointer(Listener):

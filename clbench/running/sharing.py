@@ -7,6 +7,7 @@ from torch import Tensor
 
 from clbench.errors import UsageError
 from clbench.learning.engine import Engine
+from clbench.learning.strategy import Strategy
 from clbench.models.network import Network
 from clbench.models.norm import share_statistics
 from clbench.running.config import Config
@@ -20,6 +21,14 @@ def check_ranks(config: Config, processes: int) -> None:
         raise UsageError(
             f"Expected {ranks} process(es) for a run with ranks={ranks} but {processes} share it; start it with "
             f"`{started}`, or leave ranks out for a run of its own."
+        )
+
+
+def check_shareable(strategy: type[Strategy], name: str, engine: Engine) -> None:
+    """That several processes can share what a strategy does. Raises UsageError."""
+    if engine.size > 1 and not strategy.shareable:
+        raise UsageError(
+            f"Expected {name} in one process, for it learns in a way of its own, but {engine.size} share it."
         )
 
 

@@ -37,17 +37,28 @@ class Requests:
     def __init__(self, seconds: float | None = None) -> None:
         self._deadline = None if seconds is None else time.monotonic() + seconds
         self._signal: int | None = None
+        self._asked: Stopped | None = None
         self._checkpoint = False
 
     def pending(self) -> bool:
         """Whether the run is asked to stop."""
-        return self._signal is not None or (self._deadline is not None and time.monotonic() >= self._deadline)
+        return bool(self._asked or self._signal) or (self._deadline is not None and time.monotonic() >= self._deadline)
 
     def stop(self) -> Stopped | None:
         """Why the run has to stop now, if it has to."""
         if self._signal is not None:
             return Stopped(f"stopped by {signal.Signals(self._signal).name}", 128 + self._signal)
+        if self._asked:
+            return Stopped(str(self._asked), self._asked.exit_code)
         return Stopped("stopped by --max-time", OUT_OF_TIME) if self.pending() else None
+
+    def ask_to_stop(self, stop: Stopped) -> None:
+        """As a signal does, from any thread; `stop` says why."""
+        self._asked = stop
+
+    def ask_for_checkpoint(self) -> None:
+        """As SIGUSR1 does, from any thread."""
+        self._checkpoint = True
 
     def take_checkpoint(self) -> bool:
         """Whether a checkpoint was asked for since the last call."""

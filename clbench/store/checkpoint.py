@@ -47,10 +47,11 @@ class Checkpoint:
     state: dict[str, Any]
 
 
-def write(folder: Path, step: int, state: Mapping[str, Any]) -> None:
+def write(folder: Path, step: int, state: Mapping[str, Any], check: Callable[[], None] = lambda: None) -> None:
     """Add a checkpoint to the folder of checkpoints; older ones than the last `KEPT` go.
 
-    state: nested dicts, lists and tuples of tensors, NumPy arrays and JSON values.
+    state: nested dicts, lists and tuples of tensors, NumPy arrays and JSON values. check: is called when all of it is
+    written, before it takes its place; may raise.
 
     Raises:
         OSError: it cannot be written; those that were there still are.
@@ -68,6 +69,7 @@ def write(folder: Path, step: int, state: Mapping[str, Any]) -> None:
         write_synced(temporary / name, data)
     write_synced(temporary / MANIFEST, _manifest({name: _sum(data) for name, data in files.items()}, versions()))
     sync_folder(temporary)
+    check()
     temporary.rename(final)
     sync_folder(folder)
     for _, old in _found(folder)[KEPT:]:

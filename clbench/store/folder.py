@@ -19,9 +19,10 @@
                        task, step, learning rate and ids of the batch; `may_pass` where a failure is the machine's
         traceback.txt  of a run that failed
         checkpoint/    while it runs, or is to go on: see clbench/store/checkpoint.py
+        heartbeat.json while it runs: how far it is; no part of the record, see clbench/store/heartbeat.py
         SHA256SUMS     of all the others, written last: a run is done once it is there, whatever status.json says
 
-Beside it lies `.seed<k>.lock`, which a running process holds.
+Beside it lies `.seed<k>.lock`, which a running process holds (`.seed<k>.lock.<n>` where that is a lease).
 
 No file is ever read as code: JSON, text, and `.npy` and `.npz` without objects.
 """
@@ -44,6 +45,7 @@ import numpy.typing as npt
 from clbench.errors import StoreError, UsageError
 from clbench.files import digest, sha256, write_all, write_bytes, write_json
 from clbench.store import reader
+from clbench.store.heartbeat import FILE as HEARTBEAT
 from clbench.store.reader import Reader
 
 SCHEMA = 1
@@ -93,12 +95,13 @@ class RunWriter:
     """
 
     def __init__(self, folder: Path, events: int | None = None, check: Callable[[], None] = lambda: None) -> None:
-        self.folder, self._check, self._closed = folder, check, False
+        self.folder, self.check, self._closed = folder, check, False
+        self.check()
         try:
             if events is None and folder.exists():
                 shutil.rmtree(folder)
             (folder / "logits").mkdir(parents=True, exist_ok=True)
-            for name in (SUMS, TRACEBACK):
+            for name in (SUMS, TRACEBACK, HEARTBEAT):
                 (folder / name).unlink(missing_ok=True)
             self._clear()
             self._events = os.open(folder / "events.jsonl", os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
@@ -114,12 +117,12 @@ class RunWriter:
 
     def json(self, name: str, value: Mapping[str, Any]) -> None:
         """Write one of the folder's JSON files."""
-        self._check()
+        self.check()
         write_json(self.folder / name, value)
 
     def text(self, name: str, value: str) -> None:
         """Write one of the folder's text files."""
-        self._check()
+        self.check()
         write_bytes(self.folder / name, value.encode())
 
     def copy(self, name: str, content: bytes) -> None:
@@ -129,7 +132,7 @@ class RunWriter:
 
     def array(self, name: str, value: npt.NDArray[Any]) -> None:
         """Write an array below `logits/`."""
-        self._check()
+        self.check()
         buffer = io.BytesIO()
         np.save(buffer, value, allow_pickle=False)
         write_bytes(self.folder / "logits" / f"{name}.npy", buffer.getvalue())
@@ -138,7 +141,7 @@ class RunWriter:
         """Write several arrays as one `name`.npz. Raises ValueError for one of objects."""
         if any(value.dtype.hasobject for value in values.values()):  # older NumPy would pickle them unasked
             raise ValueError("Object arrays cannot be saved: no file of a run is ever read as code")
-        self._check()
+        self.check()
         buffer = io.BytesIO()
         members: dict[str, Any] = dict(values)
         np.savez_compressed(buffer, **members)
@@ -146,12 +149,12 @@ class RunWriter:
 
     def events(self, events: list[dict[str, Any]]) -> None:
         """Append to events.jsonl."""
-        self._check()
+        self.check()
         write_all(self._events, "".join(json.dumps(event) + "\n" for event in events).encode())
 
     def events_written(self) -> int:
         """Bytes of events.jsonl, all of them on the disk."""
-        self._check()
+        self.check()
         os.fsync(self._events)
         return os.fstat(self._events).st_size
 
@@ -168,7 +171,7 @@ class RunWriter:
         if not self._closed:
             os.close(self._events)
             self._closed = True
-        self._check()
+        self.check()
         self._clear()
         self.status(state, reason, **details)
         if trace:

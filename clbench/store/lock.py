@@ -1,4 +1,4 @@
-"""One process on one run folder, by a lock on a file beside it; see `clbench.lock`."""
+"""One process on one run folder, by a lock beside it; see `clbench.lock`."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -6,6 +6,7 @@ from pathlib import Path
 
 from clbench import lock
 from clbench.errors import StoreError
+from clbench.lease import Lease, Taken
 
 
 class Busy(StoreError):
@@ -13,7 +14,7 @@ class Busy(StoreError):
 
 
 def lock_file(folder: Path) -> Path:
-    """The file beside a run folder that its process holds. It stays: removing it would let two processes in."""
+    """The file beside a run folder that its process locks. It stays: removing it would let two processes in."""
     return folder.with_name(f".{folder.name}.lock")
 
 
@@ -23,15 +24,16 @@ def held(folder: Path) -> Iterator[Callable[[], None]]:
 
     Raises:
         Busy: another process has it; says who and since when.
-        StoreError: the file system has no locks, or the folder cannot be written.
+        StoreError: the folder cannot be written.
     """
     mine = _take(folder)
 
     def check() -> None:
         if mine.lost():
             raise StoreError(
-                f"Expected the lock {mine.path} to stay while {folder} is run but it was removed, so that another "
-                "process may run it too; this one stops here, and the same command goes on."
+                f"Expected the lock {mine.path} to stay while {folder} is run but it was removed, or taken over while "
+                "this process stood still, so that another may run it too; this one stops here, and the same command "
+                "goes on."
             )
 
     try:
@@ -40,18 +42,14 @@ def held(folder: Path) -> Iterator[Callable[[], None]]:
         mine.release()
 
 
-def _take(folder: Path) -> lock.Lock:
+def _take(folder: Path) -> lock.Lock | Lease:
     path = lock_file(folder)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        return lock.Lock(path)
-    except lock.Taken as error:
+        return lock.take(path)
+    except Taken as error:
         raise Busy(
             f"Expected {folder} to be free but {holder(folder)}; wait for it, or stop it and run this again."
-        ) from error
-    except lock.NoLocks as error:
-        raise StoreError(
-            f"Expected to lock {path} but got: {error}; choose a folder with --out whose file system has locks."
         ) from error
     except OSError as error:
         raise StoreError(
@@ -60,7 +58,7 @@ def _take(folder: Path) -> lock.Lock:
 
 
 def is_held(folder: Path) -> bool:
-    """Whether a process has a run folder at this moment; where there are no locks nobody knows."""
+    """Whether a process has a run folder at this moment, as far as a lock tells."""
     return lock.is_locked(lock_file(folder))
 
 

@@ -3,10 +3,12 @@
 import os
 import shutil
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from clbench.errors import StoreError
+from clbench.store.archive import opened
 from clbench.store.folder import DONE, SUMS, Run, find_runs, run_folder, run_name
 from clbench.store.lock import Busy, held
 from clbench.store.verify import damage, listed_files
@@ -34,7 +36,7 @@ class Merged:
 
 
 def merge(sources: Sequence[Path], out: Path) -> Merged:
-    """Copy every whole run of the sources into one store; what is done there is never overwritten.
+    """Copy every whole run of folders and archives into one store; what is done there is never overwritten.
 
     A run that is done takes the place of one that is not. It appears in the store in one step, with all its files.
 
@@ -42,11 +44,13 @@ def merge(sources: Sequence[Path], out: Path) -> Merged:
         StoreError: a source that does not exist, or a store that cannot be written.
     """
     merged = Merged()
-    for run in [run for source in sources for run in find_runs(source)]:
-        if wrong := damage(run):
-            merged.damaged[str(run.folder)] = wrong
-        else:
-            _take(run, run_folder(out, run.scenario, run.strategy, run.config_hash, run.seed), merged)
+    with ExitStack() as stack:
+        folders = [(source, stack.enter_context(opened(source))) for source in sources]
+        for source, run in [(source, run) for source, folder in folders for run in find_runs(folder)]:
+            if wrong := damage(run):
+                merged.damaged[str(source / run_name(run))] = wrong
+            else:
+                _take(run, run_folder(out, run.scenario, run.strategy, run.config_hash, run.seed), merged)
     return merged
 
 

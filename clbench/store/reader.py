@@ -71,7 +71,10 @@ class Reader:
         data = self.content(name)
         try:
             found = np.load(io.BytesIO(data), allow_pickle=False)
-            return dict(found) if isinstance(found, np.lib.npyio.NpzFile) else np.asarray(found)
+            archive = isinstance(found, np.lib.npyio.NpzFile)
+            if archive != name.endswith(".npz"):
+                raise ValueError("an archive of arrays" if archive else "one array and no archive")
+            return dict(found) if archive else np.asarray(found)
         except Exception as error:  # damaged bytes make NumPy, zipfile and zlib raise whatever they like
             raise self.unlike(name, f"to hold arrays but got: {error}") from error
 

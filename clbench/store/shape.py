@@ -88,6 +88,20 @@ METRICS = {
         "*": (Number, NOTHING, [Number]),
     },
 }
+HEARTBEAT = {
+    "schema": Count,
+    **dict.fromkeys(("host", "since", "at"), str),
+    **dict.fromkeys(("pid", "beat", "task", "tasks", "step", "steps", "done_steps", "total_steps"), Count),
+    "images_per_second": (Number, NOTHING),
+    "interval_s": Number,
+}
+
+PLAN = {
+    "schema": Count,
+    "time": str,
+    "command": [str],
+    "runs": [{"folder": str, "called": str, "steps": Count, "spec": {"*": object}, "load": {"*": object}}],
+}
 SHAPES: Mapping[str, Any] = {
     "status.json": STATUS,
     "config.json": CONFIG,

@@ -25,8 +25,9 @@ class MadeCues(Cues):
     def features(self, samples: Samples) -> ScoreArray:
         return self._made("features", samples)
 
-    def gradients(self, samples: Samples) -> ScoreArray:
-        return self._made("gradients", samples)
+    def gradients(self, samples: Samples, *, mean: bool = False) -> ScoreArray:
+        rows = self._made("gradients", samples)
+        return rows.mean(axis=0, keepdims=True) if mean else rows
 
     def _made(self, cue: str, samples: Samples) -> ScoreArray:
         assert cue in self._needs, f"a memory that asks for {cue} must name them in `needs`"

@@ -6,7 +6,7 @@ import pytest
 
 from clbench.cli import launching
 from clbench.cli.common import Keeping
-from clbench.cli.launching import Announcer, conclude, exit_code
+from clbench.cli.launching import conclude, exit_code
 from clbench.errors import ClbenchError, DataError, PluginError, StoreError
 from clbench.launch.outcome import Failure, Outcome
 from clbench.launch.spec import Spec
@@ -73,17 +73,6 @@ def test_one_reason_for_which_nothing_could_begin_is_the_error_itself(capsys: py
     assert "2 run(s) failed:" in capsys.readouterr().err
 
 
-def test_the_announcer_shows_tracebacks_only_where_asked(capsys: pytest.CaptureFixture[str]) -> None:
-    try:
-        raise ClbenchError("it broke")
-    except ClbenchError as error:
-        bad = failure(error)
-    for debug in (False, True):
-        Announcer(How("cpu"), debug).failed(bad)
-        err = capsys.readouterr().err
-        assert ("Traceback" in err) == debug and err.endswith("debug/er seed 0: it broke\n")
-
-
 @pytest.mark.slow
 def test_words_of_a_list(clbench: CommandLine, tmp_path: Path) -> None:
     code, out, err = clbench(*RUN, "--strategy", "er,finetune", "--seed", "0..1")
@@ -144,12 +133,13 @@ def stopped_after_a_step(specs: list[Spec], how: How, **others: object) -> Outco
 
 
 def test_a_tracker_is_asked_for_by_name(tmp_path: Path) -> None:
+    from clbench.launch.ahead import Ahead
     from clbench.launch.cells import Cell
     from clbench.running.build import Prepared, build_scenario
 
     spec = Spec("debug", "er", out=tmp_path)
     cell = Cell(spec, Prepared(spec.config(), build_scenario(spec.config())))
-    with launching.watching(None)(cell) as listeners:
+    with launching.watching(None, Ahead())(cell) as listeners:
         assert [type(each).__name__ for each in listeners] == ["RunProgress"]
 
 

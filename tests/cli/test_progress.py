@@ -1,4 +1,5 @@
 import io
+import re
 import time
 
 import numpy as np
@@ -6,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from clbench.cli import progress
-from clbench.cli.progress import LOSS_EVERY, PLAIN_EVERY, RunProgress
+from clbench.cli.progress import BAR_EVERY, LOSS_EVERY, PLAIN_EVERY, RunProgress
 from clbench.learning.listener import Evaluation
 from clbench.scenario.samples import Samples
 
@@ -42,6 +43,21 @@ def test_plain_lines_come_now_and_then(clock: list[float], capsys: pytest.Captur
     )
 
 
+def test_what_is_left_of_the_list_is_told_with_what_is_left_of_the_run(
+    clock: list[float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with RunProgress("x", lambda seconds: f"{seconds + 100:.0f} s of 3 runs") as shown:
+        shown.task_started(1, 4, 60)
+        for step in range(60):
+            clock.append(clock[-1] + 1.0)
+            shown.stepped(1, step, {"loss": 0.25}, SAMPLES)
+    assert capsys.readouterr().err.splitlines() == [
+        # a quarter of the run and its first step were before the first look; a step is 1/240 of it, and a second
+        "x: task 2/4: step 30/60, 4 img/s, 30 s left; 250 s of 3 runs left",
+        "x: task 2/4: step 60/60, 4 img/s, loss 0.250, 0 s left; 220 s of 3 runs left",
+    ]
+
+
 def test_maps_are_shown_at_their_first_and_last_block(clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:
     with RunProgress("x") as shown:
         for done in range(1, 5):
@@ -53,15 +69,21 @@ def test_maps_are_shown_at_their_first_and_last_block(clock: list[float], capsys
 def test_a_terminal_has_one_line_that_goes_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     screen = io.StringIO()
     monkeypatch.setattr(
-        progress, "Console", lambda stderr: Console(file=screen, force_terminal=True, width=100, color_system=None)
+        progress, "Console", lambda stderr: Console(file=screen, force_terminal=True, width=80, color_system=None)
     )
-    with RunProgress("debug/er seed 0") as shown:
+    with RunProgress("debug/er (memory=prs, lr=0.0005) seed 0", lambda seconds: "12 min of 3 runs") as shown:
         shown.features(1, 2)
         shown.task_started(0, 3, 10)
         shown.stepped(0, 0, {"loss": 1.0}, SAMPLES)
+        time.sleep(BAR_EVERY)
+        shown.stepped(0, 1, {"loss": 1.0}, SAMPLES)
         shown.evaluated(0, EVALUATION)
         assert shown._bar is not None
         shown._bar.refresh()
-    assert "debug/er seed 0: task 1/3" in screen.getvalue() and "1/10" in screen.getvalue()
+    lines = re.findall(r"[^\r\n\x1b]+", screen.getvalue())
+    assert any(line.startswith("debug/er (memory=prs, lr=0.0005) seed 0") and "1/10, " in line for line in lines)
+    assert "task 1/3" in screen.getvalue() and any("2/10, " in line for line in lines)
+    assert any(line.rstrip().endswith("12 min of 3 runs left") and "img/s" in line for line in lines)
+    assert max(map(len, lines)) <= 80
     assert "evaluated" not in screen.getvalue()
     assert shown._bar.live.is_started is False

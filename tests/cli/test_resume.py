@@ -8,10 +8,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import eight_processes
+import many_processes
 import pytest
 import torch
 from forked import in_child
+from times import TIMES
 
 from clbench.learning.batch import Values
 from clbench.learning.listener import Listener
@@ -286,16 +287,17 @@ def test_divergence_says_where(clbench: CommandLine, tmp_path: Path, monkeypatch
 
 
 @pytest.mark.slow
-def test_eight_processes_share_a_list_of_runs(tmp_path: Path) -> None:
+def test_many_processes_share_a_list_of_runs(tmp_path: Path) -> None:
     """24 runs offered to 8 processes, 3 of which are killed: each run is done once, none is lost."""
-    arguments = ["run", "--scenario", "debug", "--strategy", "er,finetune,lwf", "--seed", "0..7", "--out"]
+    seeds = 8 * TIMES
+    arguments = ["run", "--scenario", "debug", "--strategy", "er,finetune,lwf", "--seed", f"0..{seeds - 1}", "--out"]
     arguments += [str(tmp_path / "runs"), "--set", "epochs=8"]
-    subprocess.run([sys.executable, eight_processes.__file__, str(tmp_path), *arguments], check=True)
+    subprocess.run([sys.executable, many_processes.__file__, str(tmp_path), *arguments], check=True)
     runs = list(find_runs(tmp_path / "runs"))
-    assert len(runs) == 24 and all(run.state == "done" for run in runs)
-    said = "".join((tmp_path / f"{number}.err").read_text() for number in range(9))
+    assert len(runs) == 3 * seeds and all(run.state == "done" for run in runs)
+    said = "".join((tmp_path / f"{number}.err").read_text() for number in range(many_processes.PROCESSES + 1))
     done = [line.partition(": done in ")[0] for line in said.splitlines() if ": done in " in line]
-    assert len(done) == len(set(done)) <= 24
+    assert len(done) == len(set(done)) <= len(runs)
     for run in runs:
         events = [json.loads(line) for line in (run.folder / "events.jsonl").read_text().splitlines()]
         assert sum(event["event"] == "evaluated" for event in events) == 3

@@ -149,9 +149,9 @@ def test_precedence_of_command_line_environment_and_file(
             2,
             "or several of these joined by +, with numbers above 0, but got 'limited:0'.",
         ),
-        (("--device", "tpu"), 2, "Expected --device to be auto, cpu or cuda but got 'tpu'."),
+        (("--device", "tpu"), 2, "Expected --device to be auto, cpu, cuda or cuda:N but got 'tpu'."),
         (("--strategy", "finetune", "--memory", "prs"), 2, "Finetune has no memory; use --strategy er"),
-        (("--config", "no.toml"), 2, "Expected --config to be a TOML file but no.toml gave"),
+        (("--config", "no.toml"), 2, "Expected no.toml to be a TOML file but got"),
         (("--scenario", "coco-seq"), 2, "splits=DIR"),
         (("--scenario", "coco-seq", "--data-root", ".", "--set", "splits=nowhere"), 3, "nowhere"),
         (
@@ -183,7 +183,7 @@ def test_bad_input_is_one_sentence_and_nothing_is_written(
         ("scenari = 'debug'", "Unknown key in c.toml: 'scenari'; did you mean 'scenario'?"),
         ("set = 3", "Expected set in c.toml to be a table of options but got 3."),
         ("seed = {a = 1}", "Expected seed in c.toml to be a single value but got a table."),
-        ("seed = ", "Expected --config to be a TOML file but c.toml gave"),
+        ("seed = ", "Expected c.toml to be a TOML file but got"),
     ],
 )
 def test_a_bad_configuration_file(clbench: CommandLine, tmp_path: Path, text: str, sentence: str) -> None:

@@ -80,7 +80,7 @@ def test_a_run_that_was_done_without_the_recipe_says_so(clbench: CommandLine, tm
         (("--seed", "x"), "Expected --seed like"),
         (("--memory", "none"), "Er replays from a memory"),
         (("--set", "lrr=1"), "Unknown option 'lrr'"),
-        (("--device", "tpu"), "Expected --device to be auto, cpu or cuda but got 'tpu'."),
+        (("--device", "tpu"), "Expected --device to be auto, cpu, cuda or cuda:N but got 'tpu'."),
         (("--scenario", "voc-b0-c4"), "Expected --data-root DIR"),
     ],
 )

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -117,3 +118,30 @@ def test_it_needs_no_torch(real_store: Path, tmp_path: Path) -> None:
     code = "import sys; sys.modules['torch'] = None; sys.argv = ['clbench', 'verify', 'runs']; import clbench.__main__"
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, env=os.environ)
     assert done.returncode == 0 and "recomputed" in done.stderr, done.stderr
+
+
+def test_an_archive_is_verified_as_a_folder_is(clbench: CommandLine, real_store: Path) -> None:
+    """What is wrong is said of the archive, and of no folder that is gone by then."""
+    folder = next(real_store.glob("debug/er/*/seed0"))
+    edit(folder, "metrics.json", _better)
+    assert clbench("pack", str(real_store), "--out", "all.zip")[0] == 0
+    code, out, err = clbench("verify", "all.zip")
+    [line] = out.splitlines()
+    assert code == 5 and line.startswith("debug/er/") and "Expected all.zip/debug/er/" in line and "final.mAP" in line
+    assert err.endswith("1 not as written\n")
+    Path("bad.zip").write_bytes(Path("all.zip").read_bytes()[:-30])
+    code, out, err = clbench("verify", "bad.zip")
+    assert (code, out) == (5, "") and "Expected bad.zip to be an archive of `clbench pack`" in err
+
+
+def test_a_second_execution_has_a_line(clbench: CommandLine, real_store: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(real_store, other)
+    edit(next(other.glob("debug/er/*/seed0")), "metrics.json", lambda found: found["cost"].update(train_seconds=[0.5]))
+    code, out, err = clbench("verify", str(real_store), "--against", str(other))
+    assert code == 0 and re.fullmatch(r"debug/er/\w{12}/seed0: run again: same bits\n", out)
+    assert err.count("is a copy of it") == 5 and err.endswith("1 run again, 1 with the same bits\n")
+    runs = json.loads(clbench("verify", str(real_store), "--against", str(other), "--json")[1])["runs"]
+    assert [run["again"] for run in runs if run["again"]] == [{"bits": True, "logits": 0.0, "mAP": 0.0}]
+    code, _, err = clbench("verify", str(real_store), "--against", "nowhere")
+    assert code == 5 and "Expected a results folder at nowhere" in err

@@ -32,7 +32,7 @@ Case = tuple[int, str, str, dict[str, Any], dict[str, Any]]
 
 CASES: dict[str, Case] = {
     **{name: (2, GROW, name, SGD, {}) for name in (
-        "agem", "der", "derpp", "dlfl", "er", "er-ace", "ewc", "finetune", "joint", "lwf")},
+        "agem", "der", "derpp", "dlfl", "er", "er-ace", "ewc", "finetune", "gem", "joint", "lwf", "mas", "si")},
     **{f"{name} debug": (2, "debug", name, SGD | {"epochs": 2}, {}) for name in ("agem", "derpp", "er-ace", "lwf")},
     **{f"er {memory}": (2, GROW, "er", SGD | {"memory.size": 6}, {"memory": memory}) for memory in (
         "class-balanced", "gss", "herding", "ocdm", "prs", "reservoir")},

@@ -44,8 +44,11 @@ MAY_WAIT = {
 MUST_NOT_WAIT = {"load", "observe", "predict"}
 """What is done with each batch: within these the host may not wait, wherever they are called."""
 
-CUES = "_answer"
-"""But for this one of `ModelCues` itself: a memory that asks for features or gradients decides on the host."""
+DECIDES = {
+    "_answer": "of `ModelCues`: a memory that asks for features or gradients decides on the host",
+    "_on_host": "of `gem`: its quadratic programme is solved on the host",
+}
+"""But for these themselves."""
 
 
 class Broken(Exception):
@@ -97,7 +100,7 @@ def unexpected(waits: list[Wait]) -> list[tuple[str, str]]:
     return [
         (wait.what, wait.where)
         for wait in waits
-        if wait.within[0] != CUES
+        if wait.within[0] not in DECIDES
         and (
             MUST_NOT_WAIT.intersection(wait.within)
             or not (MAY_WAIT.keys() & set(wait.within) or wait.what == "torch.cuda.synchronize")

@@ -3,6 +3,7 @@
 import inspect
 import textwrap
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +150,24 @@ def test_gradients_are_those_of_each_sample_alone_in_evaluation() -> None:
         one = strategy.load(samples.rows(np.array([4])))
         expected = torch.autograd.grad(strategy.loss(one), strategy.parameters())
     assert all(torch.equal(mine, plain) for mine, plain in zip(found[4], expected, strict=True))
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize("freeze", ["none", "backbone"])
+def test_a_mean_gradient_is_the_mean_of_the_samples_own_whatever_is_hidden(reduction: str, freeze: str) -> None:
+    settings = {"reduction": reduction, "freeze": freeze, "eval_batch_size": 4}
+    config = resolve("debug", "er", memory="gss", settings=settings)
+    prepared = Prepared(config, build_scenario(config))
+    strategy = build_strategy(prepared, 0, CPU)
+    enter(strategy, prepared)
+    plain, cues = prepared.scenario[0].samples.rows(np.arange(11) % 7), strategy._cues()
+    assert cues is not None
+    known = np.random.default_rng(0).random(plain.known.shape) < np.linspace(0, 1, 11)[:, None]
+    assert len(set(known.sum(1))) > 3 and not known[0].any()
+    for samples in (plain, replace(plain, known=known)):
+        own = cues.gradients(samples).astype(np.float64).mean(axis=0, keepdims=True)
+        mean = cues.gradients(samples, mean=True)
+        assert np.linalg.norm(mean - own) <= 1e-6 * np.linalg.norm(own) and strategy.model.training
 
 
 def test_a_frozen_backbone_is_read_as_maps_and_its_optimiser_begins_afresh() -> None:

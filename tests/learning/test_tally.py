@@ -63,8 +63,12 @@ def counted(name: str, kind: type[Strategy] | None = None, **settings: Any) -> l
         # A reference is back-propagated too, in all but the first of 3 tasks.
         ("agem", {}, [6, 18 + 2 * 6, 2 * 6]),
         ("agem", {"replay_batch": 4, "freeze": "backbone"}, [6, 18 + 2 * 8, 2 * 8]),
+        # 3 images in all, of 1 or 2 older tasks.
+        ("gem", {}, [6, 18 + 2 * 6, 2 * 6]),
         # Fisher passes and teachers give none.
         ("ewc", {}, [6, 18, 0]),
+        ("mas", {}, [6, 18, 0]),
+        ("si", {}, [6, 18, 0]),
         ("lwf", {}, [6, 18, 0]),
         ("dlfl", {}, [6, 33, 15]),
         # The map of a frozen backbone carries no gradient; what is made of it does.

@@ -22,13 +22,16 @@ class Rows(Cues):
 
     def __init__(self, rows: FloatArray) -> None:
         self.rows = rows.astype(np.float32)
+        self.asked = list[tuple[int, bool]]()
+        """How many gradients each time, and whether their mean alone."""
 
     def features(self, samples: Samples) -> ScoreArray:
         raise AssertionError("GSS needs no features")
 
-    def gradients(self, samples: Samples) -> ScoreArray:
+    def gradients(self, samples: Samples, *, mean: bool = False) -> ScoreArray:
+        self.asked.append((len(samples), mean))
         rows: ScoreArray = self.rows[samples.indices]
-        return rows
+        return rows.mean(axis=0, keepdims=True) if mean else rows
 
 
 def make(size: int, columns: int = 1, seed: int = 0, **options: float) -> GSS:
@@ -124,6 +127,19 @@ def test_a_batch_that_is_like_memory_is_not_stored() -> None:
     assert memory.scores.tolist() == [0.1] * 3
     assert (memory.update(batch(3), cues) == NOT_STORED).all() and memory.indices.tolist() == [0, 1, 2]
     assert (make_full(2.0, cues).update(batch(3, 4), cues) != NOT_STORED).any()
+
+
+def test_no_gradient_is_asked_for_that_decides_nothing() -> None:
+    """A batch that is like the first draw is settled by it; a score of its own has only what may be stored."""
+    rows = np.array([[1, 0.1], [1, 0], [1, -0.1], [2, 0.1], [-1, 0]])
+    cues = Rows(rows)
+    memory = make_full(0.0, cues)
+    assert not cues.asked
+    memory.update(batch(3, 3), cues)
+    assert cues.asked == [(2, True), (1, True)]
+    cues.asked.clear()
+    memory.update(batch(4, 4), cues)
+    assert cues.asked == [(2, True), *[(1, True)] * 3, (2, False)]
 
 
 def make_full(threshold: float, cues: Cues) -> GSS:

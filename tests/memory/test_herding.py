@@ -27,7 +27,7 @@ class Angles(Cues):
         rows: ScoreArray = (lengths * np.stack([np.cos(angles), np.sin(angles)])).T.astype(np.float32)
         return rows
 
-    def gradients(self, samples: Samples) -> ScoreArray:
+    def gradients(self, samples: Samples, *, mean: bool = False) -> ScoreArray:
         raise AssertionError("herding needs no gradients")
 
 

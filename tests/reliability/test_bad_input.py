@@ -1,33 +1,31 @@
 """Files that are damaged or hostile: one sentence that names the file, and no code of theirs runs."""
 
-import io
 import json
-import os
-import pickle
 import random
-import tarfile
+import shutil
 import time
-import zipfile
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from forked import CPU, KINDS, KilledAt, go, in_child, prepare
 from garbled import garble, mutate
+from hostile import hostile
+from sealing import reseal, reseal_checkpoint
 from times import TIMES
 
-from clbench.cli.run import read_config
+from clbench.cli.what import read_config
 from clbench.data.coco import read_instances
 from clbench.errors import ClbenchError, DataError, StoreError
 from clbench.metrics import average_precision
 from clbench.models import ModelOptions
 from clbench.models.network import build_model
 from clbench.report.formats import summary
+from clbench.report.verify import verify
 from clbench.store import checkpoint
-from clbench.store.folder import Run
+from clbench.store.folder import SUMS, Run
 
 GOOD: dict[str, Any] = {
     "images": [{"id": i, "file_name": f"{i}.jpg", "height": 4, "width": 4} for i in range(1, 7)],
@@ -115,65 +113,44 @@ def test_garbled_run_folders(tmp_path: Path) -> None:
         file.write_bytes(good)
 
 
-class Bomb:
-    """Makes a file when it is unpickled."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __reduce__(self) -> Any:
-        return os.mkdir, (str(self._path),)
-
-
-def hostile(proof: Path) -> list[bytes]:
-    """Twenty files that would make a folder called `proof` if they were unpickled or unpacked."""
-    bomb = Bomb(proof)
-    files = [pickle.dumps(bomb, protocol) for protocol in range(pickle.HIGHEST_PROTOCOL + 1)]
-    files += [pickle.dumps({"state": [bomb]}, protocol) for protocol in range(pickle.HIGHEST_PROTOCOL + 1)]
-    for zipped in (True, False):
-        buffer = io.BytesIO()
-        torch.save({"model": bomb}, buffer, _use_new_zipfile_serialization=zipped)
-        files.append(buffer.getvalue())
-    buffer = io.BytesIO()
-    np.save(buffer, np.array([bomb], object), allow_pickle=True)
-    files.append(buffer.getvalue())
-    buffer = io.BytesIO()
-    np.savez(buffer, a=np.array([bomb], object))
-    files.append(buffer.getvalue())
-    for mode in ("w", "w:gz", "w:bz2"):
-        buffer = io.BytesIO()
-        with tarfile.open(fileobj=buffer, mode=mode) as archive:
-            archive.addfile(tarfile.TarInfo(f"../{proof.name}"), io.BytesIO())
-        files.append(buffer.getvalue())
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as zip_file:
-        zip_file.writestr(f"../{proof.name}", "")
-    return [*files, buffer.getvalue()]
+def test_hostile_files_are_what_they_seem(tmp_path: Path) -> None:
+    """Each does its harm to a careless reader, and no two are alike."""
+    proof = tmp_path / "proof"
+    files = hostile(proof)
+    assert len({data for data, _ in files}) == len(files) == 40
+    for number, (data, careless) in enumerate(files):
+        (tmp_path / "in").mkdir()
+        careless(data)
+        assert proof.exists(), number
+        proof.rmdir() if proof.is_dir() else proof.unlink()
+        shutil.rmtree(tmp_path / "in")
 
 
 @pytest.mark.slow
-def test_twenty_hostile_files_in_every_place(tmp_path: Path) -> None:
+@pytest.mark.parametrize("sealed", [False, True], ids=["sums as they were", "sums made again"])
+def test_hostile_files_in_every_place(sealed: bool, tmp_path: Path) -> None:
     proof = tmp_path / "proof"
-    files = hostile(proof)
-    assert len(files) == 20
-    pickle.loads(files[0])
-    assert proof.exists()  # they are what they seem
-    proof.rmdir()
+    files = hostile(proof)[: 20 * TIMES]
     done = run_folder(tmp_path)
     prepared, out = prepare(KINDS[1]), tmp_path / "killed"
     assert in_child(lambda: go(prepared, out, KilledAt(9))) < 0
     last = prepared.folder(out, 0) / "checkpoint" / "8"
-    for number, data in enumerate(files):
+    sums = {file: file.read_bytes() for file in (last / checkpoint.MANIFEST, done / SUMS)}
+    for number, (data, _) in enumerate(files):
         for place in sorted([*last.iterdir(), *(p for p in done.rglob("*") if p.is_file())]):
             good = place.read_bytes()
             place.write_bytes(data)
+            if sealed and place.name not in (checkpoint.MANIFEST, SUMS):
+                reseal_checkpoint(last) if place.parent == last else reseal(done)
             with pytest.raises(ClbenchError) if place.parent == last else nullcontext():
                 checkpoint.read(last, CPU, pytest.fail)
             try:
                 summary([Run(done)])
+                verify(Run(done))
             except StoreError as error:
-                assert place.name in str(error) or place.name == "SHA256SUMS"
-            place.write_bytes(good)
+                assert place.name in str(error) or place.name == SUMS
+            for file, content in {**sums, place: good}.items():
+                file.write_bytes(content)
         weights = tmp_path / "w.safetensors"
         weights.write_bytes(data)
         with pytest.raises(DataError):

@@ -237,9 +237,9 @@ def test_csv_has_a_line_for_each_row_and_nothing_where_nothing_is_defined(store:
     make("joint", 0, joint=True, freeze="backbone")
     make("lwf", 0, FAILED, view="limited:3")
     er, joint, lwf = csv.DictReader(io.StringIO(formats.as_csv(rows(store))))
-    assert list(er)[:13] == [
+    assert list(er)[:14] == [
         *("scenario", "strategy", "head", "memory", "config_hash", "options", "status"),
-        *("view", "frozen", "leak", "bound", "recomputed", "n"),
+        *("view", "frozen", "leak", "bound", "recomputed", "run_again", "n"),
     ]
     assert [(row["head"], row["memory"], row["bound"]) for row in (er, joint)] == [
         ("dlfl", "prs", "False"),

@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 from sealing import edit
@@ -35,3 +36,17 @@ def test_recomputed_rows_are_told_from_the_others(real_store: Path) -> None:
     rows = gather(find_runs(real_store), said.append, recompute=True)
     assert [row.is_recomputed for row in rows].count(False) == 1
     assert len(said) == 1 and "cannot be recomputed: tasks share test images" in said[0]
+
+
+def test_rows_that_were_run_again_say_for_which_seeds_and_how_far(real_store: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+    other = tmp_path / "other"
+    shutil.copytree(real_store, other)
+    for folder in (next(other.glob("debug/er/*/seed1")), next(other.glob("debug/dlfl/*/seed0"))):
+        edit(folder, "metrics.json", lambda metrics: metrics["cost"].update(train_seconds=[0.5]))
+    runs = (run for run in find_runs(real_store) if run.scenario == "debug")
+    rows = {row.first.strategy: row for row in gather(runs, said.append, recompute=True, against=other)}
+    assert rows["er"].ran_again == "seed 1 of 2, same bits" and rows["dlfl"].ran_again == "seed 0, same bits"
+    assert rows["joint"].ran_again is None and len([line for line in said if "is a copy of it" in line]) == 2
+    assert rows["er"].as_json()["run_again"] == {"1": {"bits": True, "logits": 0.0, "mAP": 0.0}}
+    assert not any(row.again for row in gather(find_runs(real_store), said.append, against=other))

@@ -42,7 +42,7 @@ def ours(store: Path, make: Make, **model: str) -> list[Row]:
 def test_every_number_has_a_source_and_stands_there_once() -> None:
     entries = load()
     identities = [(e.method, e.scenario, tuple(e.axes.items()), e.metric, e.source) for e in entries]
-    assert len(entries) == len(set(identities)) == 482
+    assert len(entries) == len(set(identities)) == 530
     for entry in entries:
         assert entry.source.startswith(("KBK (arXiv 2608.30316)", "Kaile-Du/AGCN (GitHub)", "denghy12/DDP (GitHub"))
         assert entry.metric.partition(":")[0] in (
@@ -50,6 +50,7 @@ def test_every_number_has_a_source_and_stands_there_once() -> None:
             *("train_images", "test_images"),
         )
         assert entry.metric.endswith(("images",)) or ":" in entry.metric or 0 < entry.value < 100
+        assert entry.sd is None or 0 <= entry.sd < 100
 
 
 def test_an_f1_without_its_threshold_is_flagged() -> None:
@@ -66,6 +67,18 @@ def test_numbers_as_printed() -> None:
     assert value("KBK", "voc-b10-c2", "average_mAP", "2/class") == 92.8
 
 
+def test_emotic_has_standard_deviations_as_far_as_they_were_read() -> None:
+    emotic = {(e.scenario, e.method, e.metric): e for e in load() if e.scenario.startswith("emotic")}
+    assert len(emotic) == 44 + 48
+    assert emotic["emotic-b10-c4", "EWC", "OF1"].cell == "39.8±11.4"
+    assert emotic["emotic-b10-c4", "KRT", "average_mAP"].cell == "31.8±0.2"
+    assert emotic["emotic-b5-c3", "KRT", "mAP"].cell == "22.2±2.8"
+    without = {(scenario, metric) for (scenario, _, metric), entry in emotic.items() if entry.sd is None}
+    assert without == {("emotic-b5-c3", metric) for metric in ("CF1", "OF1", "average_mAP")}
+    for entry in emotic.values():
+        assert entry.axes.get("buffer") or "buffer not read" in entry.flag
+
+
 def test_what_could_not_be_read_is_not_there_and_what_is_suspect_says_so() -> None:
     entries = load()
     agcn = [e for e in entries if e.method == "AGCN" and e.axes.get("buffer") == "1000"]
@@ -73,7 +86,7 @@ def test_what_could_not_be_read_is_not_there_and_what_is_suspect_says_so() -> No
     csc = [e for e in entries if (e.method, e.axes.get("buffer")) == ("CSC", "20/class")]
     assert {e.scenario for e in csc} == {"coco-b0-c10"} and all(e.flag.startswith("suspect") for e in csc)
     for method in ("MULTI-LANE", "L3A"):  # their own tables have not been read
-        assert {e.scenario for e in entries if e.method == method} == {"emotic-b5-c3"}
+        assert {e.scenario for e in entries if e.method == method} == {"emotic-b5-c3", "emotic-b10-c4"}
     assert not {e.method for e in entries} & {"DLFL", "CUTER", "RebLL", "CLIN"}
 
 
@@ -107,10 +120,10 @@ def test_another_backbone_or_size_is_not_comparable_and_is_named(store: Path, ma
 
 def test_an_axis_that_the_source_does_not_state_is_not_asked_for(store: Path, make: Make) -> None:
     rows = ours(store, make)
-    entry = Published("X", "coco-b0-c10", {}, "mAP", 12.34, "somewhere", "ok")
+    entry = Published("X", "coco-b0-c10", {}, "mAP", 12.34, "somewhere", "ok", 0.56)
     other = Published("Y", "coco-b0-c10", {"threshold": "0.80"}, "CF1", 1.0, "somewhere", "ok")
     [table] = published_tables(rows, [entry, other])
-    assert table.cells == (("X", "12.3"),)
+    assert table.cells == (("X", "12.3±0.6"),)
     assert table.notes[-1] == "Not comparable, threshold 0.80 against 0.5: Y."
 
 
@@ -123,8 +136,9 @@ def test_a_scenario_without_published_numbers_says_so(store: Path, make: Make) -
 @pytest.mark.parametrize(
     ("line", "sentence"),
     [
-        ("X,s,,,,,,,,,mAP,many,there,ok", "line 2 of .*many"),
-        ("X,s,,,,,,,,,mAP,1.0,,ok", "line 2 of .*nothing in source"),
+        ("X,s,,,,,,,,,mAP,many,,there,ok", "line 2 of .*many"),
+        ("X,s,,,,,,,,,mAP,1.0,much,there,ok", "line 2 of .*much"),
+        ("X,s,,,,,,,,,mAP,1.0,,,ok", "line 2 of .*nothing in source"),
         ("X,s,mAP,1.0", "line 2 of .*nothing in"),
     ],
 )

@@ -1,4 +1,5 @@
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from clbench.report.html import html
 from clbench.report.latex import latex
 from clbench.report.published import published_tables
 from clbench.report.rows import Row, collect
-from clbench.report.tables import build_tables, matrix_tables
+from clbench.report.tables import build_tables, by_data, matrix_tables, titles
 from clbench.store.folder import DIVERGED, FAILED, INTERRUPTED, RUNNING, find_runs
 
 Make = Callable[..., None]
@@ -261,3 +262,22 @@ def test_the_matrix_says_that_its_tasks_differ_between_seeds(store: Path, make: 
     make("lwf", 0)
     drawn, plain = matrix_tables(rows(store))
     assert "task t is the t-th of each" in drawn.notes[0] and not plain.notes
+
+
+def test_tables_of_one_scenario_say_in_what_they_differ(store: Path, make: Make) -> None:
+    """The class order, the data, or neither where there is but one."""
+    make("er", 0, protocol={"threshold": "0.5", "class order": "fixed"})
+    make("er", 0, protocol={"threshold": "0.5", "class order": "drawn"}, drawn="d" * 64, epochs=2)
+    make("er", 0, protocol={"threshold": "0.5", "class order": "fixed"}, manifest="b" * 64)
+    make("er", 0, scenario="other")
+    found = by_data(rows(store))
+    assert sorted(titles(found)) == [
+        "made (2 tasks, 4 classes), class order: drawn",
+        f"made (2 tasks, 4 classes), class order: fixed, data {'a' * 12}",
+        f"made (2 tasks, 4 classes), class order: fixed, data {'b' * 12}",
+        "other (2 tasks, 4 classes)",
+    ]
+    built = [table.title for table in build_tables(rows(store))]
+    assert len(set(built)) == len(built) and {title.rpartition(": ")[0] for title in built} >= set(titles(found)[:1])
+    listed = re.findall(r'<a href="#s\d">(.*?)</a>', html(rows(store), drawn=[[]] * 4))
+    assert listed == titles(found)

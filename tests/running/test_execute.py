@@ -17,7 +17,7 @@ from clbench.running.config import resolve
 from clbench.running.execute import How, execute
 from clbench.running.resume import Schedule
 from clbench.running.stops import Requests, Stopped
-from clbench.store.folder import Run, finished
+from clbench.store.folder import CHECKPOINTS, Run, finished
 from clbench.store.lock import Busy, held, lock_file
 
 CPU = How("cpu")
@@ -134,7 +134,7 @@ def test_a_run_afresh_forgets_the_checkpoint(prepared: Prepared, tmp_path: Path,
 
 
 def test_a_device_that_cannot_be_had_leaves_nothing(prepared: Prepared, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="Expected --device to be auto, cpu or cuda"):
+    with pytest.raises(UsageError, match="Expected --device to be auto, cpu, cuda or cuda:N"):
         execute(prepared, 0, tmp_path, How("tpu"))
     assert not list(tmp_path.iterdir())
 
@@ -182,11 +182,12 @@ def test_a_run_whose_lock_file_was_removed_stops_and_leaves_the_folder_to_the_ot
     class Removes(Ear):
         def stepped(self, task: int, step: int, values: Any, samples: Any) -> None:
             lock_file(folder).unlink(missing_ok=True)
+            (folder / CHECKPOINTS).mkdir(exist_ok=True)  # the other's
 
     folder, ear = prepared.folder(tmp_path, 0), Removes()
     with pytest.raises(StoreError, match="Expected the lock .* to stay while .* but it was removed"):
         execute(prepared, 0, tmp_path, CPU, listeners=[ear])
-    assert Run(folder).state == "running" and not (folder / "SHA256SUMS").exists()
+    assert Run(folder).state == "running" and not (folder / "SHA256SUMS").exists() and (folder / CHECKPOINTS).is_dir()
     assert [message for message in ear.messages if "this could not be written" in message]
     execute(prepared, 0, tmp_path, CPU)
     assert finished(folder)

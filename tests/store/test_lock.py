@@ -1,4 +1,3 @@
-import fcntl
 import json
 import os
 import signal
@@ -9,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from clbench.errors import StoreError
-from clbench.store.lock import Busy, held, holder, lock_file
+from clbench.store.lock import Busy, held, holder, is_held, lock_file
 
 
 @pytest.fixture
@@ -67,11 +66,28 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     assert not isinstance(error.value, Busy)
 
 
-def test_a_file_system_without_locks(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def flock(file: int, how: int) -> None:
-        raise OSError(37, "No locks available")
+@pytest.mark.parametrize("kind", ["auto", "lease"])
+def test_one_that_was_taken_over_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    monkeypatch.setenv("CLBENCH_LOCK", kind)
+    with held(folder) as check:
+        check()
+        assert is_held(folder) and str(os.getpid()) in holder(folder)
+        lock_file(folder).with_name(".seed0.lock" if kind == "auto" else ".seed0.lock.1").unlink()
+        with pytest.raises(
+            StoreError, match="but it was removed, or taken over while this process stood still"
+        ) as error:
+            check()
+    assert not isinstance(error.value, Busy)
 
-    monkeypatch.setattr(fcntl, "flock", flock)
-    with pytest.raises(StoreError, match="No locks available; choose a folder with --out whose file system has locks"):
-        with held(folder):
-            pytest.fail("held")
+
+def test_a_lease_that_lives_makes_the_other_busy(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLBENCH_LOCK", "lease")
+    monkeypatch.setenv("CLBENCH_LEASE_S", "6")  # so that it is renewed every second
+    with (
+        held(folder),
+        pytest.raises(Busy, match=f"process {os.getpid()} on .* has been running it since"),
+        held(folder),
+    ):
+        pytest.fail("two have it")
+    with held(folder):
+        pass

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from clbench.errors import StoreError, UsageError
+from clbench.store.archive import pack
 from clbench.store.folder import DONE, INTERRUPTED, SUMS, Run, find_run, find_runs, run_name
 from clbench.store.lock import held
 from clbench.store.merge import merge
@@ -77,6 +78,16 @@ def test_a_damaged_run_in_the_store_is_said_and_kept(tmp_path: Path, make: Make)
     merged = merge([tmp_path / "a"], tmp_path / "c")
     assert "the one in the store is damaged: metrics.json" in merged.refused["made/er/abcd12345678/seed0"]
     assert content(there) == before
+
+
+def test_an_archive_is_a_source_too(tmp_path: Path, make: Make) -> None:
+    first = make("a", 0)
+    pack(find_runs(tmp_path / "a"), tmp_path / "a.zip")
+    make("b", 1)
+    merged = merge([tmp_path / "a.zip", tmp_path / "b"], tmp_path / "c")
+    assert merged.whole and len(merged.copied) == 2
+    assert content(tmp_path / "c/made/er/abcd12345678/seed0") == content(first)
+    assert merge([tmp_path / "a.zip"], tmp_path / "c").same == ["made/er/abcd12345678/seed0"]
 
 
 def test_a_source_that_is_not_there(tmp_path: Path) -> None:

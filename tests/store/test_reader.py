@@ -76,6 +76,17 @@ def test_arrays_come_back(folder: Path) -> None:
     assert Reader(folder).loaded("b.npz")["x"].tolist() == [[1, 0], [0, 1]]
 
 
+@pytest.mark.parametrize(("name", "got"), [("a.npy", "an archive of arrays"), ("b.npz", "one array and no archive")])
+def test_one_array_is_no_archive_and_an_archive_no_array(folder: Path, name: str, got: str) -> None:
+    with open(folder / "a.npy", "wb") as file:
+        np.savez(file, x=np.arange(3))
+    with open(folder / "b.npz", "wb") as file:
+        np.save(file, np.arange(3))
+    reseal(folder)
+    with pytest.raises(StoreError, match=f"{name} to hold arrays but got: {got}"):
+        Reader(folder).loaded(name)
+
+
 def test_a_run_that_somebody_has_is_to_be_waited_for(folder: Path) -> None:
     (folder / "status.json").unlink()
     with held(folder), pytest.raises(StoreError, match=rf"process {os.getpid()} on .*; wait for it"):

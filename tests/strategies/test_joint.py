@@ -43,7 +43,8 @@ def images_per_stream_image(config: Config) -> float:
 
 @pytest.mark.slow
 def test_draws_of_a_step() -> None:
-    expected = dict.fromkeys(("er", "der", "agem", "er-ace", "exstream"), 1) | {"finetune": 0, "derpp": 2}
+    expected = dict.fromkeys(("er", "der", "agem", "gem", "er-ace", "exstream"), 1)
+    expected |= {"finetune": 0, "si": 0, "mas": 0, "derpp": 2}
     assert {name: draws(name) for name in expected} == expected
 
 

@@ -2,7 +2,8 @@
 
 In the words of Jia et al. (arXiv 2212.01461): one feature for many labels (OFML).
 
-Source: PRS (Kim, Jeong, Kim, ECCV 2020, arXiv 2009.03632; released code read) has this head on its ResNet-101.
+Source: none of its own; PRS (Kim, Jeong, Kim, ECCV 2020, arXiv 2009.03632; released code read) has this head on its
+ResNet-101.
 
 Matched: it is PyTorch's adaptive average pooling and `nn.Linear` with the same weights, within 1e-6
 (tests/models/heads/test_linear.py::test_linear_head_is_average_pooling_and_one_linear_layer). Growing keeps old rows

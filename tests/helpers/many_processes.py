@@ -1,4 +1,4 @@
-"""A list of runs offered to eight forked processes, three of which are killed; then to one more.
+"""A list of runs offered to many forked processes, some of which are killed; then to one more.
 
 A script: the forks must come from a process that has not learned anything yet, as autograd may refuse to work in the
 children of one that has.
@@ -10,7 +10,11 @@ import sys
 import time
 from pathlib import Path
 
+from times import TIMES
+
 from clbench.cli import app
+
+PROCESSES, KILLED = 8 * TIMES, 3 * TIMES
 
 
 def start(number: int, folder: Path, arguments: list[str]) -> int:
@@ -30,13 +34,14 @@ def start(number: int, folder: Path, arguments: list[str]) -> int:
 def main(folder: Path, arguments: list[str]) -> None:
     import torch  # noqa: F401  once, not in each child
 
-    children = [start(number, folder, arguments) for number in range(8)]
+    children = [start(number, folder, arguments) for number in range(PROCESSES)]
     time.sleep(1.0)
-    for child in children[:3]:
+    for child in children[:KILLED]:
         os.kill(child, signal.SIGKILL)
     for child in children:
         os.waitpid(child, 0)
-    os.waitpid(start(8, folder, arguments), 0)  # takes over what the killed ones had begun, if the others were done
+    last = start(PROCESSES, folder, arguments)  # takes over what the killed ones had begun, if the others were done
+    os.waitpid(last, 0)
 
 
 if __name__ == "__main__":

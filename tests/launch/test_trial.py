@@ -1,0 +1,54 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from clbench.launch.cells import Builder, Cell, LaunchListener
+from clbench.launch.plan import load_of
+from clbench.launch.spec import Spec
+from clbench.launch.trial import STEPS, TASKS, Clock, timed
+from clbench.learning.strategy import Strategy
+
+CPU = torch.device("cpu")
+
+
+def built(tmp_path: Path, strategy: str, **options: Any) -> Cell:
+    spec = Spec("debug", strategy, out=tmp_path, **options)
+    return Builder(LaunchListener()).cell(spec, spec.config())
+
+
+@pytest.mark.parametrize("strategy", ["finetune", "er", "ewc", "joint"])
+def test_first_steps_are_few_and_leave_nothing_behind(
+    strategy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cell, observed = built(tmp_path, strategy), []
+    observe = Strategy.observe
+
+    def counted(self: Strategy, batch: Any) -> Any:
+        observed.append(len(batch))
+        return observe(self, batch)
+
+    monkeypatch.setattr(Strategy, "observe", counted)
+    found = timed(cell.prepared, load_of(cell, CPU), 0, CPU, 0)
+    assert 0 < len(observed) <= STEPS * TASKS
+    assert (
+        found.timed and found.learning > 0 and found.scoring > 0 and found.features == 0 and found.memory_bytes > 2**20
+    )
+    assert not list(tmp_path.iterdir())
+
+
+def test_maps_of_a_frozen_backbone_are_counted_for_all_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cell = built(tmp_path, "er", settings={"freeze": "backbone", "batch_size": 1})
+    heard: list[float] = []
+    ready = Clock.features_ready
+
+    def kept(self: Clock, seconds: float) -> None:
+        heard.append(seconds)
+        ready(self, seconds)
+
+    monkeypatch.setattr(Clock, "features_ready", kept)
+    found = timed(cell.prepared, load_of(cell, CPU), 0, CPU, 0)
+    scenario = cell.prepared.scenario
+    assert found.features == pytest.approx(heard[0] * (21 + 9) / (3 * STEPS + 9)) and len(scenario) == 3
+    assert not list(tmp_path.iterdir())
