@@ -322,14 +322,14 @@ class _Gather(torch.autograd.Function):
     def forward(context: Any, rows: Tensor, ranks: Ranks, parts: tuple[int, ...]) -> Tensor:
         context.ranks, context.parts = ranks, parts
         every = rows.new_zeros((sum(parts), *rows.shape[1:]))
-        own = [ranks.share(block) for block in torch.split(every, parts)]
+        own = [ranks.share(block) for block in torch.split(every, list(parts))]
         for place, part in zip(own, torch.split(rows, [len(place) for place in own]), strict=True):
             place.copy_(part)
         return ranks.summed(every)
 
     @staticmethod
     def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        own = [context.ranks.share(block) for block in torch.split(gradient, context.parts)]
+        own = [context.ranks.share(block) for block in torch.split(gradient, list(context.parts))]
         return torch.cat(own) * context.ranks.size, None, None
 
 
