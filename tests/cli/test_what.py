@@ -65,6 +65,7 @@ set = {lr = [0.1, 0.2], epochs = 1}
 """
 
 
+@pytest.mark.slow
 def test_lists_of_the_command_line(specs: Specs) -> None:
     grid = ("--scenario", "debug,debug-incremental", "--strategy", "er", "--strategy", "derpp", "--seed", "0,2")
     found = specs("run", *grid, "--memory", "default,prs", "--head", "linear,dlfl", "--set", "lr=0.1,0.2")
@@ -94,6 +95,7 @@ def test_each_table_of_cells_is_a_grid_of_its_own(specs: Specs, tmp_path: Path, 
     assert [spec.view for spec in found] == ["all+limited:5"] * 8 + ["first:2+limited:5"] * 2
 
 
+@pytest.mark.slow
 def test_what_is_typed_goes_before_every_table(specs: Specs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "t.toml").write_text(TABLE)
     found = specs("sweep", "t.toml", "--seed", "5", "--set", "epochs=9")
@@ -153,6 +155,7 @@ def test_states_that_are_chosen() -> None:
         chosen_states("new,fail")
 
 
+@pytest.mark.slow
 def test_the_documentations_file_makes_the_reference_table(
     specs: Specs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
