@@ -8,12 +8,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from clbench.errors import StoreError
+from clbench.errors import StoreError, UsageError
 from clbench.files import digest
 from clbench.launch.outcome import Failure, Outcome
 from clbench.launch.spec import Spec
 from clbench.learning.engine import choose_device
 from clbench.learning.listener import Listener
+from clbench.learning.world import world
 from clbench.running.build import Prepared, build_scenario, check, seeded
 from clbench.running.config import Config
 from clbench.running.execute import How, execute
@@ -104,6 +105,12 @@ def run_all(
         UsageError, PluginError: a mistake in the list or in `how`; nothing was built.
     """
     choose_device(how.device)  # or the data would be read in vain
+    if world().size > 1:
+        if len(specs) > 1:
+            raise UsageError(
+                f"Expected one run for the processes that torchrun started but got {len(specs)}; name one."
+            )
+        listeners = listeners if world().rank == 0 else no_others
     configs = [spec.config() for spec in specs]
     cells, failures = built(specs, configs, builder or Builder(listener))
     listener.planned(cells, failures)
