@@ -1,6 +1,6 @@
 """How much sooner a sweep is done by worker processes than by one process: the ratio of wall times, with equal bits.
 
-    python bench/launching.py [FILE] [--jobs 2] [--repeats 3] [-- OPTION …]
+    python bench/launching.py [--file FILE] [--jobs 2] [--repeats 3] [-- OPTION …]
 
 FILE is what `clbench sweep` takes, by default the one of `make demo`; what stands behind -- goes to both: --limit 10.
 Each sweep starts in an empty results folder and its time is that of the whole command. Serial and parallel take turns.
@@ -61,7 +61,7 @@ def compare(file: Path, jobs: int, repeats: int, options: Sequence[str]) -> Tabl
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("file", type=Path, nargs="?", default=DEMO)
+    parser.add_argument("--file", type=Path, default=DEMO)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("options", nargs="*", help="behind --: of both sweeps")

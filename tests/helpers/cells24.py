@@ -14,7 +14,7 @@ from clbench.launch.spec import Spec
 from clbench.running.execute import How
 from clbench.running.resume import Schedule
 from clbench.running.stops import Requests
-from clbench.store.folder import Run, find_runs, run_name
+from clbench.store.folder import Run, find_runs, finished, run_name
 from clbench.store.heartbeat import Heartbeat
 
 CPU = How("cpu", Schedule(steps=30))
@@ -25,7 +25,7 @@ device = "cpu"
 seed = "0..3"
 
 [set]
-epochs = 40
+epochs = 30
 
 [[cells]]
 strategy = ["finetune", "ewc", "lwf"]
@@ -63,7 +63,14 @@ def bits(out: Path) -> dict[str, str]:
 
 
 def has_checkpoint(folder: Path) -> bool:
-    return any((folder / "checkpoint").glob("*/MANIFEST.json"))
+    """Whether a run has one that is whole."""
+    return any(each.name.isdecimal() for each in (folder / "checkpoint").glob("*"))
+
+
+def wait_for_checkpoint(folder: Path) -> None:
+    """Until a run has one, or is done."""
+    while not has_checkpoint(folder) and not finished(folder):
+        time.sleep(0.001)
 
 
 class KillsOne(LaunchListener):
@@ -77,8 +84,7 @@ class KillsOne(LaunchListener):
     def at(self, cell: Cell, heartbeat: Heartbeat) -> None:
         self.processes.add(heartbeat.pid)
         if not self.killed:
-            while not has_checkpoint(cell.folder):
-                time.sleep(0.01)
+            wait_for_checkpoint(cell.folder)
             self.killed = heartbeat.pid
             os.kill(heartbeat.pid, signal.SIGKILL)
 
@@ -104,8 +110,7 @@ class Stops(LaunchListener):
     """Asks the list to stop once a run goes on."""
 
     def at(self, cell: Cell, heartbeat: Heartbeat) -> None:
-        while not has_checkpoint(cell.folder):
-            time.sleep(0.01)
+        wait_for_checkpoint(cell.folder)
         signal.raise_signal(signal.SIGTERM)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from cells24 import CELLS, CPU, TABLE, bits, has_checkpoint, specs
+from cells24 import CELLS, CPU, TABLE, bits, has_checkpoint, specs, wait_for_checkpoint
 
 from clbench.errors import ClbenchError, UsageError
 from clbench.launch import process
@@ -46,8 +46,7 @@ class Kills(LaunchListener):
     def started(self, cell: Cell) -> None:
         self.begun += 1
         if self.begun in self.numbers:
-            while not has_checkpoint(cell.folder):
-                time.sleep(0.001)
+            wait_for_checkpoint(cell.folder)
             beat = heartbeat.read(cell.folder)
             assert beat is not None
             os.kill(beat.pid, signal.SIGKILL)
@@ -116,7 +115,7 @@ def running(out: Path, launchers: Sequence["subprocess.Popen[bytes]"]) -> Iterat
 
 @pytest.mark.slow
 def test_a_stop_reaches_every_worker_and_so_does_the_launchers_death(tmp_path: Path) -> None:
-    (tmp_path / "t.toml").write_text(TABLE.replace("epochs = 40", "epochs = 4000"))
+    (tmp_path / "t.toml").write_text(TABLE.replace("epochs = 30", "epochs = 3000"))
     command = [sys.executable, "-m", "clbench", "sweep", "t.toml", "--jobs", "2", "--checkpoint-steps", "30"]
     out = tmp_path / "results" / "runs"
     for number, code in ((signal.SIGTERM, 143), (signal.SIGKILL, -signal.SIGKILL)):
