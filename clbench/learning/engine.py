@@ -289,7 +289,8 @@ class Ranks(Engine):
         try:
             collective(*arguments, **options)
         except RuntimeError as error:
-            raise self._missing(self._watch.told() or "another one has ended") from error
+            other = f"process {1 - self.rank}" if self.size == 2 else "another one"
+            raise self._missing(self._watch.told() or f"{other} has ended") from error
 
     def _missing(self, who: str) -> Lost:
         return Lost(
@@ -322,14 +323,14 @@ class _Gather(torch.autograd.Function):
     def forward(context: Any, rows: Tensor, ranks: Ranks, parts: tuple[int, ...]) -> Tensor:
         context.ranks, context.parts = ranks, parts
         every = rows.new_zeros((sum(parts), *rows.shape[1:]))
-        own = [ranks.share(block) for block in torch.split(every, parts)]
+        own = [ranks.share(block) for block in torch.split(every, list(parts))]
         for place, part in zip(own, torch.split(rows, [len(place) for place in own]), strict=True):
             place.copy_(part)
         return ranks.summed(every)
 
     @staticmethod
     def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        own = [context.ranks.share(block) for block in torch.split(gradient, context.parts)]
+        own = [context.ranks.share(block) for block in torch.split(gradient, list(context.parts))]
         return torch.cat(own) * context.ranks.size, None, None
 
 
