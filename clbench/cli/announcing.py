@@ -10,6 +10,7 @@ from clbench.launch.cells import Cell, LaunchListener, distinct
 from clbench.launch.outcome import Failure
 from clbench.launch.plan import planned_runs
 from clbench.learning.engine import choose_device
+from clbench.learning.world import world
 from clbench.running.execute import How
 from clbench.store import plans
 from clbench.store.folder import Run
@@ -103,4 +104,5 @@ def _announce(cells: Sequence[Cell], how: How) -> None:
         for warning in ("leak", "note"):
             if prepared.weights[warning]:
                 say(f"    {warning}: {prepared.weights[warning]}")
-    say(f"{len(cells)} run(s) on {choose_device(how.device)}; results go to {cells[0].spec.out}")
+    shared = f", shared by {world().size} processes" if world().size > 1 else ""
+    say(f"{len(cells)} run(s) on {choose_device(how.device)}{shared}; results go to {cells[0].spec.out}")

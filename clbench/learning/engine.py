@@ -289,7 +289,8 @@ class Ranks(Engine):
         try:
             collective(*arguments, **options)
         except RuntimeError as error:
-            raise self._missing(self._watch.told() or "another one has ended") from error
+            other = f"process {1 - self.rank}" if self.size == 2 else "another one"
+            raise self._missing(self._watch.told() or f"{other} has ended") from error
 
     def _missing(self, who: str) -> Lost:
         return Lost(

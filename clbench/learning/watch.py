@@ -51,9 +51,9 @@ class Watch(threading.Thread):
         self._beats: dict[int, tuple[int, float]] = {}
         self._give_up: Callable[[str], None] | None = None
         self._over = threading.Event()
-        atexit.register(self._end)  # or the interpreter ends while this thread is in the board's code, which aborts
 
     def run(self) -> None:
+        atexit.register(self._end)  # or the interpreter ends while this thread is in the board's code, which aborts
         while not self._over.wait(INTERVAL):
             try:
                 self._board.add(_beat(self._rank), 1)

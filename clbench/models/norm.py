@@ -34,7 +34,7 @@ class SharedBatchNorm(nn.BatchNorm2d):
     def __init__(self, of: nn.BatchNorm2d, total: Callable[[Tensor], Tensor]) -> None:
         """of: the one whose parameters and statistics these are from now on. total: the sum over all processes."""
         super().__init__(of.num_features, of.eps, of.momentum, of.affine, of.track_running_stats)
-        self._parameters, self._buffers, self.total = of._parameters, of._buffers, total
+        self._parameters, self._buffers, self.training, self.total = of._parameters, of._buffers, of.training, total
 
     def forward(self, input: Tensor) -> Tensor:
         if not self.training and self.track_running_stats:

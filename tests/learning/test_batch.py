@@ -5,7 +5,9 @@ import pytest
 import torch
 
 from clbench import Batch, Replay
-from clbench.learning.batch import Origin, origin_of
+from clbench.errors import PluginError
+from clbench.learning.batch import Origin, joined, note_origin, origin_of
+from clbench.learning.engine import Engine
 from clbench.scenario.samples import Samples
 
 
@@ -61,3 +63,25 @@ def test_replayed_samples_know_their_slots_and_join_as_a_batch() -> None:
     )
     assert replay.slots.tolist() == [17] and replay.kept["logits"].shape == (1, 3)
     assert a_batch(4).join(replay).samples.indices.tolist() == [4, 6]
+
+
+class Several(Engine):
+    size = 2
+
+    def gather(self, rows: torch.Tensor, parts: tuple[int, ...]) -> torch.Tensor:
+        return torch.cat([rows, rows]) if parts else rows
+
+
+def test_logits_are_joined_by_where_their_inputs_are_from() -> None:
+    batch = a_batch(4, 5)
+    shared, whole = torch.zeros(1), torch.zeros(2)
+    note_origin(shared, Origin(2, parts=(2,)))
+    note_origin(whole, Origin(2, whole=True))
+    assert joined(Several(), shared, torch.ones(1, 3)).shape == (2, 3)
+    assert joined(Several(), whole, torch.ones(2, 3)).shape == (2, 3)
+    replayed = replace(batch, samples=replace(batch.samples, replayed=np.ones(len(batch), np.bool_)))
+    for unknown in (batch.inputs[:1], replayed.inputs):  # rows cut out, and a batch made by hand
+        with pytest.raises(
+            PluginError, match=r"inputs of a batch, for 2 processes share it out, .*dataclasses\.replace"
+        ):
+            joined(Several(), unknown, torch.ones(1, 3))

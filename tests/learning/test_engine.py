@@ -1,10 +1,19 @@
+import json
+import subprocess
+import sys
 from collections.abc import Iterator
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from shared_runs import CASES, SINGLE
 
+from clbench import plugins
 from clbench.errors import UsageError
-from clbench.learning.engine import choose_device, deterministic
+from clbench.learning.engine import Engine, choose_device, deterministic, fingerprint, start
 from clbench.randomness import derive
 
 
@@ -40,6 +49,20 @@ def test_a_device_that_cannot_be_had_is_one_sentence(name: str, monkeypatch: pyt
         choose_device(name)
 
 
+def test_of_several_processes_each_has_a_device_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    for name, value in {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "MASTER_ADDR": "here"}.items():
+        monkeypatch.setenv(name, value)
+    assert choose_device("auto") == choose_device("cuda") == torch.device("cuda", 1)
+    assert choose_device("cpu") == torch.device("cpu")
+    with pytest.raises(UsageError, match="Expected --device cuda for 4 processes, each on its own, but got cuda:0"):
+        choose_device("cuda:0")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(UsageError, match="process 3 is number 2 of its machine, which has 1; use a smaller"):
+        choose_device("auto")
+
+
 def test_the_seed_decides_what_pytorch_draws_and_threads_are_as_given() -> None:
     draws = []
     for seed in (0, 0, 1):
@@ -50,3 +73,73 @@ def test_the_seed_decides_what_pytorch_draws_and_threads_are_as_given() -> None:
     deterministic(0, 2)
     assert torch.get_num_threads() == 2
     assert torch.backends.cudnn.deterministic and not torch.backends.cudnn.benchmark
+
+
+def test_one_process_has_everything_and_does_nothing_to_it() -> None:
+    engine, rows = Engine(), torch.ones(3, 2)
+    assert engine.share(rows) is rows and engine.total(rows) is rows and engine.gather(rows, ()) is rows
+    assert engine.parts(3) == () and engine.largest(7) == 7 and engine.first(lambda: "done") == "done"
+    assert deepcopy(engine) is engine
+    with engine.together(), engine.watched(), engine.one_ahead():
+        engine.wait()
+        engine.check_alike({"memory": rows}, "after task 1")
+
+
+def test_one_process_is_the_engine_unless_torchrun_says_otherwise() -> None:
+    assert type(start(torch.device("cpu"))) is Engine
+
+
+STATE: dict[str, Any] = {"a": torch.arange(6).reshape(2, 3), "b": [1, "x", None], "c": np.zeros(2), "d": {"e": (1.5,)}}
+
+
+def test_a_fingerprint_is_that_of_every_bit() -> None:
+    same = {"a": torch.arange(6).reshape(2, 3), "b": [1, "x", None], "c": np.zeros(2), "d": {"e": (1.5,)}}
+    assert fingerprint(STATE) == fingerprint(same) and 0 <= fingerprint(STATE) < 2**63
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"a": torch.arange(6).reshape(2, 3).float()},
+        {"a": torch.tensor([[0, 1, 2], [3, 4, 6]])},
+        {"b": [1, "x", 0]},
+        {"b": [1, "x"]},
+        {"c": np.zeros(3)},
+        {"d": {"f": (1.5,)}},
+        {"d": {"e": (1.5000001,)}},
+    ],
+)
+def test_another_fingerprint_is_that_of_something_else(other: dict[str, Any]) -> None:
+    assert fingerprint(STATE | other) != fingerprint(STATE)
+
+
+@pytest.fixture(scope="module")
+def found() -> dict[str, dict[str, Any]]:
+    """Case -> what two or three processes came to beside one."""
+    script = Path(__file__).parents[1] / "helpers" / "shared_runs.py"
+    lines = subprocess.run([sys.executable, script], check=True, capture_output=True, text=True).stdout.splitlines()
+    return {name: case for line in lines for name, case in json.loads(line).items()}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CASES)
+def test_several_processes_are_one_but_for_rounding(found: dict[str, dict[str, Any]], name: str) -> None:
+    case, single = found[name], CASES[name][2] in SINGLE
+    assert case["dtype"] == f"torch.float{32 if single else 64}"
+    assert case["moved"] > 1e-3
+    assert case["apart"] < (1e-6 if single else 1e-8 if "adam" in name else 1e-12)
+    for alone, shared in (case["counts"], case["memory"], case["logits"]):
+        assert alone == shared
+    assert case["angle"][1] == pytest.approx(case["angle"][0], abs=1e-6)
+    np.testing.assert_allclose(case["by_positives"][1], case["by_positives"][0], atol=1e-5)
+
+
+def test_every_strategy_that_is_not_refused_and_every_memory_is_among_them() -> None:
+    strategies = [name for name, plugin in plugins.available("strategy").items() if ours(plugin)]
+    assert {case[2] for case in CASES.values()} == {s for s in strategies if plugins.load("strategy", s).shareable}
+    memories = {name for name, plugin in plugins.available("memory").items() if ours(plugin)}
+    assert {case[4].get("memory", "reservoir") for case in CASES.values()} == memories
+
+
+def ours(plugin: plugins.Plugin) -> bool:
+    return plugin.module.startswith(("strategies.", "clbench."))

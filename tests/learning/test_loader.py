@@ -1,5 +1,6 @@
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,6 +9,8 @@ import torch
 from clbench.arrays import IntArray
 from clbench.errors import DataError
 from clbench.learning import loader as module
+from clbench.learning.batch import Origin, origin_of
+from clbench.learning.engine import Engine
 from clbench.learning.loader import AHEAD, Loader
 from clbench.scenario.samples import Samples
 
@@ -110,3 +113,28 @@ def test_an_error_in_a_thread_is_raised_where_the_batch_is_loaded() -> None:
     bad = next(stream)
     with pytest.raises(DataError, match="no such image"):
         loader(bad)
+
+
+class Second(Engine):
+    """The second of two processes, as far as a loader asks it."""
+
+    def parts(self, count: int) -> tuple[int, ...]:
+        return (count,)
+
+    def share(self, rows: Any) -> Any:
+        return rows[1::2]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_of_a_batch_that_is_shared_out_it_reads_its_share(workers: int) -> None:
+    files = Files()
+    loader = Loader(files, CPU, workers, Second())
+    [part] = loader.ahead(iter([samples(3, 1, 4)]))
+    batch = loader(part)
+    assert batch.inputs[:, 0, 0, 0].tolist() == [1] == files.read_indices
+    assert len(batch) == len(batch.labels) == 3 and batch.parts == (3,)
+    assert origin_of(batch.inputs) == Origin(3, parts=(3,))
+    whole = loader(part, whole=True)
+    assert whole.inputs[:, 0, 0, 0].tolist() == [3, 1, 4] and whole.parts == ()
+    assert origin_of(whole.cut(0).inputs) == Origin(3, whole=True)
+    assert batch.join(batch).parts == (3, 3)

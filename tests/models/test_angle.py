@@ -144,3 +144,21 @@ def test_shared_features_cannot_be_near_all_their_labels() -> None:
         meter.update(labels)
     for m, degrees, count in meter.by_positives():
         assert degrees == pytest.approx(math.degrees(math.acos(m**-0.5)), abs=1e-3) and count == 1
+
+
+def test_what_others_have_counted_counts() -> None:
+    model, images, labels = batches("linear")
+    meters = [AngleMeter(model.head) for _ in range(3)]
+    for meter, shown in zip(meters, ([0, 1], [0], [1]), strict=True):
+        with meter:
+            for number in shown:
+                model(images[number])
+                meter.update(labels[number])
+    both, first, second = meters
+    others = second._sums
+    assert others is not None
+    first.add_up(lambda sums: sums + others)
+    assert first.mean() == pytest.approx(both.mean(), rel=1e-12)
+    nothing = AngleMeter(model.head)
+    nothing.add_up(lambda sums: sums)
+    assert nothing.mean() is None

@@ -1,3 +1,5 @@
+from copy import deepcopy
+
 import pytest
 import torch
 from torch import nn
@@ -5,7 +7,7 @@ from torch import nn
 from clbench.errors import UsageError
 from clbench.models.backbones import build_backbone
 from clbench.models.network import build_model
-from clbench.models.norm import ContinualNorm, set_norm
+from clbench.models.norm import ContinualNorm, SharedBatchNorm, SharedContinualNorm, set_norm, share_statistics
 from clbench.models.options import ModelOptions
 
 
@@ -54,3 +56,38 @@ def test_groups_that_do_not_fit_and_backbones_without_the_choice_are_refused() -
         set_norm(nn.Sequential(nn.BatchNorm2d(6)), "group", 4)
     with pytest.raises(UsageError, match="Expected norm=batch with the backbone timm:resnet18 but got group"):
         build_backbone("timm:resnet18", "group")
+
+
+def test_shared_statistics_of_one_process_are_batch_norms() -> None:
+    torch.manual_seed(0)
+    for options, train in (({}, True), ({"momentum": None}, True), ({"affine": False}, True), ({}, False)):
+        plain = nn.Sequential(nn.BatchNorm2d(4, **options)).double().train(train)
+        shared = deepcopy(plain)
+        share_statistics(shared, lambda tensor: tensor)
+        assert type(shared[0]) is SharedBatchNorm and shared.state_dict().keys() == plain.state_dict().keys()
+        for _ in range(2):
+            x = torch.randn(3, 4, 2, 2, dtype=torch.float64)
+            ours, theirs = x.clone().requires_grad_(), x.clone().requires_grad_()
+            given = shared(ours), plain(theirs)
+            for outputs in given:
+                (outputs**3).sum().backward()
+            torch.testing.assert_close(*given, rtol=0, atol=1e-12)
+            torch.testing.assert_close(ours.grad, theirs.grad, rtol=0, atol=1e-12)
+        for mine, its in zip(shared.state_dict().values(), plain.state_dict().values(), strict=True):
+            torch.testing.assert_close(mine, its, rtol=0, atol=1e-12)
+
+
+def test_the_parameters_stay_the_objects_they_are() -> None:
+    model = build_model(ModelOptions(backbone="small", norm="continual", norm_groups=4), 3, 0)
+    before = dict(model.named_parameters())
+    share_statistics(model, lambda tensor: tensor)
+    assert all(parameter is before[name] for name, parameter in model.named_parameters())
+    assert sum(type(module) is SharedContinualNorm for module in model.modules()) == 4
+
+
+def test_one_value_has_no_statistics_in_several_processes_either() -> None:
+    layers = nn.Sequential(nn.BatchNorm2d(4))
+    share_statistics(layers, lambda tensor: tensor)
+    for images in (0, 1):
+        with pytest.raises(ValueError, match="more than one value per channel"):
+            layers(torch.zeros(images, 4, 1, 1))

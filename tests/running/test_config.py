@@ -135,6 +135,15 @@ def test_a_new_option_at_its_neutral_value_keeps_every_hash() -> None:
     assert pinned(*key, train=TrainOptionsLater(**values, smoothing=0.1)) != PINNED[key]
 
 
+def test_processes_that_share_a_run_are_part_of_what_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert hashed(ranks=1) == hashed() != hashed(ranks=2)
+    for name, value in {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1", "MASTER_ADDR": "here"}.items():
+        monkeypatch.setenv(name, value)
+    shared = resolve("debug", "er")
+    assert shared.options["train"].ranks == shared.changed["ranks"] == 2
+    assert resolve("debug", "er", settings={"ranks": 1}).options["train"].ranks == 1  # which is refused later
+
+
 @pytest.fixture
 def recipe(tmp_path: Path) -> Path:
     file = recipe_file(tmp_path, "debug", "er", "linear", "reservoir")

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from clbench.errors import ClbenchError, DataError, UsageError
-from clbench.running.stops import OUT_OF_TIME, Requests, Stopped, parse_duration, passing, reason
+from clbench.learning.engine import Engine
+from clbench.running.stops import OUT_OF_TIME, Agreed, Requests, Stopped, parse_duration, passing, reason
 
 
 def test_durations() -> None:
@@ -84,3 +85,38 @@ def test_a_stop_can_be_sent_to_another_process() -> None:
 def test_failures_in_words(error: Exception, sentence: str, passes: bool) -> None:
     assert reason(error).startswith(sentence) and "\n" not in reason(error)
     assert passing(error) is passes
+
+
+class Others(Engine):
+    """Another process was asked to stop with this exit code."""
+
+    def __init__(self, code: int) -> None:
+        self.code, self.waited = code, False
+
+    def largest(self, number: int) -> int:
+        return max(self.code, number)
+
+    def wait(self) -> None:
+        self.waited = True
+
+
+@pytest.mark.parametrize(
+    ("code", "says"), [(75, "stopped by --max-time"), (130, "stopped by SIGINT"), (143, "stopped by SIGTERM")]
+)
+def test_what_another_process_is_asked_stops_this_one(code: int, says: str) -> None:
+    others = Others(code)
+    agreed = Agreed(Requests(), others)
+    stop = agreed.stop()
+    assert agreed.pending() and stop is not None and (str(stop), stop.exit_code) == (says, code)
+    agreed.settled()
+    assert others.waited
+
+
+def test_what_this_process_is_asked_stops_it_and_without_it_nothing_does() -> None:
+    own = Requests()
+    agreed = Agreed(own, Others(0))
+    assert agreed.stop() is None and not agreed.take_checkpoint()
+    with own.listening():
+        signal.raise_signal(signal.SIGUSR1)
+        signal.raise_signal(signal.SIGTERM)
+    assert agreed.take_checkpoint() and str(agreed.stop()) == "stopped by SIGTERM"

@@ -111,7 +111,9 @@ def test_a_step_is_that_of_a_gradient_for_each_older_task(margin: float, monkeyp
 
     rows = [[row for row, index in enumerate(drawn.samples.indices) if of[int(index)] == task] for task in (0, 1)]
     assert [len(each) for each in rows] == [3, 3] and len(new) == 3
-    drawn.inputs[rows[1]], drawn.labels[rows[1]] = new.inputs, 1 - new.labels  # so that there is something to oppose
+    samples = drawn.samples  # so that there is something to oppose:
+    samples.indices[rows[1]], samples.labels[rows[1]] = new.samples.indices, 1 - new.samples.labels
+    drawn.inputs[rows[1]], drawn.labels[rows[1]] = new.inputs, 1 - new.labels
     references = torch.stack([gradient(drawn.inputs[each], drawn.labels[each]) for each in rows])
     model.train()
     plain = gradient(new.inputs, new.labels)
