@@ -11,7 +11,7 @@ import typer
 
 from clbench import plugins, sources
 from clbench.cli import complete, facts
-from clbench.cli.common import Debug, Json
+from clbench.cli.common import Debug, Json, Runs, store_at
 from clbench.errors import PluginError, StoreError, UsageError, unknown
 from clbench.files import DEFAULT_OUT
 from clbench.models.options import BACKBONES, SOURCES
@@ -34,6 +34,7 @@ def cite(
             help="Results folders, archives, runs' folders or HASH/seed0; names of plugins and backbones.",
         ),
     ] = None,
+    runs: Runs = None,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -47,7 +48,9 @@ def cite(
     """
     from clbench.report.bibtex import bibtex, keyed, keys_of
 
-    cited = list(dict.fromkeys(one for each in what or [str(DEFAULT_OUT)] for one in _cited(each)))
+    store = store_at(None, runs)
+    found = (one for each in what for one in _cited(each, store)) if what else _of_store(store)
+    cited = list(dict.fromkeys(found))
     if not json:
         print(printable(bibtex(cited)))
         return
@@ -57,20 +60,17 @@ def cite(
     print(json_.dumps({"cited": said, "entries": entries}, indent=2))
 
 
-def _cited(what: str) -> Iterator["Cited"]:
+def _cited(what: str, store: Path) -> Iterator["Cited"]:
     """What a word of the command line stands for: plugins, a backbone, or all that some runs have."""
-    from clbench.store.archive import opened
-    from clbench.store.folder import find_run, find_runs
+    from clbench.store.folder import find_run
 
     named = list(_named(what))
     if named:
         yield from named
-    elif run := find_run(DEFAULT_OUT, what):
+    elif run := find_run(store, what):
         yield from _of_run(run)
     elif os.path.exists(what):
-        with opened(Path(what)) as folder:
-            for run in find_runs(folder, say):
-                yield from _of_run(run)
+        yield from _of_store(Path(what))
     else:
         hint = "Or name a results folder, an archive, or a run's folder."
         raise UsageError(unknown("plugin or run", what, [*facts.names(), *BACKBONES], hint))
@@ -85,6 +85,16 @@ def _named(name: str) -> Iterator["Cited"]:
             yield Cited(kind, plugins.find(kind, name).name, source_of(plugins.find(kind, name).docstring()))
     if source := SOURCES.get("timm:NAME" if name.startswith("timm:") else name):
         yield Cited(BACKBONE, name, source)
+
+
+def _of_store(store: Path) -> Iterator["Cited"]:
+    """All that the runs of a results folder or an archive rest on."""
+    from clbench.store.archive import opened
+    from clbench.store.folder import find_runs
+
+    with opened(store) as folder:
+        for run in find_runs(folder, say):
+            yield from _of_run(run)
 
 
 def _of_run(run: "Run") -> Iterator["Cited"]:

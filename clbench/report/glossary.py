@@ -32,8 +32,11 @@ DEFINITIONS = {
     "parameters": "numbers that are trained at the end",
     "trials": "settings that the search for the options tried",
     "tuning_seconds": "seconds that the search for the options took",
+    "recomputed": "whether every number of the row was computed again from the saved logits, and is the same; else it "
+    "is as the runs report it",
+    "run_again": "seeds that were executed a second time here, and how far mAP and logits of the two are apart at most",
 }
-"""Column -> its meaning."""
+"""Column -> its meaning; the last two stand in csv and json alone, and in a note below each table."""
 
 MADE = {
     "average": "{} after each task, on the tasks until then, mean over tasks",

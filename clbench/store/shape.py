@@ -97,6 +97,12 @@ HEARTBEAT = {
     "interval_s": Number,
 }
 
+LOAD = {
+    "kind": {**dict.fromkeys(("scenario", "strategy", "head", "backbone", "device"), str), "memory": (str, NOTHING)},
+    "processor": str,
+    "options": {"train": {"batch_size": Count, "*": VALUE}, "*": OPTIONS},
+    **dict.fromkeys(("learned", "scored"), Count),
+}
 PLAN = {
     "schema": Count,
     "time": str,

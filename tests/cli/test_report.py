@@ -105,3 +105,14 @@ def test_what_is_written_says_when_with_what_and_by_which_command(
     assert clbench("report", "--format", "latex")[1].startswith(f"% {said}")
     assert clbench("report", "--format", "markdown")[1].startswith(f"<!-- {said}")
     assert said in clbench("report", "--format", "html")[1] and said not in clbench("report")[1]
+
+
+def test_a_second_execution_is_compared_only_where_numbers_are_recomputed(
+    clbench: CommandLine, real_store: Path
+) -> None:
+    code, out, err = clbench("report", str(real_store), "--against", str(real_store))
+    assert (code, out) == (2, "") and "Expected --against with --verify" in err
+    code, out, err = clbench("report", str(real_store), "--verify", "--against", "nowhere")
+    assert (code, out) == (5, "") and "Expected a results folder at nowhere" in err
+    code, out, err = clbench("report", str(real_store), "--verify", "--against", str(real_store))
+    assert code == 0 and "Run again" not in out and err.count("is a copy of it") == 6

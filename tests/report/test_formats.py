@@ -245,7 +245,7 @@ def test_csv_has_a_line_for_each_row_and_nothing_where_nothing_is_defined(store:
         ("dlfl", "prs", "False"),
         ("linear", "", "True"),
     ]
-    assert list(er)[13:17] == ["mAP", "mAP_sd", "mAP_ci95_low", "mAP_ci95_high"]
+    assert list(er)[14:18] == ["mAP", "mAP_sd", "mAP_ci95_low", "mAP_ci95_high"]
     assert json.loads(er["options"]) == {"head": "dlfl"} and er["leak"] == "it saw them" and er["frozen"] == "False"
     assert er["mAP_sd"] == er["mAP_ci95_low"] == er["mAP_ci95_high"] == ""  # one seed has no spread
     assert joint["forgetting_mAP"] == joint["average_mAP"] == "" != joint["mAP"] and joint["frozen"] == "True"

@@ -15,7 +15,17 @@ from clbench.store.folder import find_runs
 Make = Callable[..., None]
 ROOT = Path(__file__).parents[2]
 SHOWN = ("n", "mAP", "average_mAP", *(f"mAP:{group}" for group in GROUPS), *FORGETTING, *TOOK, "eval_seconds")
-EXPLAINED = (*SHOWN, "peak_memory_bytes", "parameters", "trials", "tuning_seconds", "positive_angle", RANK)
+EXPLAINED = (
+    *SHOWN,
+    "peak_memory_bytes",
+    "parameters",
+    "trials",
+    "tuning_seconds",
+    "positive_angle",
+    RANK,
+    "recomputed",
+    "run_again",
+)
 
 
 def words(path: str) -> str:

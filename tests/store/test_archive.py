@@ -79,7 +79,7 @@ def test_a_disk_that_is_full_leaves_nothing_behind(tmp_path: Path, make: Make, m
     def full(file: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(archive.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(StoreError, match="No space left on device"):
         pack(find_runs(tmp_path / "a"), tmp_path / "a.zip")
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
