@@ -19,7 +19,7 @@ from clbench.options import NoOptions
 from clbench.running import environment
 from clbench.running.config import Config
 from clbench.running.recording import score, write_truth
-from clbench.scenario.views import ALL
+from clbench.scenario.views import ALL, canonical
 from clbench.store.folder import DONE, RUNNING, Run, RunWriter, finished, run_folder, short_hash
 from clbench.store.lock import held
 
@@ -62,6 +62,7 @@ def record(
     scenario = metrics.scenario
     config = _config(scenario.name, name, dict(settings or {}), view)
     _check(metrics, name)
+    events, found = list(_events(metrics)), _metrics(metrics, memory_bytes)
     manifest = scenario.manifest()
     trained_by = f"avalanche-lib {version('avalanche-lib')}"
     data = scenario.drawn.source if scenario.drawn else manifest["hash"]
@@ -79,8 +80,8 @@ def record(
         writer.status(RUNNING)
         for task in range(len(scenario)):
             writer.array(f"task{task}", metrics.logits[task])
-        writer.events(list(_events(metrics)))
-        writer.json("metrics.json", _metrics(metrics, memory_bytes))
+        writer.events(events)
+        writer.json("metrics.json", found)
         writer.close(DONE)
     return Run(folder)
 
@@ -113,7 +114,7 @@ def _config(scenario: str, name: str, settings: dict[str, Any], view: str) -> Co
             raise UsageError(f"Expected settings like {{'lr': 0.01}} but got {key!r}: {value!r}.")
     given = make_dataclass("Settings", [(key, type(value), field(default=value)) for key, value in settings.items()])
     options = {part: NoOptions() for part in ("scenario", "head", "train")} | {"strategy": given(), "model": OwnModel()}
-    return Config(scenario, name, None, OwnModel.backbone, view, options, settings)
+    return Config(scenario, name, None, OwnModel.backbone, canonical(view), options, settings)
 
 
 def _events(metrics: MultiLabelMetrics) -> Iterator[dict[str, Any]]:

@@ -141,3 +141,14 @@ def test_an_evaluation_that_is_missing_or_not_finite_is_told(replay: MultiLabelM
     del copy.logits[1]
     with pytest.raises(UsageError, match="after each of 3 tasks but there is none after task 2"):
         record(copy, "mine", seed=0, memory_bytes=0, out=tmp_path)
+
+
+def test_a_loss_that_is_not_finite_is_told_before_anything_is_written(
+    replay: MultiLabelMetrics, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(replay.learned[1].__dict__, "losses", [torch.tensor(1.0), torch.tensor(float("nan"))])
+    with pytest.raises(UsageError, match="Expected finite losses but got nan at task 2, step 2"):
+        record(replay, "mine", seed=0, memory_bytes=0, out=tmp_path)
+    with pytest.raises(UsageError, match="Expected a view"):
+        record(replay, "mine", seed=0, memory_bytes=0, view="half", out=tmp_path)
+    assert not list(tmp_path.rglob("*.json"))
