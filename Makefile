@@ -57,4 +57,4 @@ docs: $(VENV)/.docs
 	if [ -x $(BIN)/hadolint ]; then $(BIN)/hadolint .docker/Dockerfile; fi
 
 clean:
-	rm -rf build $(VENV) .venv-wheel dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf build $(VENV) .venv-wheel .venv-avalanche dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -23,6 +23,7 @@ __all__ = [
     "load_runs",
     "option",
     "run",
+    "to_avalanche",
 ]
 
 # Names are imported when they are first used: torch takes seconds, and `clbench --help` must not.
@@ -44,9 +45,11 @@ _HOMES = {
     "load_runs": "clbench.report.frame",
     "option": "clbench.options",
     "run": "clbench.launch.run",
+    "to_avalanche": "clbench.adapters.avalanche",
 }
 
 if TYPE_CHECKING:
+    from clbench.adapters.avalanche import to_avalanche
     from clbench.errors import ClbenchError
     from clbench.launch.run import run
     from clbench.learning.batch import Batch, Replay, Values

@@ -10,12 +10,17 @@ A file that is in no package is named by its path (`./mine.py`); its name is the
 A scenario's module may stand for a family of names (`coco-b0-c10`, `voc-b4-c2` …), and its builder is told which. Two
 literals at the module's top level say so: `NAMES`, those that are listed, each with its summary, and where there are
 more, `PATTERN`, a regular expression for all of them.
+
+A plugin that imports what may not be installed says so in a literal too: `NEEDS`, module -> what `pip install` takes
+for it (`{"avalanche": "clbench[avalanche]"}`). Where one is missing the plugin is listed with the command that installs
+it.
 """
 
 import hashlib
 import inspect
 import os
 import re
+import shlex
 import sys
 import warnings
 from collections.abc import Iterator
@@ -91,6 +96,12 @@ class Plugin:
         """What to call it in an error: its module, or its path."""
         return str(self.file or self.module)
 
+    @property
+    def missing(self) -> str:
+        """The command that installs what it `NEEDS` and is not there; empty where all is. Nothing is imported."""
+        absent = [package for module, package in _needs(self.source).items() if not sources.found(module)]
+        return shlex.join(["pip", "install", *dict.fromkeys(absent)]) if absent else ""
+
     def docstring(self) -> str:
         """The module's docstring, read without importing it."""
         return self.source.docstring
@@ -152,14 +163,19 @@ def load(kind: Kind, name: str) -> type[Any]:
 
     Raises:
         UsageError: no such name.
-        PluginError: several modules have the name, or the module cannot be imported, or defines none or several such
-            classes.
+        PluginError: several modules have the name, or what it needs is not installed, or the module cannot be imported,
+            or defines none or several such classes.
     """
     plugin = find(kind, name)
     if plugin.rivals:
         raise PluginError(
             f"Expected one {kind} named {name!r} but got {len(plugin.rivals) + 1}: {plugin.module} and "
             f"{', '.join(plugin.rivals)}; rename one of the files or uninstall its package."
+        )
+    if plugin.missing:
+        absent = [module for module in _needs(plugin.source) if not sources.found(module)]
+        raise PluginError(
+            f"Expected {' and '.join(absent)} for the {kind} {name!r} but found none; run `{plugin.missing}`."
         )
     _, base_module, base_name = KINDS[kind]
     base = getattr(import_module(base_module), base_name)
@@ -212,7 +228,12 @@ def _from_file(kind: Kind, typed: str) -> Plugin:
         raise PluginError(f"Expected a {kind} in {typed} but got a {plugin.source.fault}.")
     if not plugin.defined:
         raise PluginError(f"Expected a {kind} in {typed}, a class that derives from {KINDS[kind][2]}, but found none.")
-    if _family(plugin.source)[0]:
+    try:
+        family, _ = _family(plugin.source)
+        _needs(plugin.source)
+    except ValueError as error:
+        raise PluginError(f"The {kind} in {typed} cannot be used: {error}.") from error
+    if family:
         raise PluginError(
             f"Expected one {kind} in {typed} but it stands for a family of NAMES; install it in a package."
         )
@@ -240,6 +261,7 @@ def _plugins(kind: Kind, module: str) -> list[Plugin]:
     """What a module holds: one plugin, or a family."""
     try:
         names, pattern = _family(sources.read(module))
+        _needs(sources.read(module))
     except ValueError as error:
         _left_out(KINDS[kind][0], module, error)
         return []
@@ -261,6 +283,17 @@ def _family(source: Source) -> tuple[dict[str, str], str | None]:
     except (re.error, TypeError, RecursionError) as error:
         raise ValueError(f"expected PATTERN to be a regular expression but got {pattern!r}: {error}") from error
     return names or {}, pattern
+
+
+def _needs(source: Source) -> dict[str, str]:
+    """NEEDS; empty where there is none. Raises ValueError for what it cannot be."""
+    try:
+        needs = source.literal("NEEDS") or {}
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError) as error:
+        raise ValueError("expected NEEDS to be a literal but it is computed") from error
+    if not (isinstance(needs, dict) and all(isinstance(each, str) and each for pair in needs.items() for each in pair)):
+        raise ValueError("expected NEEDS to be a dict, module -> what `pip install` takes for it")
+    return needs
 
 
 def _beside(known: Plugin, other: Plugin) -> Plugin:

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-LIBRARIES = frozenset({"torch", "numpy", "abc", "typing", "enum", "dataclasses"})
+LIBRARIES = frozenset({"torch", "numpy", "abc", "typing", "enum", "dataclasses", "avalanche"})
 """Packages that derive nothing from clbench: their files, some of them long, are not looked into."""
 
 Name = tuple[str, str]
@@ -96,6 +96,14 @@ def file_of(module: str) -> Path | None:
     except (ImportError, ValueError, OSError):
         return None
     return Path(spec.origin) if spec and spec.origin and spec.origin.endswith(".py") else None
+
+
+def found(module: str) -> bool:
+    """Whether there is such a module to import; it is not imported, nor is its package."""
+    try:
+        return spec_of(module) is not None
+    except (ImportError, ValueError, OSError):
+        return False
 
 
 def read(module: str) -> Source:

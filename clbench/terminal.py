@@ -1,5 +1,6 @@
 """Standard error, where a person is told what happens; standard output is data."""
 
+import os
 import re
 import shutil
 import sys
@@ -26,6 +27,17 @@ def say(line: str) -> None:
 def width() -> int:
     """Columns of the terminal that standard output is, at least 40; `PIPED` where it is none."""
     return max(40, shutil.get_terminal_size((PIPED, 24)).columns) if sys.stdout.isatty() else PIPED
+
+
+def hush() -> None:
+    """From now on nothing is said: of several processes that share a run the first one speaks."""
+    sys.stdout = sys.stderr = open(os.devnull, "w")
+
+
+def speak_up() -> None:
+    """What is said is heard again."""
+    if sys.__stdout__ and sys.__stderr__:
+        sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
 
 
 def duration(seconds: float) -> str:

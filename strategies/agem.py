@@ -70,7 +70,7 @@ class AGEM(Strategy):
     def gradient(self, loss: Tensor) -> Tensor:
         """Of a scalar, over `parameters()`, flat: (P,). What has no part in the loss has gradient 0."""
         gradients = torch.autograd.grad(loss, self.parameters(), materialize_grads=True)
-        return torch.cat([gradient.flatten() for gradient in gradients])
+        return self.reduced(torch.cat([gradient.flatten() for gradient in gradients]))
 
     def _take(self, gradient: Tensor) -> None:
         """Give each parameter its part of a flat gradient."""

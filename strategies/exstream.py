@@ -170,10 +170,11 @@ class ExStream(Strategy):
         features, labels, known = (getattr(self.prototypes, name)[rows] for name in KEPT[:3])
         if self.stage.replay is not None and self.stage.replay.missing == "negative":
             known = torch.ones_like(known)
-        return Replay(features[:, :, None, None], labels, known, _nameless(len(slots), labels.shape[1]), slots)
+        inputs, samples = self.engine.share(features[:, :, None, None]), _nameless(len(slots), labels.shape[1])
+        return Replay(inputs, labels, known, samples, slots, parts=self.engine.parts(len(slots)))
 
     def remember(self, batch: Batch, **kept: Tensor) -> None:
-        features = self._averaged(batch)[:, :, 0, 0]
+        features = self.gathered(batch, self._averaged(batch))[:, :, 0, 0]
         for row in range(len(batch)):
             one = slice(row, row + 1)
             self.prototypes.add(features[one], batch.labels[one], batch.known[one])

@@ -92,8 +92,8 @@ class GEM(AGEM):
         for module in self.modules().values():
             module.eval()  # a few images of a task have no statistics of their own
         tasks = drawn.kept["task"].numpy()
-        parts = [_rows(drawn, np.flatnonzero(tasks == number)) for number in np.unique(tasks)]
-        gradients = [self.gradient(self.loss(part)) for part in parts]
+        parts = [drawn.samples.rows(np.flatnonzero(tasks == number)) for number in np.unique(tasks)]
+        gradients = [self.gradient(self.loss(self.load(part))) for part in parts]
         self.train()
         return torch.stack(gradients)
 
@@ -135,9 +135,3 @@ def _on_host(tensor: Tensor) -> npt.NDArray[Any]:
     """The one place that waits for the device: the programme is solved on the CPU."""
     array: npt.NDArray[Any] = tensor.cpu().numpy()
     return array
-
-
-def _rows(drawn: Replay, rows: IntArray) -> Batch:
-    """A part of what was drawn, as a batch that counts as replayed."""
-    inputs, labels, known = (torch.stack([t[row] for row in rows]) for t in (drawn.inputs, drawn.labels, drawn.known))
-    return Batch(inputs, labels, known, drawn.samples.rows(rows))

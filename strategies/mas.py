@@ -23,8 +23,8 @@ nothing was learned of them. Logits of older classes count whether or not the pr
 of `samples` images of a task, not of all. The release can take its gradients of whole batches, whose parts cancel; ours
 are of single images, as it has them where importance adds up over tasks. Rows of a head that grows have no importance
 in the task that brings them. Running statistics of batch normalisation are not held. Strength is in the unit of the
-run's loss, so it weighs more under `reduction=mean` than under `sum`. Avalanche's differs from the release: the norm
-not squared, of batches in training mode, and a running mean over tasks.
+run's loss, so it weighs more under `reduction=mean` than under `sum`. Avalanche's differs from the release: batches in
+training mode, and a running mean over tasks.
 
 Never run: on a GPU; on coco-seq, nuswide-seq or another real collection in full; beside another implementation of it.
 `strength` has not been tuned.

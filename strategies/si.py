@@ -80,10 +80,10 @@ class SI(Anchored):
     def observe(self, batch: Batch) -> Values:
         losses, weights = self.losses(batch, self.recall(len(batch))), self.named_parameters()
         self.optimizer.zero_grad(set_to_none=True)
-        losses["loss"].backward()  # type: ignore[no-untyped-call]
+        self.backward(losses["loss"])
         gradients = {name: weight.grad.clone() for name, weight in weights.items() if weight.grad is not None}
         if losses["penalty"].requires_grad:
-            losses["penalty"].backward()  # type: ignore[no-untyped-call]
+            self.backward(losses["penalty"])
         before = self.weights()
         self.apply()
         for name, gradient in gradients.items():

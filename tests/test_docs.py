@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from clbench import sources
+
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PATHS = re.compile(r"`((?:clbench|strategies|scenarios|tests|bench)/[\w/.]*)`")
@@ -23,8 +25,13 @@ def blocks(page: str) -> list[tuple[str, str]]:
     )
 
 
+NO_AVALANCHE = pytest.mark.skipif(not sources.found("avalanche"), reason="needs the extra avalanche")
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("page", ["tour.md", "tutorial-images.md"])
+@pytest.mark.parametrize(
+    "page", ["tour.md", "tutorial-images.md", pytest.param("tutorial-avalanche.md", marks=NO_AVALANCHE)]
+)
 def test_a_page_runs_from_its_first_block_to_its_last(
     page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -60,6 +67,7 @@ def test_the_tutorials_notebook_is_its_page_and_runs(tmp_path: Path, monkeypatch
 def test_pages_have_the_blocks_that_are_run() -> None:
     assert len(blocks("tour.md")) >= 7
     assert [language for language, _ in blocks("tutorial-images.md")] == ["python", "python", "bash", "bash"]
+    assert [language for language, _ in blocks("tutorial-avalanche.md")] == ["python", "python", "python", "bash"]
 
 
 @pytest.mark.parametrize("page", sorted(path.name for path in DOCS.glob("*.md")))

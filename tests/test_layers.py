@@ -36,10 +36,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "running": {"data", "learning", "memory", "metrics", "models", "scenario", "store"},
     "launch": {"learning", "running", "scenario", "store"},
     "testing": {"data", "learning", "memory", "running", "scenario"},
+    "adapters": {"data", "learning", "metrics", "models", "running", "scenario", "store"},
     "trackers": {"learning", "running", "store"},
     "cli": {"data", "launch", "learning", "models", "report", "running", "scenario", "store", "testing", "trackers"},
     "scenarios": {"data", "scenario"},
-    "strategies": {"learning", "memory", "models", "scenario"},
+    "strategies": {"adapters", "learning", "memory", "models", "scenario"},
 }
 """Folder -> the folders below it that it may import, besides the hall. Nothing else may be imported, not even late."""
 

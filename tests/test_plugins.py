@@ -86,6 +86,49 @@ def test_a_third_party_package_is_found_and_loaded(distribution: Distribution) -
     assert plugins.load("strategy", "my-way").__name__ == "Mine"
 
 
+NEEDY = FINE.replace(
+    "class", "NEEDS = {'no_such_thing': 'clbench[extra]', 'os': 'an-os', 'nor_this': 'other'}\n\nclass"
+)
+
+
+def test_what_needs_something_that_is_not_installed_is_listed_with_the_command_and_not_loaded(
+    distribution: Distribution, clbench: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    distribution("stranger", {"needy.py": NEEDY + "\nraise SystemExit('imported')"})
+    command = "pip install 'clbench[extra]' other"
+    assert plugins.available("strategy")["needy"].missing == command and plugins.find("strategy", "er").missing == ""
+    monkeypatch.setenv("COLUMNS", "80")
+    code, out, _ = clbench("list", "strategies")
+    assert code == 0 and f"  Not installed: {command}\n" in out
+    for verb in (("run", "--scenario", "debug", "--strategy"), ("show",), ("check",)):
+        code, out, err = clbench(*verb, "needy")
+        assert code == 4 and not out and err.count("\n") < 4
+        words = f"Expected no_such_thing and nor_this for the strategy 'needy' but found none; run `{command}`."
+        assert words in " ".join(err.split())
+
+
+def test_a_file_that_needs_something_says_so_too(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(NEEDY)
+    try:
+        with pytest.raises(PluginError, match="run `pip install 'clbench.extra.' other`"):
+            plugins.load("strategy", str(tmp_path / "mine.py"))
+    finally:
+        plugins.read_anew()
+
+
+def test_a_file_whose_literals_cannot_be_read_is_told(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(FINE + "\nNEEDS = dict()\n")
+    with pytest.raises(PluginError, match="cannot be used: expected NEEDS to be a literal"):
+        plugins.load("strategy", str(tmp_path / "mine.py"))
+
+
+@pytest.mark.parametrize("needs", ["{'a': 1}", "['a']", "{'a': ''}", "dict(a='b')"])
+def test_needs_that_cannot_be_read_are_left_out_with_a_warning(distribution: Distribution, needs: str) -> None:
+    distribution("stranger", {"odd.py": f"{FINE}\nNEEDS = {needs}\n"})
+    with pytest.warns(UserWarning, match="stranger.odd was left out: expected NEEDS to be a"):
+        assert "odd" not in plugins.available("strategy")
+
+
 def test_a_file_may_stand_for_a_family_of_scenarios(distribution: Distribution) -> None:
     distribution("stranger", {"many.py": FAMILY}, group="clbench.scenarios")
     listed = plugins.available("scenario")

@@ -97,3 +97,10 @@ def test_a_module_is_located_without_importing_its_package() -> None:
     spec = spec_of("json.tool")
     assert spec and spec.origin and spec.origin.endswith("tool.py")
     assert spec_of("no_such_module") is None and spec_of("json.tool.deeper") is None and spec_of("json.no") is None
+
+
+@pytest.mark.parametrize(
+    ("module", "there"), [("json", True), ("clbench.errors", True), ("no.such", False), ("", False)]
+)
+def test_whether_a_module_is_there_is_told_without_importing_it(module: str, there: bool) -> None:
+    assert sources.found(module) is there

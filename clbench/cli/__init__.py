@@ -1,5 +1,6 @@
 """The command line: one module for each verb. It parses, calls and prints; verbs that need torch import it late."""
 
+import os
 import sys
 import traceback
 from io import TextIOWrapper
@@ -31,8 +32,9 @@ from clbench.cli import (
 )
 from clbench.cli.failing import heard_enough, unforeseen
 from clbench.cli.usage import Verbs
-from clbench.errors import INTERRUPTED, ClbenchError
-from clbench.terminal import say
+from clbench.errors import INTERRUPTED, ClbenchError, UsageError
+from clbench.learning.world import world
+from clbench.terminal import hush, say
 
 app = typer.Typer(
     name="clbench",
@@ -69,9 +71,21 @@ app.command("check")(check.check)
 app.command("doctor")(doctor.doctor)
 
 
+SHARED = ("run", "resume")
+"""Verbs that several processes, started by torchrun, do together."""
+
+
 @app.callback()
-def clbench(version: bool = typer.Option(False, "--version", callback=common.print_version, is_eager=True)) -> None:
+def clbench(
+    context: typer.Context,
+    version: bool = typer.Option(False, "--version", callback=common.print_version, is_eager=True),
+) -> None:
     """Benchmark suite for continual multi-label image classification."""
+    if world().size > 1 and context.invoked_subcommand not in SHARED:
+        raise UsageError(
+            f"Expected clbench {context.invoked_subcommand} in one process but torchrun started {world().size}; they "
+            "share `clbench run` and `clbench resume` alone."
+        )
     plugins.read_anew()
 
 
@@ -90,6 +104,10 @@ def main() -> None:
 
 def _exit_code(flags: common.Flags) -> int | str | None:
     try:
+        if world().size > 1:
+            os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # or each lost connection is told with its C++ frames
+        if world().rank:
+            hush()
         app(obj=flags)
     except SystemExit as stop:
         if isinstance(stop.__context__, BrokenPipeError):  # typer's answer to it is 1

@@ -78,11 +78,12 @@ def _unused_gpu() -> list[str]:
 
 
 def _broken_plugins() -> list[str]:
-    """A sentence for each plugin that cannot be listed or loaded."""
+    """A sentence for each plugin that cannot be listed or loaded, but for those whose extra is not installed."""
     said = []
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
-        names = [(kind, name) for kind in plugins.KINDS for name in plugins.available(kind)]
+        found = [(kind, plugin) for kind in plugins.KINDS for plugin in plugins.available(kind).values()]
+        names = [(kind, plugin.name) for kind, plugin in found if not plugin.missing]
         for kind, name in names:
             try:
                 plugins.load(kind, name)

@@ -43,12 +43,14 @@ class Asked:
 
 
 def listed(plural: str) -> list[dict[str, str]]:
-    """Name and summary of each; of plugins the module, too."""
+    """Name and summary of each; of plugins the module, too, and the command that installs what it needs."""
     if plural in PLAIN:
         return [{"name": name, "summary": summary} for name, summary in PLAIN[plural].items()]
     [kind] = [kind for kind, each in PLURALS.items() if each == plural]
     found = plugins.available(kind).values()
-    return [{"name": plugin.name, "summary": plugin.summary(), "module": plugin.module} for plugin in found]
+    return [
+        {"name": each.name, "summary": each.summary(), "module": each.module, "missing": each.missing} for each in found
+    ]
 
 
 def homes(name: str) -> list[str]:

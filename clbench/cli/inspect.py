@@ -45,6 +45,8 @@ def list_plugins(
         for entry in entries:
             first, later = f"  {entry['name']:{names}}  ", " " * (names + 4)
             print(textwrap.fill(entry["summary"], width(), initial_indent=first, subsequent_indent=later))
+            if entry.get("missing"):
+                print(f"{later}Not installed: {entry['missing']}")
 
 
 def show(

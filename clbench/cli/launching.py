@@ -23,6 +23,7 @@ from clbench.launch.spec import Spec
 from clbench.launch.tune import Launching
 from clbench.learning.engine import choose_device
 from clbench.learning.listener import Listener
+from clbench.learning.world import world
 from clbench.report.formats import summary
 from clbench.running.execute import How
 from clbench.running.resume import Schedule
@@ -69,7 +70,8 @@ def launch(
             outcome = run_all(specs, how, listener=announcer, listeners=watched, requests=requests, builder=builder)
         else:
             outcome = carry_out(specs, how, listener=announcer, requests=requests, builder=builder)
-    conclude(outcome, out, json)
+    if world().rank == 0:
+        conclude(outcome, out, json)
     if code := exit_code(outcome):
         raise typer.Exit(code)
 

@@ -17,6 +17,7 @@ from clbench.launch.outcome import Failure
 from clbench.running.execute import How
 from clbench.store.folder import Run
 from clbench.store.heartbeat import Heartbeat
+from clbench.store.lock import Busy
 from clbench.terminal import say
 
 
@@ -70,6 +71,10 @@ class Several(Announcer):
     def done_already(self, cell: Cell, run: Run) -> None:
         super().done_already(cell, run)
         self._over(cell.folder)
+
+    def left(self, cell: Cell, error: Busy) -> None:
+        super().left(cell, error)
+        self._beats.pop(cell.folder, None)
 
     def failed(self, failure: Failure) -> None:
         super().failed(failure)

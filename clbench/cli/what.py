@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from clbench.cli import complete
-from clbench.cli.common import AllowMissing, DataRoot, Settings, parse_seeds, parse_settings
+from clbench.cli.common import AllowMissing, DataRoot, parse_seeds, parse_settings
 from clbench.cli.facts import SCENARIO, STRATEGY
 from clbench.cli.usage import TYPED_WRONG
 from clbench.errors import UsageError, unknown
@@ -159,7 +159,15 @@ class What:
         int | None,
         typer.Option(metavar="N", envvar="CLBENCH_LIMIT", help="Short for --view limited:N, a trial of the machinery."),
     ] = None
-    settings: Settings = None
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE,…",
+            autocompletion=complete.settings,
+            help="An option of `clbench show NAME`, of several values each; repeatable.",
+        ),
+    ] = None
     config: Annotated[
         Path | None,
         typer.Option(

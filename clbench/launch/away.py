@@ -1,12 +1,14 @@
 """Runs that a cluster carries out, as the process that handed them out sees them: by their folders on a shared disk."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from clbench.launch.cells import Cell, LaunchListener, distinct
+from clbench.launch.cells import Builder, Cell, LaunchListener, built, distinct
 from clbench.launch.outcome import Elsewhere, Failure, Outcome
+from clbench.launch.spec import Spec
+from clbench.running.execute import How
 from clbench.store import heartbeat
 from clbench.store.folder import CHECKPOINTS, SUMS, Run, finished
 from clbench.store.lock import Busy, holder, is_held
@@ -16,12 +18,13 @@ class Away:
     """What is to be done of a list, and what became of the rest.
 
     todo: runs by their folders. short: those that found no memory; they are tried once more in the end, each alone.
+    outcome: of those that are not to be done any more.
     """
 
     def __init__(self, cells: Iterable[Cell], rerun: bool, listener: LaunchListener, outcome: Outcome) -> None:
         self.todo: dict[Path, Cell] = {}
         self.short: list[Cell] = []
-        self._listener, self._outcome = listener, outcome
+        self._listener, self.outcome = listener, outcome
         self._before: dict[Path, int | None] = {}
         self._begun: dict[Path, float] = {}
         self._beats: dict[Path, int] = {}
@@ -33,6 +36,14 @@ class Away:
             else:
                 self.todo[cell.folder] = cell
                 self._before[cell.folder] = _sealed(cell.folder)  # of a run that is to be done again
+
+    @classmethod
+    def of(cls, specs: Sequence[Spec], how: How, listener: LaunchListener, builder: Builder | None) -> Self:
+        """A list, built here so that its folders are known. Raises UsageError and PluginError."""
+        configs = [spec.config() for spec in specs]
+        cells, failures = built(specs, configs, builder or Builder(listener))
+        listener.planned(cells, failures)
+        return cls(cells, how.rerun, listener, Outcome(failures=failures))
 
     def look(self) -> None:
         """Tell how far the runs are, and take those out that have been done."""
@@ -70,7 +81,7 @@ class Away:
         for folder, cell in self.todo.items():
             if is_held(folder):
                 error = Busy(f"Expected {folder} to be free but {holder(folder)}; wait for it, or run this again.")
-                self._outcome.busy.append(Failure(cell.spec, error, folder))
+                self.outcome.busy.append(Failure(cell.spec, error, folder))
             else:
                 self._fail(Failure(cell.spec, Elsewhere(why), folder))
         self.todo.clear()
@@ -81,11 +92,11 @@ class Away:
 
     def _ended(self, cell: Cell, run: Run) -> None:
         del self.todo[cell.folder]
-        self._outcome.runs.append(run)
+        self.outcome.runs.append(run)
         self._listener.done(cell, run, time.monotonic() - self._begun.get(cell.folder, time.monotonic()))
 
     def _fail(self, failure: Failure) -> None:
-        self._outcome.failures.append(failure)
+        self.outcome.failures.append(failure)
         self._listener.failed(failure)
 
     def _cell(self, failure: Failure) -> Cell | None:

@@ -8,12 +8,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from clbench.errors import StoreError
+from clbench.errors import StoreError, UsageError
 from clbench.files import digest
 from clbench.launch.outcome import Failure, Outcome
 from clbench.launch.spec import Spec
 from clbench.learning.engine import choose_device
 from clbench.learning.listener import Listener
+from clbench.learning.world import world
 from clbench.running.build import Prepared, build_scenario, check, seeded
 from clbench.running.config import Config
 from clbench.running.execute import How, execute
@@ -104,6 +105,12 @@ def run_all(
         UsageError, PluginError: a mistake in the list or in `how`; nothing was built.
     """
     choose_device(how.device)  # or the data would be read in vain
+    if world().size > 1:
+        if len(specs) > 1:
+            raise UsageError(
+                f"Expected one run for the processes that torchrun started but got {len(specs)}; name one."
+            )
+        listeners = listeners if world().rank == 0 else no_others
     configs = [spec.config() for spec in specs]
     cells, failures = built(specs, configs, builder or Builder(listener))
     listener.planned(cells, failures)
@@ -152,14 +159,29 @@ class _Turns:
         if existing:
             self.listener.done_already(cell, existing)
             return existing
-        started = time.monotonic()
+        started, begun = time.monotonic(), _Begun()
         self.listener.started(cell)
         with self.listeners(cell) as others:
-            heard_by = [self.listener, *others]
+            heard_by = [self.listener, begun, *others]
             seed, out = cell.spec.seed, cell.spec.out
             run = execute(cell.prepared, seed, out, self.how, listeners=heard_by, requests=self.requests)
-        self.listener.done(cell, run, time.monotonic() - started)
+        if begun.begun:
+            self.listener.done(cell, run, time.monotonic() - started)
+        else:
+            self.listener.done_already(cell, run)  # by the process whose lock this one has waited for
         return run
+
+
+class _Begun(Listener):
+    """Whether anything was done in a run."""
+
+    begun = False
+
+    def features(self, done: int, total: int) -> None:
+        self.begun = True
+
+    def task_started(self, task: int, tasks: int, steps: int) -> None:
+        self.begun = True
 
 
 def built(specs: Sequence[Spec], configs: Sequence[Config], builder: "Builder") -> tuple[list[Cell], list[Failure]]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from clbench.errors import StoreError
+from clbench.store import shape
 from clbench.store.folder import DONE, Run, find_runs
 
 PROPORTIONAL = ("epochs",)
@@ -64,7 +65,8 @@ class Load:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """Raises TypeError or KeyError where it is not what `as_json` gave."""
+        """Raises ValueError or TypeError where it is not what `as_json` gave."""
+        shape.check(value, shape.LOAD, "load")
         return cls(**{**value, "kind": Kind(**value["kind"])})
 
     @cached_property
@@ -104,7 +106,7 @@ class Experience:
     def __init__(self) -> None:
         self._costs: dict[Kind, dict[SetUp, list[Cost]]] = {}
         self._nearest: dict[tuple[Kind, SetUp], tuple[list[Cost], Unlike]] = {}
-        self._rates: dict[Kind, float] = {}
+        self._going: dict[Kind, float] = {}
 
     def learn(self, out: Path, kinds: Iterable[Kind]) -> None:
         """From the runs below a results folder that are done and of some kind; what cannot be read tells nothing."""
@@ -123,10 +125,9 @@ class Experience:
         self._costs.setdefault(cost.load.kind, {}).setdefault(cost.load.set_up, []).append(cost)
         self._nearest.clear()
 
-    def add_rate(self, load: Load, images_per_second: float) -> None:
-        """Learn from a run that goes on; it counts while none of its kind is done."""
-        if images_per_second > 0:
-            self._rates[load.kind] = images_per_second
+    def add_going(self, load: Load, seconds: float) -> None:
+        """Learn from a run that goes on, what all of it seems to take; it counts while none of its kind is done."""
+        self._going[load.kind] = seconds / max(1, load.learned)
 
     def of(self, load: Load) -> Estimate | None:
         """What a run will take; None where no other of its kind tells."""
@@ -136,8 +137,8 @@ class Experience:
                 unlike = {_unlike(load.set_up, other): costs for other, costs in reversed(alike.items())}
                 self._nearest[key] = unlike[min(unlike)], min(unlike)
             return _mean(load, *self._nearest[key])
-        if rate := self._rates.get(load.kind):
-            return Estimate(load.learned / rate, None, "a run that goes on")
+        if load.kind in self._going:
+            return Estimate(load.learned * self._going[load.kind], None, "a run that goes on")
         return None
 
 

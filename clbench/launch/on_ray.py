@@ -15,7 +15,7 @@ from typing import Any
 
 from clbench.errors import UsageError
 from clbench.launch.away import Away, shipped
-from clbench.launch.cells import Builder, Cell, LaunchListener, built
+from clbench.launch.cells import Builder, Cell, LaunchListener
 from clbench.launch.launcher import Launcher, Workers
 from clbench.launch.outcome import Elsewhere, Failure, Outcome
 from clbench.launch.spec import Spec
@@ -54,13 +54,9 @@ def carry_out(
     Raises:
         UsageError, PluginError: a mistake in the list; the cluster cannot be reached, or is asked for what it has not.
     """
-    configs = [spec.config() for spec in specs]
-    cells, failures = built(specs, configs, builder or Builder(listener))
-    listener.planned(cells, failures)
-    outcome = Outcome(failures=failures)
-    away = Away(cells, how.rerun, listener, outcome)
+    away = Away.of(specs, how, listener, builder)
     if not away.todo:
-        return outcome
+        return away.outcome
     tasks = Tasks(workers, how, away, requests or Requests())
     with requests.listening() if requests else nullcontext():
         tasks.do(list(away.todo.values()), workers.jobs or len(away.todo))
@@ -68,10 +64,10 @@ def carry_out(
         for cell in away.short:
             away.again(cell)
             tasks.do([cell], 1)
-        outcome.stop = tasks.requests.stop() if away.todo else None
-    if not outcome.stop:
+        away.outcome.stop = tasks.requests.stop() if away.todo else None
+    if not away.outcome.stop:
         away.give_up("Expected a task to do this run but it did not, and said nothing.")
-    return outcome
+    return away.outcome
 
 
 class Tasks:

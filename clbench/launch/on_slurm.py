@@ -19,7 +19,7 @@ from typing import Any
 
 from clbench.errors import UsageError
 from clbench.launch.away import Away, shipped
-from clbench.launch.cells import Builder, Cell, LaunchListener, built
+from clbench.launch.cells import Builder, Cell, LaunchListener
 from clbench.launch.launcher import Launcher, Workers
 from clbench.launch.outcome import Outcome
 from clbench.launch.spec import Spec
@@ -70,21 +70,17 @@ def carry_out(
     Raises:
         UsageError, PluginError: a mistake in the list; there is no Slurm here, or it is asked for what it has not.
     """
-    configs = [spec.config() for spec in specs]
-    cells, failures = built(specs, configs, builder or Builder(listener))
-    listener.planned(cells, failures)
-    outcome = Outcome(failures=failures)
-    away = Away(cells, how.rerun, listener, outcome)
+    away = Away.of(specs, how, listener, builder)
     if not away.todo:
-        return outcome
+        return away.outcome
     jobs = Jobs(workers, next(iter(away.todo.values())).spec.out, how, away, listener, requests or Requests())
     with requests.listening() if requests else nullcontext():
         jobs.do(workers.jobs or JOBS)
         for cell in away.short:
             away.again(cell)
             jobs.do(1)
-        outcome.stop = jobs.requests.stop() if away.todo else None
-    return outcome
+        away.outcome.stop = jobs.requests.stop() if away.todo else None
+    return away.outcome
 
 
 class Jobs:

@@ -73,14 +73,16 @@ class Standings:
         folders = {run.folder: run_name(run) for run in find_runs(self._out, self._say_once)}
         names = {folder: run.called for folder, run in planned.items()}
         states = {folder: plans.state_of(folder) for folder in folders | names}
-        self._learn(folder for folder, state in states.items() if state == DONE)
         loads = {folder: self._load(folder, planned.get(folder)) for folder, s in states.items() if s in TO_COME}
+        kin = {_method(folder) for folder in loads}
+        self._learn(folder for folder, state in states.items() if state == DONE and _method(folder) in kin)
         shares = {
             folder: plans.share_done(folder, planned[folder].steps if folder in planned else 0) for folder in loads
         }
         for folder, (_, beat) in shares.items():
             if (load := loads[folder]) and beat and beat.images_per_second and states[folder] == RUNNING:
-                self._known.add_rate(load, beat.images_per_second)
+                images = beat.total_steps * load.options["train"]["batch_size"]
+                self._known.add_going(load, images / beat.images_per_second)
         return [
             Standing(
                 folder,
@@ -111,7 +113,9 @@ class Standings:
                 self._known.learn_from(Run(folder))
 
     def _load(self, folder: Path, planned: PlannedRun | None) -> Load | None:
-        with suppress(StoreError, KeyError, TypeError):  # it has just begun, or its plan is of another version
+        with suppress(
+            StoreError, KeyError, TypeError, ValueError
+        ):  # it has just begun, or its plan is of another version
             return load_of_run(Run(folder)) if planned is None else Load.from_json(planned.load)
         return None
 
@@ -123,6 +127,11 @@ class Standings:
         if message not in self._said:
             self._said.add(message)
             self._say(message)
+
+
+def _method(folder: Path) -> tuple[str, ...]:
+    """Scenario and strategy, which alone can tell how long a run takes."""
+    return folder.parts[-4:-2]
 
 
 def _reason(folder: Path) -> str | None:

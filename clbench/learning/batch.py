@@ -12,21 +12,51 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from clbench.arrays import IntArray
 from clbench.errors import PluginError
+from clbench.learning.engine import Engine
 from clbench.scenario.samples import Samples
 
-_REPLAYED = WeakTensorKeyDictionary()
-"""Inputs of a model -> how many of their rows came from a memory, where any did."""
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a model's inputs are from. images: of all processes together. replayed: of them from a memory.
+
+    parts: see `Batch.parts`. whole: each of several processes has all of them.
+    """
+
+    images: int
+    replayed: int = 0
+    parts: tuple[int, ...] = ()
+    whole: bool = False
 
 
-def say_replayed(inputs: Tensor, rows: int) -> None:
-    """Note that so many rows of these inputs came from a memory."""
-    if rows:
-        _REPLAYED[inputs] = rows
+_ORIGINS = WeakTensorKeyDictionary()
+"""Inputs of a model, or their maps -> their `Origin`, where it is not plain to see."""
 
 
-def replayed_rows(inputs: Tensor) -> int:
-    """How many rows of a model's inputs came from a memory; 0 for a tensor that is no batch's `inputs`."""
-    return int(_REPLAYED.get(inputs, 0))  # type: ignore[no-untyped-call]
+def note_origin(inputs: Tensor, origin: Origin) -> None:
+    """Note where these inputs are from."""
+    _ORIGINS[inputs] = origin
+
+
+def origin_of(inputs: Tensor) -> Origin | None:
+    """Where a model's inputs are from; None for a tensor that is no batch's `inputs`, or all new and all there."""
+    origin: Origin | None = _ORIGINS.get(inputs)  # type: ignore[no-untyped-call]
+    return origin
+
+
+def joined(engine: Engine, inputs: Tensor, logits: Tensor) -> Tensor:
+    """The logits of a whole batch (B, C), in its order, from its `inputs` here and their logits (b, C).
+
+    Raises:
+        PluginError: inputs of which nobody has said whose share they are.
+    """
+    origin = origin_of(inputs)
+    if origin is None or not (origin.parts or origin.whole):
+        raise PluginError(
+            f"Expected the model to be given the inputs of a batch, for {engine.size} processes share it out, but got "
+            "others; put them in its place with dataclasses.replace(batch, inputs=…)."
+        )
+    return engine.gather(logits, origin.parts)
 
 
 Values = Mapping[str, float | Tensor]
@@ -61,20 +91,26 @@ def _told(value: Any) -> str:
 class Batch:
     """Samples with their inputs, on the run's device.
 
-    inputs: pixels, uint8 (B, 3, S, S) as stored, which the model normalises; or with a frozen backbone its maps,
-        float16 (B, D, H, W). The model takes both (`Network.map_of`).
+    inputs: pixels, uint8 (b, 3, S, S) as stored, which the model normalises; or with a frozen backbone its maps,
+        float16 (b, D, H, W). The model takes both (`Network.map_of`). b is B, but for a run that several processes
+        share: there they are this process's, and the model gives the logits of all B.
     labels: float32 (B, C) in {0, 1}; C are the columns of the model's head, which may grow with the tasks.
     known: bool (B, C), False where the protocol hides the label; losses leave those entries out.
     samples: the same samples as the memory takes them, on the CPU.
+    parts: where `inputs` are shared out, the sizes of the batches joined in this one; see `Engine.gather`.
     """
 
     inputs: Tensor
     labels: Tensor
     known: Tensor
     samples: Samples
+    parts: tuple[int, ...] = field(default=(), kw_only=True)
 
     def __post_init__(self) -> None:
-        say_replayed(self.inputs, int(self.samples.replayed.sum()))
+        replayed = int(self.samples.replayed.sum())
+        if replayed or self.parts:
+            known = origin_of(self.inputs)
+            note_origin(self.inputs, Origin(len(self), replayed, self.parts, whole=known is not None and known.whole))
 
     def __len__(self) -> int:
         return len(self.samples.indices)
@@ -97,6 +133,7 @@ class Batch:
             torch.cat([self.labels, other.labels]),
             torch.cat([self.known, other.known]),
             Samples(*(np.concatenate(pair) for pair in pairs)),
+            parts=self.parts + other.parts,
         )
 
 

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from clbench.arrays import IntArray
 from clbench.data.collection import ImageSource
-from clbench.learning.batch import Batch
+from clbench.learning.batch import Batch, Origin, note_origin
+from clbench.learning.engine import Engine
 from clbench.scenario.samples import Samples
 
 WORKERS = 2
@@ -28,20 +29,26 @@ class Loader:
     memory are kept decoded, so that a replayed image is decoded once. What is read does not depend on either.
     """
 
-    def __init__(self, images: ImageSource, device: torch.device, workers: int = 0) -> None:
-        """workers: threads that read; 0 reads everything when it is asked for, as does an image source in memory."""
-        self._images, self._device = images, device
+    def __init__(
+        self, images: ImageSource, device: torch.device, workers: int = 0, engine: Engine | None = None
+    ) -> None:
+        """workers: threads that read; 0 reads everything when it is asked for, as does an image source in memory.
+        engine: shares out what is read.
+        """
+        self._images, self._device, self._engine = images, device, engine or Engine()
         self._threads = ThreadPoolExecutor(workers, "clbench-images") if workers and images.decodes else None
         self._ahead: dict[int, Future[Tensor]] = {}
         self._kept: dict[int, Future[Tensor]] = {}
         self._memory: frozenset[int] = frozenset()
 
-    def __call__(self, samples: Samples) -> Batch:
+    def __call__(self, samples: Samples, whole: bool = False) -> Batch:
+        """A batch of these samples. whole: with the inputs of all of them, where several processes share the run."""
         return Batch(
-            self.inputs(samples.indices),
+            self._whole(samples.indices) if whole else self.inputs(samples.indices),
             self.on_device(torch.from_numpy(samples.labels.astype(np.float32))),
             self.on_device(torch.tensor(samples.known)),
             samples,
+            parts=() if whole else self._engine.parts(len(samples)),
         )
 
     @property
@@ -50,8 +57,19 @@ class Loader:
         return 3 * self._images.size**2
 
     def inputs(self, indices: IntArray) -> Tensor:
-        """What the model takes of these images (B,): uint8 (B, 3, S, S), or float16 (B, D, H, W), on the device."""
-        return self.on_device(self._read(indices))
+        """What the model takes of these images (B,): uint8 (b, 3, S, S), or float16 (b, D, H, W), on the device.
+
+        b is B, or this process's share of it.
+        """
+        inputs = self.on_device(self._read(self._engine.share(indices)))
+        if parts := self._engine.parts(len(indices)):
+            note_origin(inputs, Origin(len(indices), parts=parts))
+        return inputs
+
+    def _whole(self, indices: IntArray) -> Tensor:
+        inputs = self.on_device(self._read(indices))
+        note_origin(inputs, Origin(len(indices), whole=True))
+        return inputs
 
     def read_from(self, images: ImageSource) -> None:
         """From now on read from another source of the same images, such as the maps of a frozen backbone."""
@@ -67,7 +85,7 @@ class Loader:
             return
         waiting: deque[Samples] = deque()
         for samples in batches:
-            for index in samples.indices.tolist():
+            for index in self._engine.share(samples.indices).tolist():
                 self._ahead[index] = self._future(index)
             waiting.append(samples)
             if len(waiting) > AHEAD:

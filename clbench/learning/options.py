@@ -21,4 +21,10 @@ class TrainOptions:
     threads: int = option(
         1, "threads of PyTorch on the CPU; sums are split among them, which changes bits", at_least=1, at_most=256
     )
+    ranks: int = option(
+        1,
+        "processes that share the run, as torchrun starts them; it is one process's run but for rounding",
+        at_least=1,
+        neutral=1,
+    )
     eval_batch_size: int = option(100, "test images in one forward pass; changes the last bits", at_least=1)

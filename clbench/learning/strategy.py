@@ -20,8 +20,8 @@ A strategy never logs, prints, evaluates or touches a file: `losses` returns wha
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import reduce
+from dataclasses import dataclass, field
+from functools import partial, reduce
 from typing import Any, ClassVar
 
 import numpy as np
@@ -29,8 +29,9 @@ import torch
 from torch import Tensor, nn
 
 from clbench.arrays import IntArray
-from clbench.learning.batch import Batch, Replay, Values, check_values
+from clbench.learning.batch import Batch, Replay, Values, check_values, joined
 from clbench.learning.cues import ModelCues
+from clbench.learning.engine import Engine
 from clbench.learning.loader import Loader
 from clbench.learning.optim import follow_growth
 from clbench.learning.options import TrainOptions
@@ -52,7 +53,7 @@ class Setup:
     """What a run hands to its strategy: everything is built and seeded.
 
     options, train: of the strategy, and of the run. optimizer: parameters -> the run's optimiser for them. features: a
-    network with a frozen backbone -> the source of its maps.
+    network with a frozen backbone -> the source of its maps. engine: how steps are shared among processes.
     """
 
     options: Any
@@ -65,6 +66,7 @@ class Setup:
     features: Callable[[Network], FeatureSource]
     device: torch.device
     seed: int
+    engine: Engine = field(default_factory=Engine)
 
 
 class Strategy:
@@ -78,6 +80,10 @@ class Strategy:
     loss goes back through the model. An optimiser of one's own is set as `optimizer`. Replayed images are told by the
     `inputs` of a batch, as `recall`, `join` and `dataclasses.replace` give them: other inputs that are made of them,
     augmented ones for example, are put into such a batch; rows that are cut out of `inputs` count as new.
+
+    Several processes may share a run: then `inputs` are this one's, and all else, labels and what the model says of
+    them, is the whole batch's, the same in each. `gathered` gives what is made of `inputs` without the model, `reduced`
+    gradients that are taken neither by `step` nor by `backward`.
     """
 
     Options: ClassVar[type[Any]] = NoOptions
@@ -89,6 +95,8 @@ class Strategy:
     """True: trained on all tasks at once instead of one after another."""
     resumable: ClassVar[bool] = True
     """False: its state cannot be saved; its runs have no checkpoints, and one that is stopped begins again."""
+    shareable: ClassVar[bool] = True
+    """False: it learns in a way of its own that several processes cannot share; then one process runs it."""
     defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     """Section (`strategy`, `memory`, `head`, `model`, `train`) -> options whose defaults differ with this strategy."""
     scenario_defaults: ClassVar[Mapping[str, Mapping[str, Mapping[str, Any]]]] = {}
@@ -105,12 +113,15 @@ class Strategy:
         self.device = setup.device
         self.criterion = setup.criterion
         self.loader = setup.loader
+        self.engine = setup.engine
         self._setup = setup
         self._optimizer: torch.optim.Optimizer | None = None
         self._columns = [self.model.head.num_classes]
         self._replay = generator(setup.seed, "replay")
         self.tally = Tally()
         self.tally.watch_model(self.model)
+        if self.engine.size > 1:
+            self.model.joined = partial(joined, self.engine)
 
     @classmethod
     def incompatible(cls, *, scenario: str, head: str, memory: str | None) -> str | None:
@@ -215,9 +226,18 @@ class Strategy:
     def over(self, samples: Samples, batch_size: int | None = None) -> Iterator[Batch]:
         """The samples in their order, batch by batch; by default of `eval_batch_size`."""
         size = batch_size or self.train_options.eval_batch_size
-        parts = (samples.rows(np.arange(i, min(i + size, len(samples)))) for i in range(0, len(samples), size))
-        for part in self.loader.ahead(parts):
+        for part in self.loader.ahead(_cut(samples, size)):
             yield self.load(part)
+
+    def gathered(self, batch: Batch, rows: Tensor) -> Tensor:
+        """What was made of a batch's `inputs` (b, …), of all its samples: (B, …), in its order."""
+        return self.engine.gather(rows, batch.parts)
+
+    def reduced(self, gradient: Tensor) -> Tensor:
+        """A gradient with respect to parameters, from the whole batch's loss: of what all processes have of it."""
+        if self.engine.size > 1:
+            self.engine.average([gradient])
+        return gradient
 
     def loss(self, batch: Batch) -> Tensor:
         """The run's criterion on a batch; honours `known`."""
@@ -226,8 +246,14 @@ class Strategy:
     def step(self, loss: Tensor) -> None:
         """One optimiser step on `loss`, with the run's gradient clipping (by value)."""
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        self.backward(loss)
         self.apply()
+
+    def backward(self, loss: Tensor) -> None:
+        """Add the gradients of the whole batch's loss to those that the parameters have."""
+        loss.backward()  # type: ignore[no-untyped-call]
+        if self.engine.size > 1:
+            self.engine.average([p.grad for p in self.parameters() if p.grad is not None])
 
     def apply(self) -> None:
         """One optimiser step on the gradients that the parameters have, with the run's clipping."""
@@ -247,7 +273,8 @@ class Strategy:
             return None
         stored = self.memory.stored(slots)
         batch = self.load(self.stage.replay(stored) if self.stage.replay else stored)
-        return Replay(batch.inputs, batch.labels, batch.known, batch.samples, slots, self.memory.kept(slots))
+        kept = self.memory.kept(slots)
+        return Replay(batch.inputs, batch.labels, batch.known, batch.samples, slots, kept, parts=batch.parts)
 
     def draw(self, n: int, generator: np.random.Generator) -> IntArray:
         """The slots (<= n,) of a memory that is not empty whose samples `recall` gives: any, unless overridden."""
@@ -277,11 +304,12 @@ class Strategy:
         """Of each sample alone the gradient of `loss` with respect to `parameters()`, in evaluation mode.
 
         loss: a batch of one -> scalar, or (K,), whose entries' gradients then come one after another: a backward pass
-        each. One gradient is held at a time.
+        each. One gradient is held at a time. Of processes that share the run each computes all of them.
         """
         parameters = self.parameters()
         with self.evaluating():  # a batch of one has no batch statistics
-            for batch in self.over(samples, 1):
+            for one in self.loader.ahead(_cut(samples, 1)):
+                batch = self.loader(one, whole=True).cut(self.model.head.num_classes)
                 entries = loss(batch).reshape(-1).unbind()
                 for place, entry in enumerate(entries, start=1):
                     yield torch.autograd.grad(entry, parameters, retain_graph=place < len(entries))
@@ -365,7 +393,7 @@ class Strategy:
     def _features(self, samples: Samples) -> Iterator[Tensor]:
         with self.evaluating():
             for batch in self.over(samples):
-                yield self.model.map_of(batch.inputs).mean((2, 3))
+                yield self.gathered(batch, self.model.map_of(batch.inputs).mean((2, 3)))
 
     def _gradients(self, samples: Samples) -> Iterator[Tensor]:
         for gradients in self.gradients(samples, self.loss):
@@ -378,7 +406,7 @@ class Strategy:
         with self.evaluating():
             for count in np.unique(known):
                 for batch in self.over(samples.rows(np.flatnonzero(known == count))):
-                    row = _row(torch.autograd.grad(self.loss(batch), parameters))
+                    row = self.reduced(_row(torch.autograd.grad(self.loss(batch), parameters)))
                     total += row * (len(batch) / len(samples))
         yield total
 
@@ -386,3 +414,9 @@ class Strategy:
 def _row(gradients: Iterable[Tensor]) -> Tensor:
     """Gradients of all parameters, one after another: (1, P)."""
     return torch.cat([gradient.flatten() for gradient in gradients])[None]
+
+
+def _cut(samples: Samples, size: int) -> Iterator[Samples]:
+    """The samples in their order, so many at a time."""
+    for start in range(0, len(samples), size):
+        yield samples.rows(np.arange(start, min(start + size, len(samples))))

@@ -13,7 +13,7 @@ from weakref import WeakSet
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from clbench.learning.batch import replayed_rows, say_replayed
+from clbench.learning.batch import Origin, note_origin, origin_of
 from clbench.models.network import Network
 
 COUNTS = ("steps", "gradient_images", "replayed_images")
@@ -48,26 +48,26 @@ class Tally:
             optimizer.register_step_post_hook(lambda *_: self._add("steps", 1))
 
     def _mapped(self, inputs: Tensor, feature_map: Tensor) -> None:
-        replayed = replayed_rows(inputs)
+        origin = origin_of(inputs)
         if feature_map.requires_grad:
-            self._count_backward(feature_map, replayed)
-        else:
-            say_replayed(feature_map, replayed)  # `_scored` asks
+            self._count_backward(feature_map, origin)
+        elif origin:
+            note_origin(feature_map, origin)  # `_scored` asks
 
     def _scored(self, head: nn.Module, arguments: tuple[Tensor, ...], logits: Tensor) -> None:
         feature_map = arguments[0]
         if logits.requires_grad and not feature_map.requires_grad:
-            self._count_backward(logits, replayed_rows(feature_map))
+            self._count_backward(logits, origin_of(feature_map))
 
-    def _count_backward(self, tensor: Tensor, replayed: int) -> None:
-        """Count the rows of a tensor whenever a gradient comes to it."""
+    def _count_backward(self, tensor: Tensor, origin: Origin | None) -> None:
+        """Count the images of a tensor's rows whenever a gradient comes to it."""
         if self.paused:
             return
-        images = tensor.shape[0]
+        found = origin or Origin(tensor.shape[0])
 
         def count(gradient: Tensor) -> None:
-            self._add("gradient_images", images)
-            self._add("replayed_images", replayed)
+            self._add("gradient_images", found.images)
+            self._add("replayed_images", found.replayed)
 
         tensor.register_hook(count)  # type: ignore[no-untyped-call]
 

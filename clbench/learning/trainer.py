@@ -167,9 +167,17 @@ def learn(
             listener.stepped(stage.number, step, values, samples)
     with placed(strategy, stage.number):
         strategy.after_task(stage)
+    if strategy.engine.size > 1:
+        _check_alike(strategy, stage)
     if strategy.device.type == "cuda":
         torch.cuda.synchronize(strategy.device)  # or the seconds below would miss queued work
     progress.train_seconds += time.perf_counter() - mark
+
+
+def _check_alike(strategy: Strategy, stage: Stage) -> None:
+    """That the processes that share a run have learned the same. Raises ClbenchError."""
+    state = strategy.state() if strategy.resumable else Strategy.state(strategy)
+    strategy.engine.check_alike(state | {"random state": torch.get_rng_state()}, f"after task {stage.number + 1}")
 
 
 def _asked(stage: Stage, listeners: Sequence[Listener], done: int, total: int) -> None:
@@ -209,8 +217,9 @@ def evaluate(
             _check_shape(strategy, logits, len(samples))
             # a class still to come has no angle worth its name
             truth = (scenario.tested(samples.indices) & learned)[:, : logits.shape[1]].astype(np.float32)
-            meter.update(strategy.loader.on_device(torch.from_numpy(truth)))
+            meter.update(strategy.loader.on_device(torch.from_numpy(strategy.engine.share(truth))))
             parts.append(logits.float())
+        meter.add_up(strategy.engine.total)
     scores = torch.cat(parts).cpu().numpy()
     if not np.isfinite(scores).all():
         raise Diverged(f"Expected finite scores but {(~np.isfinite(scores)).sum()} of {scores.size} are not.")

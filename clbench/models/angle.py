@@ -7,6 +7,7 @@ for two, 54.7 for three, towards 90 for many. A feature per label can reach 0.
 Jia et al., DAFL, AAAI 2022, doi 10.1609/aaai.v36i1.19991, and DLFL, arXiv 2212.01461; we derived the formula in M.
 """
 
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
@@ -82,6 +83,10 @@ class AngleMeter:
             sums = torch.stack([degrees.sum(1), number.double()]) @ has
             self._sums = sums if self._sums is None else self._sums + sums
         self._features = None
+
+    def add_up(self, total: Callable[[Tensor], Tensor]) -> None:
+        """Count what others have counted of their shares. total: the sum over all of them, the same for each."""
+        self._sums = None if self._sums is None else total(self._sums)
 
     def mean(self) -> float | None:
         """Degrees; None where no positive was counted. Waits for the device."""

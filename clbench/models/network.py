@@ -21,10 +21,16 @@ def _unheard(inputs: Tensor, feature_map: Tensor) -> None:
     """Nobody counts."""
 
 
+def _all_here(inputs: Tensor, logits: Tensor) -> Tensor:
+    """No other process has a share of the batch."""
+    return logits
+
+
 class Network(nn.Module):
     """Logits of images as they are stored; normalises them on their device.
 
     passed: hears of every pass, its inputs and the map that they gave; who counts them sets it.
+    joined: the logits of a whole batch, from inputs and logits of a share of it; who shares batches out sets it.
     """
 
     mean: Tensor
@@ -36,6 +42,7 @@ class Network(nn.Module):
         self.head = head
         self.frozen = False
         self.passed: Callable[[Tensor, Tensor], None] = _unheard
+        self.joined: Callable[[Tensor, Tensor], Tensor] = _all_here
         self.register_buffer("mean", torch.tensor(backbone.mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(backbone.std).view(3, 1, 1), persistent=False)
 
@@ -54,15 +61,14 @@ class Network(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Logits (B, C) float32 of a batch's inputs; see `map_of`."""
-        logits: Tensor = self.head(self.map_of(inputs))
-        return logits
+        return self.joined(inputs, self.head(self.map_of(inputs)))
 
     def map_of(self, inputs: Tensor) -> Tensor:
         """The backbone's map (B, D, H, W) float32 of a batch's inputs: the one door for pixels and for maps.
 
         inputs: pixels, uint8 (B, 3, S, S); or, with a frozen backbone, its maps as they are kept, float16.
         """
-        features = self.feature_map(inputs) if inputs.dtype == torch.uint8 else inputs.float()
+        features = self.feature_map(inputs) if inputs.dtype == torch.uint8 else inputs.to(self.mean.dtype)
         self.passed(inputs, features)
         return features
 

@@ -89,4 +89,4 @@ def not_recorded(rows: Sequence[Row], columns: Sequence[str]) -> tuple[str, ...]
         if row.done and any(row.cost(count)["mean"] is None for count in named)
     ]
     headings = ", ".join(map(heading_of, named))
-    return (f"{headings}: {EMPTY} where an older version ran it ({', '.join(lacking)}).",) if lacking else ()
+    return (f"{headings}: {EMPTY} where it was not counted ({', '.join(lacking)}).",) if lacking else ()

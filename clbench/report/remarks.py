@@ -34,6 +34,8 @@ def remarks(row: Row, seeds: Sequence[int]) -> list[str]:
         found.append(f"only {row.view} of the scenario was seen: no result")
     for kind, known in row.first.config.get("plugins", {}).items():
         found.append(f"{kind} from the file {known['file']}, SHA-256 {known['sha256'][:12]}")
+    if trained_by := row.first.config.get("trained_by"):
+        found.append(f"trained by {trained_by}, scored by clbench")
     if row.frozen:
         found.append("frozen backbone: only the head was trained")
     if row.leak:

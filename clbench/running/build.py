@@ -11,17 +11,20 @@ import torch
 
 from clbench import plugins
 from clbench.data.images import FileImages
+from clbench.learning.engine import Engine
 from clbench.learning.listener import Listener
 from clbench.learning.loader import WORKERS, Loader
 from clbench.learning.optim import build_optimizer
 from clbench.learning.strategy import Setup, Strategy
 from clbench.learning.trainer import build_criterion
+from clbench.learning.world import world
 from clbench.memory import Memory
 from clbench.models.features import FeatureSource
 from clbench.models.network import Network, build_model
 from clbench.models.weights import check_weights, weights_record
 from clbench.randomness import generator
 from clbench.running.config import Config
+from clbench.running.sharing import check_ranks, check_shareable, share_out
 from clbench.scenario.builder import load_builder
 from clbench.scenario.tasks import Scenario
 from clbench.scenario.views import seen_through
@@ -108,6 +111,7 @@ def build_scenario(config: Config, data_root: Path | None = None, seed: int = 0)
 
 def check(config: Config, data_root: Path | None = None) -> None:
     """What is wrong with a run and can be told before its data are looked for. Raises UsageError and DataError."""
+    check_ranks(config, world().size)
     load_builder(config.scenario).configured(config.options["scenario"], data_root).check()
     check_weights(config.options["model"])
 
@@ -125,21 +129,27 @@ def build_strategy(
     cache: Path | None = None,
     listeners: Sequence[Listener] = (),
     workers: int = WORKERS,
+    engine: Engine | None = None,
 ) -> Strategy:
     """Model, optimiser, memory and strategy of one run, all seeded.
 
-    workers: threads that decode images ahead.
+    workers: threads that decode images ahead. engine: the processes that share the run; this one alone without it.
     cache: where the maps of a frozen backbone are kept; in memory without one. They are computed here.
     """
-    config, scenario = prepared.config, prepared.scenario
+    config, scenario, engine = prepared.config, prepared.scenario, engine or Engine()
+    check_ranks(config, engine.size)
     strategy_class = plugins.load("strategy", config.strategy)
+    check_shareable(strategy_class, config.strategy, engine)
     first = scenario.joined()[0] if strategy_class.joint else scenario[0]
     columns = len(first.classes) if scenario.growing else scenario.num_classes
     model: Network = build_model(
         config.options["model"], columns, seed, head=config.head, head_options=config.options["head"]
     ).to(device)
     features = partial(FeatureSource, scenario.images, scenario.ids, device=device, cache=cache)
-    images = prepared_maps(scenario, features(model), listeners) if model.frozen else scenario.images
+    with engine.one_ahead():  # which computes the maps
+        images = prepared_maps(scenario, features(model), listeners) if model.frozen else scenario.images
+    if engine.size > 1:
+        share_out(model, images.read(scenario.test_indices()[:2]).to(device), engine)
     setup = Setup(
         options=config.options["strategy"],
         train=config.options["train"],
@@ -147,10 +157,11 @@ def build_strategy(
         optimizer=partial(build_optimizer, config.options["train"]),
         criterion=build_criterion(config.options["train"]),
         memory=build_memory(config, columns, seed),
-        loader=Loader(images, device, workers),
+        loader=Loader(images, device, workers, engine),
         features=features,
         device=device,
         seed=seed,
+        engine=engine,
     )
     strategy: Strategy = strategy_class(setup)
     return strategy

@@ -14,6 +14,7 @@ from typing import Any
 from clbench import plugins
 from clbench.errors import UsageError, unknown
 from clbench.learning.options import TrainOptions
+from clbench.learning.world import world
 from clbench.models import ModelOptions
 from clbench.options import OptionInfo, build, identity, infos, names
 from clbench.plugins import Plugin
@@ -129,7 +130,8 @@ def resolve(
 
     scenario, strategy, memory, head: a name, or the path of a file, see `clbench.plugins.is_path`.
     view: how much of the scenario, see `clbench.scenario.views`. settings: option -> value (text or typed), e.g.
-    ``{"lr": "1e-3", "memory.size": 400}``. recipe: a recipe's file, or a folder that holds this method's.
+    ``{"lr": "1e-3", "memory.size": 400}``; `ranks` is as many as share this process's runs where it is left out.
+    recipe: a recipe's file, or a folder that holds this method's.
 
     Raises:
         UsageError: an unknown name or option, a bad value, a combination that the strategy refuses, or a recipe that is
@@ -142,6 +144,8 @@ def resolve(
     layers = layered(scenario, strategy, policy, head)
     defaults = {section: {option: value for option, (value, _) in layers[section].items()} for section in sections}
     wanted = _by_section(settings or {}, sections, policy)
+    if world().size > 1:
+        wanted["train"].setdefault("ranks", world().size)
     cooked = None if recipe is None else recipe_for(recipe, scenario, strategy, head, policy)
     chosen_by_it = _by_section(cooked.settings if cooked else {}, sections, policy)
     options: dict[str, Any] = {

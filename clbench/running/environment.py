@@ -10,8 +10,19 @@ from typing import Any
 import torch
 
 from clbench.checkout import git_state
+from clbench.learning.world import world
 
-PACKAGES = ("clbench", "torch", "torchvision", "numpy", "scikit-learn", "pillow", "timm", "efficientnet_lite_pytorch")
+PACKAGES = (
+    "clbench",
+    "torch",
+    "torchvision",
+    "numpy",
+    "scikit-learn",
+    "pillow",
+    "timm",
+    "efficientnet_lite_pytorch",
+    "avalanche-lib",
+)
 
 
 def record(device: torch.device) -> dict[str, Any]:
@@ -24,6 +35,7 @@ def record(device: torch.device) -> dict[str, Any]:
         "cpu": cpu_model(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
+        "ranks": world().size,
         "device": str(device),
         "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
         "decoder": f"torchvision {_version('torchvision')}",

@@ -1,7 +1,9 @@
 """One run, from the lock on its folder to its end: begun or taken up again, trained, recorded."""
 
+import math
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,7 +11,7 @@ from typing import Any
 
 import torch
 
-from clbench.learning.engine import choose_device, deterministic
+from clbench.learning.engine import Engine, Lost, choose_device, deterministic, start
 from clbench.learning.listener import Listener, voice
 from clbench.learning.loader import WORKERS
 from clbench.learning.strategy import Strategy
@@ -19,9 +21,9 @@ from clbench.running import resume
 from clbench.running.attention import attention_maps
 from clbench.running.build import Prepared, build_strategy
 from clbench.running.pulse import Pulse
-from clbench.running.recording import Recorder, begin, costs, ending, score
+from clbench.running.recording import InBulk, Numbers, Recorder, begin, costs, ending, interrupted, score
 from clbench.running.resume import Checkpointer, Saver, Schedule, WhilePreparing
-from clbench.running.stops import Requests
+from clbench.running.stops import Agreed, Requests
 from clbench.store.checkpoint import Checkpoint
 from clbench.store.folder import CHECKPOINTS, DONE, Run, RunWriter, finished
 from clbench.store.heartbeat import beating
@@ -56,26 +58,35 @@ def execute(
     What stops a run is recorded in the run folder before it is raised. Where it may pass (a signal, a full disk, no
     memory, missing data) the checkpoints stay, and the same call goes on.
 
+    Of several processes that share the run (see `clbench.learning.engine`) the first one has the folder, and writes.
+
     out: the results folder. requests: what may ask the run to stop.
 
     Raises:
-        UsageError: there is no such device.
+        UsageError: there is no such device, or the run is not one for so many processes.
+        Lost: another process that shares the run has ended.
         Busy: another process has this run.
         StoreError: the folder cannot be written, or its checkpoint is of another run.
         Stopped: `requests` asked for it.
     """
-    attempt = _Attempt(prepared, seed, out, how, listeners, requests or Requests())
-    folder, device, say = attempt.folder, attempt.device, voice(listeners)
-    with held(folder) as check:
-        done = None if how.rerun else finished(folder)
-        if done:
-            shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)  # of a process that was killed before it did
-            return done
+    engine = start(choose_device(how.device))
+    attempt = _Attempt(prepared, seed, out, how, () if engine.rank else listeners, requests or Requests(), engine)
+    folder, device, say = attempt.folder, attempt.device, voice(attempt.listeners)
+    with engine.together(), ExitStack() as holding:
+        check = engine.first(lambda: holding.enter_context(held(folder)))
+        if engine.largest(engine.rank == 0 and not how.rerun and finished(folder) is not None):
+            if not engine.rank:  # checkpoints of a process that was killed before it did this
+                shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+            return Run(folder)
         found = None if how.rerun else resume.latest(folder, attempt.identity, device, say)
+        engine.check_alike({"run": attempt.identity, "checkpoint": found.step if found else None}, f"in {folder}")
+        deterministic(seed, prepared.config.options["train"].threads)
+        if check is None:
+            attempt.accompany(found)
+            return Run(folder)
         if found:
             say(f"{folder}: going on after step {found.step}")
             _say_if_modified(prepared, folder, say)
-        deterministic(seed, prepared.config.options["train"].threads)
         writer = RunWriter(folder, found.state["record"]["events"] if found else None, check)
         with ending(writer, prepared, say):
             begin(writer, prepared, seed, device, found.step if found else None)
@@ -84,6 +95,8 @@ def execute(
             writer.json("metrics.json", metrics)
             writer.close(DONE)
         shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+        with suppress(Lost):  # the run is done, whatever becomes of the others
+            engine.wait()
         return Run(folder)
 
 
@@ -107,6 +120,7 @@ class _Attempt:
     how: How
     listeners: Sequence[Listener]
     requests: Requests
+    engine: Engine
 
     @cached_property
     def device(self) -> torch.device:
@@ -126,24 +140,47 @@ class _Attempt:
 
     def train(self, writer: RunWriter, found: Checkpoint | None) -> dict[str, Any]:
         """Train from the start, or from a checkpoint, to the end; returns what metrics.json holds."""
-        strategy, progress = self._taken_up(found)
-        recorder = Recorder(writer)
-        saver = Saver(recorder, strategy, progress, self.identity)
-        if not strategy.resumable:
-            name = self.prepared.config.strategy
-            voice(self.listeners)(f"{name} cannot be resumed: no checkpoints; a run that is stopped begins again")
-        checkpointer = Checkpointer(saver.save, self.how.schedule, self.requests, found.step if found else 0)
-        scenario, options = self.prepared.scenario, self.prepared.config.options["train"]
-        self.pulse.begin(steps_of_run(strategy, scenario, options), found.step if found else 0)
-        listeners = [recorder, self.pulse, *self.listeners, checkpointer]
-        try:
-            train(strategy, scenario, options, seed=self.seed, listeners=listeners, progress=progress)
-        except Exception:
-            recorder.flush()  # raises Diverged where a step gave no number: that comes first, and led to this
-            raise
+        say, scenario = voice(self.listeners), self.prepared.scenario
+        with self.engine.watched(lambda error: interrupted(writer, say, str(error))):
+            strategy, progress = self._taken_up(found)
+            recorder = Recorder(writer)
+            saver = Saver(recorder, strategy, progress, self.identity)
+            if not strategy.resumable:
+                name = self.prepared.config.strategy
+                say(f"{name} cannot be resumed: no checkpoints; a run that is stopped begins again")
+            self._learn(strategy, progress, recorder, saver.save, self.how.schedule, found.step if found else 0)
         if maps := attention_maps(scenario, strategy):
             writer.arrays("attention", maps)
         return score(scenario, progress.evaluations, joint=strategy.joint) | costs(scenario, strategy, progress)
+
+    def accompany(self, found: Checkpoint | None) -> None:
+        """The same on another process than the first: nothing is written, and in the end it waits for the first."""
+        with self.engine.watched():
+            strategy, progress = self._taken_up(found)
+            numbers = Numbers()
+            self._learn(strategy, progress, numbers, lambda step: numbers.flush(), Schedule(minutes=math.inf), 0)
+            self.engine.wait()
+
+    def _learn(
+        self,
+        strategy: Strategy,
+        progress: Progress,
+        numbers: InBulk,
+        save: Callable[[int], None],
+        schedule: Schedule,
+        step: int,
+    ) -> None:
+        """step: those of all tasks that are done."""
+        requests = self.requests if self.engine.size == 1 else Agreed(self.requests, self.engine)
+        scenario, options = self.prepared.scenario, self.prepared.config.options["train"]
+        checkpointer = Checkpointer(save, schedule, requests, step)
+        self.pulse.begin(steps_of_run(strategy, scenario, options), step)
+        listeners = [numbers, self.pulse, *self.listeners, checkpointer]
+        try:
+            train(strategy, scenario, options, seed=self.seed, listeners=listeners, progress=progress)
+        except Exception:
+            numbers.flush()  # raises Diverged where a step gave no number: that comes first, and led to this
+            raise
 
     def _taken_up(self, found: Checkpoint | None) -> tuple[Strategy, Progress]:
         """The strategy, and how far the run is: at its start, or as the checkpoint has them."""
@@ -155,6 +192,7 @@ class _Attempt:
             cache=self.out / FEATURES,
             listeners=[*self.listeners, preparing],
             workers=self.how.workers,
+            engine=self.engine,
         )
         progress = resume.restore(found, strategy, self.folder) if found else Progress()
         progress.feature_seconds += preparing.seconds

@@ -18,6 +18,7 @@ from clbench import metrics, plugins
 from clbench.arrays import IntArray
 from clbench.errors import StoreError
 from clbench.learning.batch import Values
+from clbench.learning.engine import Lost
 from clbench.learning.listener import Diverged, Evaluation, Listener
 from clbench.learning.strategy import Strategy
 from clbench.learning.tally import COUNTS
@@ -71,13 +72,23 @@ def begin(writer: RunWriter, prepared: Prepared, seed: int, device: torch.device
     writer.json("env.json", env)
     if scenario.absent:
         writer.text("absent.txt", "".join(f"{path}\n" for path in scenario.absent))
+    write_truth(writer, scenario)
+    writer.status(RUNNING)
+
+
+def write_truth(writer: RunWriter, scenario: Scenario) -> None:
+    """What the logits are scored against: labels, which of them count, and which images are each task's."""
     test = scenario.test_indices()
     writer.array("labels", scenario.tested(test))
     if scenario.scored is not None:
         writer.array("scored", scenario.scored[test])
     if sum(len(task.test) for task in scenario) > len(test):
         writer.array("tested", np.array([np.isin(test, task.test) for task in scenario]))
-    writer.status(RUNNING)
+
+
+def interrupted(writer: RunWriter, say: Callable[[str], None], why: str) -> None:
+    """Write down that a run was stopped by something that may pass. say: is told what could not be written."""
+    _close(writer, say, INTERRUPTED, why)
 
 
 @contextmanager
@@ -88,15 +99,15 @@ def ending(writer: RunWriter, prepared: Prepared, say: Callable[[str], None]) ->
     except Diverged as error:
         _close(writer, say, DIVERGED, str(error), keep=False, at=_place(prepared, error))
         raise
-    except Stopped as error:
-        _close(writer, say, INTERRUPTED, str(error))
+    except (Stopped, Lost) as error:
+        interrupted(writer, say, str(error))
         raise
     except Exception as error:
         may_pass = {"may_pass": True} if passing(error) else {}
         _close(writer, say, FAILED, reason(error), trace=traceback.format_exc(), keep=bool(may_pass), **may_pass)
         raise
     except BaseException as error:
-        _close(writer, say, INTERRUPTED, type(error).__name__)
+        interrupted(writer, say, type(error).__name__)
         raise
 
 
@@ -163,25 +174,18 @@ class InBulk(Listener):
         """Take some steps in order; reading their values waits for the device."""
 
 
-class Recorder(InBulk):
-    """Writes every step's numbers to events.jsonl and each task's logits.
-
-    Seconds stand in metrics.json alone, so that events.jsonl is the same for the same run.
+class Numbers(InBulk):
+    """Reads every step's numbers.
 
     Raises:
-        Diverged: a recorded number is not finite; says at which step, and of which batch.
+        Diverged: one is not finite; says at which step, and of which batch.
     """
 
-    def __init__(self, writer: RunWriter) -> None:
-        super().__init__()
-        self.writer = writer
-
-    def evaluated(self, task: int, evaluation: Evaluation) -> None:
-        super().evaluated(task, evaluation)
-        self.writer.array(f"task{task}", evaluation.logits)
-        self.writer.events([{"event": "evaluated", "task": task}])
-
     def write(self, steps: Sequence[Step]) -> None:
+        self.events(steps)
+
+    def events(self, steps: Sequence[Step]) -> list[dict[str, Any]]:
+        """What is recorded of some steps."""
         events: list[dict[str, Any]] = []
         for step in steps:
             numbers = {name: float(value) for name, value in step.values.items()}
@@ -195,7 +199,26 @@ class Recorder(InBulk):
                     step.batch,
                 )
             events.append({"event": "step", "task": step.task, "step": step.number, **numbers})
-        self.writer.events(events)
+        return events
+
+
+class Recorder(Numbers):
+    """Writes every step's numbers to events.jsonl and each task's logits.
+
+    Seconds stand in metrics.json alone, so that events.jsonl is the same for the same run.
+    """
+
+    def __init__(self, writer: RunWriter) -> None:
+        super().__init__()
+        self.writer = writer
+
+    def evaluated(self, task: int, evaluation: Evaluation) -> None:
+        super().evaluated(task, evaluation)
+        self.writer.array(f"task{task}", evaluation.logits)
+        self.writer.events([{"event": "evaluated", "task": task}])
+
+    def write(self, steps: Sequence[Step]) -> None:
+        self.writer.events(self.events(steps))
 
 
 def score(scenario: Scenario, evaluations: Sequence[Evaluation], *, joint: bool) -> dict[str, Any]:

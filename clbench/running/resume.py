@@ -116,11 +116,13 @@ class Checkpointer(Listener):
         if stop or self._requests.take_checkpoint() or self._due():
             self._write()
         if stop:
+            self._requests.settled()
             raise stop
 
     def evaluating(self, task: int, done: int, total: int) -> None:
         if self._requests.pending() and (stop := self._requests.stop()):
             self._write()  # of a task that is learned: this evaluation is made again
+            self._requests.settled()
             raise stop
 
     def evaluated(self, task: int, evaluation: Evaluation) -> None:
@@ -128,6 +130,7 @@ class Checkpointer(Listener):
             return  # the run is as good as done
         self._write()
         if stop := self._requests.stop():
+            self._requests.settled()
             raise stop
 
     def _due(self) -> bool:

@@ -12,6 +12,7 @@ from types import FrameType
 import torch
 
 from clbench.errors import ClbenchError, DataError, UsageError
+from clbench.learning.engine import Engine
 from clbench.learning.place import place_of
 
 OUT_OF_TIME = 75
@@ -64,6 +65,9 @@ class Requests:
         asked, self._checkpoint = self._checkpoint, False
         return asked
 
+    def settled(self) -> None:
+        """Called once all is written that is to be before the run stops."""
+
     @contextmanager
     def listening(self) -> Iterator[None]:
         """SIGINT and SIGTERM stop after the present batch, a second one at once; SIGUSR1 asks for a checkpoint."""
@@ -84,6 +88,34 @@ class Requests:
 
     def _on_checkpoint(self, number: int, frame: FrameType | None) -> None:
         self._checkpoint = True
+
+
+class Agreed(Requests):
+    """What is asked of any of several processes that share a run, so that all of them stop after the same step.
+
+    own: what is asked of this one.
+    """
+
+    def __init__(self, own: Requests, engine: Engine) -> None:
+        super().__init__()
+        self._own, self._engine = own, engine
+
+    def pending(self) -> bool:
+        return True  # only together is it known
+
+    def stop(self) -> Stopped | None:
+        own = self._own.stop()
+        code = self._engine.largest(own.exit_code if own else 0)
+        if not code or (own and own.exit_code == code):
+            return own
+        by = "--max-time" if code == OUT_OF_TIME else signal.Signals(code - 128).name
+        return Stopped(f"stopped by {by}", code)
+
+    def take_checkpoint(self) -> bool:
+        return self._own.take_checkpoint()
+
+    def settled(self) -> None:
+        self._engine.wait()  # or the others would be gone before the first has written the checkpoint
 
 
 def parse_duration(text: str) -> float:

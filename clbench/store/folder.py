@@ -22,7 +22,8 @@
         heartbeat.json while it runs: how far it is; no part of the record, see clbench/store/heartbeat.py
         SHA256SUMS     of all the others, written last: a run is done once it is there, whatever status.json says
 
-Beside it lies `.seed<k>.lock`, which a running process holds (`.seed<k>.lock.<n>` where that is a lease).
+Beside it lies `.seed<k>.lock`, which a running process holds (`.seed<k>.lock.<n>` where that is a lease). The
+results folder has `.plans`, see clbench/store/plans.py.
 
 No file is ever read as code: JSON, text, and `.npy` and `.npz` without objects.
 """

@@ -54,6 +54,7 @@ CONFIG = {
     "paper?": (NOTHING, {"name": str, "settings": {"*": [VALUE]}, "beyond": [str]}),
     "recipe?": {"trials": Count, "seconds": Number, "view": str, "sha256": str, "options": [str], "overridden": [str]},
     "identity?": {"*": object},
+    "trained_by?": str,
 }
 ENV = {
     "manifest": {
@@ -96,6 +97,12 @@ HEARTBEAT = {
     "interval_s": Number,
 }
 
+LOAD = {
+    "kind": {**dict.fromkeys(("scenario", "strategy", "head", "backbone", "device"), str), "memory": (str, NOTHING)},
+    "processor": str,
+    "options": {"train": {"batch_size": Count, "*": VALUE}, "*": OPTIONS},
+    **dict.fromkeys(("learned", "scored"), Count),
+}
 PLAN = {
     "schema": Count,
     "time": str,

@@ -120,9 +120,9 @@ class Witness(Loader):
         self.number = 0
         self.loaded: list[tuple[int, Samples]] = []
 
-    def __call__(self, samples: Samples) -> Batch:
+    def __call__(self, samples: Samples, whole: bool = False) -> Batch:
         self.loaded.append((self.number, samples))
-        return super().__call__(samples)
+        return super().__call__(samples, whole)
 
 
 def _check_shown(scenario: Scenario, loaded: Sequence[tuple[int, Samples]]) -> None:

@@ -3,7 +3,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from clbench.cli.common import parse_seeds, parse_settings
+from clbench.cli.common import By, Launched, parse_seeds, parse_settings
 from clbench.errors import UsageError
 
 CommandLine = Callable[..., tuple[int, str, str]]
@@ -73,3 +73,29 @@ def test_version(clbench: CommandLine) -> None:
 def test_a_number_that_no_run_could_have_is_refused(clbench: CommandLine, setting: str, sentence: str) -> None:
     code, _, err = clbench("run", "--scenario", "debug", "--strategy", "er", "--set", setting)
     assert code == 2 and sentence in err
+
+
+def test_launchers_on_the_command_line_are_those_that_there_are() -> None:
+    from clbench.launch.launcher import LAUNCHERS
+
+    assert [each.value for each in By] == list(LAUNCHERS)
+
+
+@pytest.mark.parametrize(
+    ("launched", "name", "on"),
+    [
+        (Launched(), "serial", ()),
+        (Launched(jobs=2), "local", ()),
+        (Launched(devices="cuda:0,cpu"), "local", ("cuda:0", "cpu")),
+        (Launched(By.slurm, jobs=2), "slurm", ()),
+    ],
+    ids=str,
+)
+def test_workers_are_local_unless_it_is_said(launched: Launched, name: str, on: tuple[str, ...]) -> None:
+    assert (launched.name, launched.on) == (name, on)
+
+
+def test_what_a_cluster_is_asked_for() -> None:
+    assert Launched(ask=["partition=gpu", "gres=gpu:1"]).asked == {"partition": "gpu", "gres": "gpu:1"}
+    with pytest.raises(UsageError, match="Expected --ask KEY=VALUE but got 'gpu', e.g. --ask partition=gpu"):
+        _ = Launched(ask=["gpu"]).asked

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from installed import installed
 
 from clbench import plugins
 from clbench.cli.facts import PLURALS
@@ -30,6 +31,8 @@ def test_every_plugin_is_listed_with_its_first_sentence(clbench: CommandLine) ->
         assert [entry["name"] for entry in listed[plural]] == list(known)
         for entry in listed[plural]:
             assert entry["summary"] == known[entry["name"]].summary() and f"\n  {entry['name']}  " in f"\n{out}"
+            assert entry["missing"] == known[entry["name"]].missing
+            assert not entry["missing"] or f"Not installed: {entry['missing']}\n" in out
     assert "\n  debug" not in out and max(map(len, out.splitlines())) <= 80
 
 
@@ -121,6 +124,6 @@ def test_what_cannot_be_shown(clbench: CommandLine, arguments: tuple[str, ...], 
 
 @pytest.mark.parametrize("kind", PLURALS)
 def test_cards_fit_80_columns_but_for_the_names_of_tests(clbench: CommandLine, kind: plugins.Kind) -> None:
-    for name in plugins.available(kind):
+    for name in installed(kind):
         out = clbench("show", name)[1]
         assert [line for line in out.splitlines() if len(line) > 80 and "::test_" not in line] == []

@@ -66,7 +66,7 @@ def test_maps_are_shown_at_their_first_and_last_block(clock: list[float], capsys
     assert capsys.readouterr().err.splitlines() == [f"x: features, block {done}/4" for done in (1, 3, 4)]
 
 
-def test_a_terminal_has_one_line_that_goes_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_terminal_has_two_lines_that_go_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     screen = io.StringIO()
     monkeypatch.setattr(
         progress, "Console", lambda stderr: Console(file=screen, force_terminal=True, width=80, color_system=None)
@@ -80,7 +80,7 @@ def test_a_terminal_has_one_line_that_goes_in_the_end(monkeypatch: pytest.Monkey
         shown.evaluated(0, EVALUATION)
         assert shown._bar is not None
         shown._bar.refresh()
-    lines = re.findall(r"[^\r\n\x1b]+", screen.getvalue())
+    lines = re.split(r"[\r\n]|\x1b\[[\d?]*[A-Za-z]", screen.getvalue())
     assert any(line.startswith("debug/er (memory=prs, lr=0.0005) seed 0") and "1/10, " in line for line in lines)
     assert "task 1/3" in screen.getvalue() and any("2/10, " in line for line in lines)
     assert any(line.rstrip().endswith("12 min of 3 runs left") and "img/s" in line for line in lines)

@@ -15,6 +15,7 @@ from clbench.running.build import Prepared, build_scenario
 from clbench.running.execute import How
 from clbench.store.folder import Run
 from clbench.store.heartbeat import Heartbeat
+from clbench.store.lock import Busy
 
 
 @pytest.fixture
@@ -40,6 +41,9 @@ def test_all_runs_are_one_line(cells: list[Cell], capsys: pytest.CaptureFixture[
         assert shown.line() == "0 of 3 runs ended, 2 going on (30 % done), 23 img/s"
         shown.done(cells[0], Run(cells[0].folder), 1.0)
         shown.failed(Failure(cells[1].spec, RuntimeError("it broke"), cells[1].folder))
+        assert shown.line() == "2 of 3 runs ended"
+        shown.started(cells[2])
+        shown.left(cells[2], Busy("another has it"))
         assert shown.line() == "2 of 3 runs ended"
     assert "debug/finetune seed 1: RuntimeError: it broke" in capsys.readouterr().err
 

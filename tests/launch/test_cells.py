@@ -163,6 +163,16 @@ def test_what_another_process_has_done_meanwhile_is_a_run_like_any_other(tmp_pat
     assert [run.strategy for run in outcome.runs] == ["er", "finetune"] and not outcome.busy
 
 
+def test_what_another_process_does_while_its_lock_is_waited_for_is_done_already(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_all([spec("finetune", tmp_path)], CPU, listener=MUTE)
+    monkeypatch.setattr(cells, "finished", lambda folder: None)  # as it was before the lock
+    diary = Diary()
+    assert len(run_all([spec("finetune", tmp_path)], CPU, listener=diary).runs) == 1
+    assert diary.lines[-2:] == ["started debug/finetune seed 0", "already debug/finetune seed 0"]
+
+
 @pytest.mark.slow
 def test_a_scenario_is_built_once_for_all_runs_on_it(tmp_path: Path, built: list[tuple[str, str]]) -> None:
     ways = itertools.product(("er", "finetune"), (0, 1), (0.1, "0.1"))

@@ -14,7 +14,10 @@ TASKS = [{"train": 60, "test": 10}, {"train": 40, "test": 10}]
 
 
 def load(processor: str = "one", tasks: Any = TASKS, kind: Kind = KIND, **train: Any) -> Load:
-    options = {"train": {"epochs": 1, "lr": 0.1, "loss": "bce", **train}, "model": {"backbone": "small"}}
+    options = {
+        "train": {"epochs": 1, "lr": 0.1, "loss": "bce", "batch_size": 2, **train},
+        "model": {"backbone": "small"},
+    }
     return Load.of(kind, processor, options, tasks)
 
 
@@ -68,7 +71,7 @@ def test_another_kind_tells_nothing(field: str) -> None:
 
 def test_a_run_that_goes_on_tells_while_none_of_its_kind_is_done() -> None:
     experience = known()
-    experience.add_rate(load(), 50.0)
+    experience.add_going(load(), 2.0)
     assert seconds(experience, load(epochs=2)) == 4.0
     experience.add(Cost(load(), 10.0, 0.0, 0.0, 7))
     assert seconds(experience, load(epochs=2)) == 20.0

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from cells24 import CELLS, TABLE, bits, specs
+from cells24 import CELLS, CPU, TABLE, bits, has_checkpoint, specs
 
 from clbench.errors import ClbenchError, UsageError
 from clbench.launch import process
@@ -20,11 +20,9 @@ from clbench.launch.local import choose_devices, cores
 from clbench.launch.outcome import Failure
 from clbench.launch.spec import Spec
 from clbench.running.execute import How
-from clbench.running.resume import Schedule
 from clbench.store import heartbeat
 from clbench.store.folder import Run, find_runs, finished
 
-CPU = How("cpu", Schedule(steps=30))
 MUTE = LaunchListener()
 
 
@@ -59,10 +57,6 @@ class Kills(LaunchListener):
 
     def done(self, cell: Cell, run: Run, seconds: float) -> None:
         self.ends[str(cell)] += 1
-
-
-def has_checkpoint(folder: Path) -> bool:
-    return any((folder / "checkpoint").glob("*/MANIFEST.json"))
 
 
 @pytest.mark.slow

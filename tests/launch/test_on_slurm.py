@@ -1,28 +1,18 @@
 """With submitit's executor for one machine in the place of Slurm."""
 
-import os
-import signal
 import sys
-import time
 from pathlib import Path
 
 import pytest
-from cells24 import CELLS, bits, specs
+from cells24 import check_one_killed, check_stop_and_failure
 
 from clbench.errors import UsageError
-from clbench.launch.cells import Cell, LaunchListener, run_all
+from clbench.launch.cells import Cell
 from clbench.launch.launcher import Workers, launcher
 from clbench.launch.on_slurm import MARGIN, MOST, executor, shares, typed
-from clbench.launch.outcome import Failure
 from clbench.launch.spec import Spec
 from clbench.running.build import Prepared, build_scenario
-from clbench.running.execute import How
-from clbench.running.resume import Schedule
-from clbench.running.stops import Requests
-from clbench.store.folder import Run, find_runs
-from clbench.store.heartbeat import Heartbeat
 
-CPU = How("cpu", Schedule(steps=30))
 LOCAL = {"cluster": "local", "timeout_min": "10"}
 
 
@@ -69,52 +59,12 @@ def test_what_a_cluster_does_not_have_is_one_sentence(submitit: object, tmp_path
             executor(tmp_path, asked)
 
 
-class Kills(LaunchListener):
-    """Kills the job of the first run of which it hears that it goes on."""
-
-    def __init__(self) -> None:
-        self.killed, self.done_times = 0, dict[str, int]()
-        self.messages: list[str] = []
-        self.failures: list[Failure] = []
-
-    def at(self, cell: Cell, heartbeat: Heartbeat) -> None:
-        if not self.killed:
-            while not any((cell.folder / "checkpoint").glob("*/MANIFEST.json")):
-                time.sleep(0.01)
-            self.killed = heartbeat.pid
-            os.kill(heartbeat.pid, signal.SIGKILL)
-
-    def said(self, message: str) -> None:
-        self.messages.append(message)
-
-    def done(self, cell: Cell, run: Run, seconds: float) -> None:
-        self.done_times[str(cell)] = self.done_times.get(str(cell), 0) + 1
-
-
 @pytest.mark.slow
 def test_24_runs_by_jobs_one_of_which_is_killed(submitit: object, tmp_path: Path) -> None:
-    serial, out = tmp_path / "serial", tmp_path / "runs"
-    run_all(specs(serial), CPU, listener=LaunchListener())
-    kills = Kills()
-    outcome = launcher("slurm", Workers(2, asked=LOCAL))(specs(out), CPU, listener=kills)
-    assert kills.killed and any("ended early" in said for said in kills.messages)
-    assert not outcome.failures and not outcome.busy and outcome.stop is None
-    assert len(outcome.runs) == CELLS and set(kills.done_times.values()) == {1}
-    assert bits(out) == bits(serial)
+    kills = check_one_killed(launcher("slurm", Workers(2, asked=LOCAL)), tmp_path)
+    assert any("ended early" in said for said in kills.messages)
 
 
 @pytest.mark.slow
 def test_jobs_stop_with_a_checkpoint_and_failures_are_told(submitit: object, tmp_path: Path) -> None:
-    class Stops(LaunchListener):
-        def at(self, cell: Cell, heartbeat: Heartbeat) -> None:
-            signal.raise_signal(signal.SIGTERM)
-
-    long = [Spec("debug", "finetune", settings={"epochs": 4000}, out=tmp_path / "runs")]
-    carry_out = launcher("slurm", Workers(1, asked=LOCAL))
-    outcome = carry_out(long, CPU, listener=Stops(), requests=Requests())
-    assert outcome.stop is not None and outcome.stop.exit_code == 143 and not outcome.failures
-    [run] = find_runs(tmp_path / "runs")
-    assert run.state == "interrupted" and any((run.folder / "checkpoint").iterdir())
-    diverges = Spec("debug", "finetune", settings={"lr": 1e30, "optimizer": "sgd"}, out=tmp_path / "runs")
-    outcome = carry_out([diverges], CPU, listener=LaunchListener())
-    assert "Expected finite" in str(outcome.failures[0]) and outcome.failures[0].spec == diverges
+    check_stop_and_failure(launcher("slurm", Workers(1, asked=LOCAL)), tmp_path / "runs")

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from installed import all_of
 
-from clbench import plugins
 from clbench.arrays import IntArray
 from clbench.data.images import ArrayImages
 from clbench.errors import ClbenchError, UsageError
@@ -79,7 +79,7 @@ def test_what_is_searched_and_what_the_user_has_fixed(tmp_path: Path) -> None:
         search(tmp_path, "er", settings={"lr": 0.1})
 
 
-@pytest.mark.parametrize("strategy", [s for s in plugins.available("strategy")])
+@pytest.mark.parametrize("strategy", all_of("strategy"))
 def test_every_default_is_among_what_is_searched_on_every_scenario(strategy: str) -> None:
     for scenario in ("digits-seq", "digits-b0-c4", "coco-seq", "voc-b4-c2", "debug"):
         settings = {"splits": "somewhere"} if scenario == "coco-seq" else {}

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from clbench import Batch, Replay
-from clbench.learning.batch import replayed_rows
+from clbench.learning.batch import Origin, origin_of
 from clbench.scenario.samples import Samples
 
 
@@ -46,10 +46,12 @@ def test_inputs_say_how_many_of_them_came_from_a_memory() -> None:
     stored = replace(drawn, samples=replace(drawn.samples, replayed=np.array([True, True])))
     other = replace(stored, inputs=stored.inputs + 1)
     both = new.join(stored)
-    assert [replayed_rows(batch.inputs) for batch in (new, stored, other, both)] == [0, 2, 2, 2]
+    assert origin_of(new.inputs) is None
+    assert [origin_of(batch.inputs) for batch in (stored, other)] == [Origin(2, replayed=2)] * 2
+    assert origin_of(both.inputs) == Origin(3, replayed=2)
     assert both.samples.replayed.tolist() == [False, True, True]
     assert both.cut(1).samples.rows(np.array([2, 0])).replayed.tolist() == [True, False]
-    assert replayed_rows(both.inputs[1:]) == 0
+    assert origin_of(both.inputs[1:]) is None
 
 
 def test_replayed_samples_know_their_slots_and_join_as_a_batch() -> None:

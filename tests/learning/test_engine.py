@@ -25,7 +25,15 @@ def test_auto_is_cuda_where_there_is_one(name: str, cuda: bool, kind: str, monke
     assert choose_device(name).type == kind
 
 
-@pytest.mark.parametrize("name", ["cuda", "tpu", "cuda:0", ""])
+def test_one_of_several_devices_has_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert choose_device("cuda:1") == torch.device("cuda", 1)
+    with pytest.raises(UsageError, match="Expected a CUDA device cuda:2 but there are 2, the first is cuda:0"):
+        choose_device("cuda:2")
+
+
+@pytest.mark.parametrize("name", ["cuda", "tpu", "cuda:0", "cuda:", "cuda:-1", "cpu:0", ""])
 def test_a_device_that_cannot_be_had_is_one_sentence(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(UsageError, match="Expected"):

@@ -64,6 +64,7 @@ def write_run(
     head: str = "linear",
     memory: str | None = None,
     by_positives: list[list[float]] | None = None,
+    trained_by: str = "",
 ) -> None:
     """A made run of two tasks and four classes.
 
@@ -81,6 +82,7 @@ def write_run(
     config |= {"options": options, "changed": changed or {}, "protocol": protocol or {"images": "exclusive"}}
     told = {"sha256": "5" * 64, "seconds": 1.0, "options": [], "overridden": []}
     config |= {"paper": paper} | ({"recipe": told | recipe} if recipe else {})
+    config |= {"trained_by": trained_by} if trained_by else {}
     writer.json("config.json", config)
     data: dict[str, Any] = {"hash": manifest, "classes": list("abcd"), "notes": ["3 images left out"]}
     data |= {"tasks": [{"classes": ["a", "b"]}, {"classes": ["c", "d"]}], "train_positives": [5, 9, 2, 4]}

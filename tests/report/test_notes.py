@@ -38,11 +38,11 @@ def test_runs_of_older_versions_have_empty_cells_and_not_zero(store: Path, make:
     found = rows(store)
     table = build_tables(found)[-1]
     assert [row[4:7] for row in table.cells] == [("–",) * 3, ("–",) * 3, ("6", "33", "15")]
-    assert "steps, grad. img, replayed: – where an older version ran it (lwf, er)." in table.notes
+    assert "steps, grad. img, replayed: – where it was not counted (lwf, er)." in table.notes
     [one] = build_tables(found, ["mAP", "gradient_images"])
-    assert "grad. img: – where an older version ran it (lwf, er)." in one.notes
+    assert "grad. img: – where it was not counted (lwf, er)." in one.notes
     [none] = build_tables(found, ["mAP"])
-    assert not any("older version" in note for note in none.notes)
+    assert not any("not counted" in note for note in none.notes)
     lines = csv.DictReader(io.StringIO(formats.as_csv(found)))
     assert {line["strategy"]: line["steps"] for line in lines} == {"er": "", "joint": "6.0", "lwf": ""}
     [lwf] = [row["cost"] for row in json.loads(formats.as_json(found))["rows"] if row["strategy"] == "lwf"]

@@ -55,6 +55,12 @@ def test_all_that_can_be_wrong_with_a_row_in_its_order(store: Path, make: Make) 
     ]
 
 
+def test_a_run_that_another_library_trained_says_so(store: Path, make: Make) -> None:
+    make("mine", 0, trained_by="a-library 1.0")
+    [row] = rows(store)
+    assert remarks(row, [0]) == ["trained by a-library 1.0, scored by clbench"]
+
+
 def test_a_validation_view_is_for_choosing(store: Path, make: Make) -> None:
     make("er", 0, view="first:2+validation:0.1")
     [row] = rows(store)

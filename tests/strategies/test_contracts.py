@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from installed import all_of, installed
 from pairs import pairs
 
 from clbench import plugins
@@ -19,12 +20,12 @@ from clbench.testing import (
     check_strategy,
 )
 
-STRATEGIES = sorted(plugins.available("strategy"))
+STRATEGIES = installed("strategy")
 MEMORIES = sorted(plugins.available("memory"))
 
 
 @pytest.mark.parametrize("scenario", ["debug", "debug-incremental"])
-@pytest.mark.parametrize("name", STRATEGIES)
+@pytest.mark.parametrize("name", all_of("strategy"))
 def test_strategy(name: str, scenario: str) -> None:
     check_strategy(name, scenario)
 

@@ -1,0 +1,1 @@
+"""Other libraries, each an extra that is imported when it is used."""
