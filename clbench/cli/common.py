@@ -106,6 +106,10 @@ OneScenario = Annotated[
     str | None,
     typer.Option("--scenario", metavar="NAME", autocompletion=complete.of("scenario"), help="Only this one."),
 ]
+OneStrategy = Annotated[
+    str | None,
+    typer.Option("--strategy", metavar="NAME", autocompletion=complete.of("strategy"), help="Only this one."),
+]
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,7 @@ from typing import Annotated
 
 import typer
 
-from clbench.cli import complete
-from clbench.cli.common import Debug, Json, OneScenario, Runs, Store, store_at
+from clbench.cli.common import Debug, Json, OneScenario, OneStrategy, Runs, Store, store_at
 from clbench.errors import StoreError
 from clbench.terminal import say
 
@@ -17,10 +16,7 @@ def pack(
     runs: Runs = None,
     out: Annotated[Path | None, typer.Option(help="The archive.", show_default="STORE.zip, beside it")] = None,
     scenario: OneScenario = None,
-    strategy: Annotated[
-        str | None,
-        typer.Option("--strategy", metavar="NAME", autocompletion=complete.of("strategy"), help="Only this one."),
-    ] = None,
+    strategy: OneStrategy = None,
     json: Json = False,
     debug: Debug = False,
 ) -> None:

@@ -1,5 +1,6 @@
 """`clbench rerun`: runs that somebody handed in, executed a second time into a results folder of one's own."""
 
+import os
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -7,8 +8,17 @@ from typing import Annotated, Any
 
 import typer
 
-from clbench.cli import complete
-from clbench.cli.common import DataRoot, Device, Json, Keeping, OneScenario, Settings, parse_seeds, parse_settings
+from clbench.cli.common import (
+    DataRoot,
+    Device,
+    Json,
+    Keeping,
+    OneScenario,
+    OneStrategy,
+    Settings,
+    parse_seeds,
+    parse_settings,
+)
 from clbench.cli.groups import grouped
 from clbench.errors import StoreError, UsageError
 from clbench.launch.spec import Spec
@@ -22,10 +32,7 @@ def rerun(
     source: Annotated[Path, typer.Argument(help="Folder of run folders, or an archive of `clbench pack`.")],
     out: Annotated[Path, typer.Option("--out", help="Folder of run folders, another than SOURCE.")],
     scenario: OneScenario = None,
-    strategy: Annotated[
-        str | None,
-        typer.Option("--strategy", metavar="NAME", autocompletion=complete.of("strategy"), help="Only this one."),
-    ] = None,
+    strategy: OneStrategy = None,
     seed: Annotated[str | None, typer.Option(metavar="SEEDS", help="Only these: 0, 0..4 or 0,2,5.")] = None,
     settings: Settings = None,
     files: Annotated[
@@ -44,7 +51,7 @@ def rerun(
 
     Example: clbench rerun theirs.zip --seed 0 --out results/again
     """
-    if out.exists() and source.exists() and out.samefile(source):
+    if os.path.exists(out) and os.path.exists(source) and out.samefile(source):
         raise UsageError(f"Expected --out to be another folder than {source}; its runs are there already.")
     seeds = None if seed is None else parse_seeds(seed)
     with opened(source) as folder:
