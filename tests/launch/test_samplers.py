@@ -101,6 +101,14 @@ def test_optuna_does_not_mind_a_default_out_of_range() -> None:
     assert told(OptunaSampler(made), [0.1, 0.2, 0.3])[0] == {"train.lr": 0.5}
 
 
+def test_optuna_takes_any_seed() -> None:
+    pytest.importorskip("optuna")
+    from clbench.launch.samplers import OptunaSampler
+
+    one, same, other = (told(OptunaSampler(space(seed=seed)), [0.1, 0.2]) for seed in (2**32 + 7, 7, 8))
+    assert one == same != other
+
+
 def test_optuna_is_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 

@@ -5,11 +5,13 @@ import torch
 from clbench import Scenario, plugins
 from clbench.errors import ClbenchError
 from clbench.learning.engine import choose_device
-from clbench.learning.listener import Diverged
+from clbench.learning.batch import Values
+from clbench.learning.listener import Diverged, Evaluation, Listener
 from clbench.learning.loader import Loader
 from clbench.learning.options import TrainOptions
-from clbench.learning.trainer import build_criterion, evaluate, stages_of, steps_per_epoch, stream
+from clbench.learning.trainer import build_criterion, evaluate, stages_of, steps_per_epoch, stream, train
 from clbench.models.losses import asymmetric, bce
+from clbench.randomness import generator
 from clbench.running.build import Prepared, build_strategy
 from clbench.running.config import resolve
 from clbench.scenario.samples import Samples
@@ -39,6 +41,12 @@ def test_the_order_depends_on_seed_task_and_epoch_alone(scenario: Scenario) -> N
 
     assert order(1, 0) == order(1, 0)
     assert order(1, 0) != order(1, 1) and order(1, 0) != order(2, 0)
+
+
+def test_the_order_is_drawn_by_these_words_or_runs_that_are_there_would_be_others(scenario: Scenario) -> None:
+    shown = [samples.indices.tolist() for samples in stream(scenario[1], 1, TrainOptions(epochs=2, batch_size=7), 5)]
+    drawn = [generator(5, "order", 1, epoch).permutation(7) for epoch in range(2)]
+    assert shown == [scenario[1].train[order].tolist() for order in drawn]
 
 
 def test_labels_and_masks_go_with_their_images(scenario: Scenario) -> None:
@@ -91,6 +99,55 @@ def test_evaluation_has_one_row_for_each_test_image(scenario: Scenario) -> None:
     assert angle is not None and 0 < angle < 180
 
 
+class Diary(Listener):
+    """Notes what it hears of a training, in order."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[object, ...]] = []
+
+    def task_started(self, task: int, tasks: int, steps: int) -> None:
+        self.heard.append(("task", task, tasks, steps))
+
+    def stepped(self, task: int, step: int, values: Values, samples: Samples) -> None:
+        self.heard.append(("step", task, step, list(values), len(samples)))
+
+    def evaluating(self, task: int, done: int, total: int) -> None:
+        self.heard.append(("evaluating", task, done, total))
+
+    def evaluated(self, task: int, evaluation: Evaluation) -> None:
+        assert evaluation.train_seconds > 0 and evaluation.eval_seconds > 0
+        self.heard.append(("evaluated", task, evaluation.logits.shape))
+
+
+def test_every_listener_hears_all_of_it_in_order(scenario: Scenario) -> None:
+    strategy = build_strategy(Prepared(resolve("debug", "er"), scenario), 0, torch.device("cpu"))
+    diaries, options = [Diary(), Diary()], TrainOptions(batch_size=4, drop_last=False, eval_batch_size=5)
+    evaluations = train(strategy, scenario, options, seed=0, listeners=diaries)
+    assert diaries[0].heard == diaries[1].heard
+    assert diaries[0].heard == [
+        said
+        for task in range(3)
+        for said in (
+            ("task", task, 3, 2),
+            ("step", task, 0, ["loss"], 4),
+            ("step", task, 1, ["loss"], 3),
+            ("evaluating", task, 0, 9),
+            ("evaluating", task, 5, 9),
+            ("evaluated", task, (9, 6)),
+        )
+    ]
+    assert strategy.memory is not None and evaluations[-1].memory_counts == strategy.memory.labels.sum(0).tolist()
+
+
+def test_a_score_that_is_not_finite_names_its_task(scenario: Scenario, monkeypatch: pytest.MonkeyPatch) -> None:
+    strategy = build_strategy(Prepared(resolve("debug", "finetune"), scenario), 0, torch.device("cpu"))
+    predict = strategy.predict
+    monkeypatch.setattr(strategy, "predict", lambda images: predict(images) / (strategy.stage.number != 1))
+    with pytest.raises(Diverged, match="Expected finite scores") as error:
+        train(strategy, scenario, TrainOptions(), seed=0)
+    assert (error.value.task, error.value.step) == (1, None)
+
+
 def test_scores_must_be_finite_and_of_the_right_shape(scenario: Scenario, monkeypatch: pytest.MonkeyPatch) -> None:
     strategy = build_strategy(Prepared(resolve("debug", "finetune"), scenario), 0, torch.device("cpu"))
     strategy.enter(next(stages_of(scenario, TrainOptions())))
@@ -105,8 +162,6 @@ def test_scores_must_be_finite_and_of_the_right_shape(scenario: Scenario, monkey
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_a_run_on_cuda_repeats(scenario: Scenario) -> None:
-    from clbench.learning.trainer import train
-
     device = choose_device("cuda")
     results = []
     for _ in range(2):

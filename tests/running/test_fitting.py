@@ -36,5 +36,11 @@ def test_a_build_of_the_version_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     assert list(fitting.misfits()) == []
 
 
+def test_a_version_before_its_release_is_one_like_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(NEEDS, "torchvision", ["torch>=2.10", "numpy"])
+    monkeypatch.setitem(VERSIONS, "torch", "2.12.0.dev20260101")
+    assert list(fitting.misfits()) == ["clbench needs gone>=3, which is not installed"]
+
+
 def test_extras_with_what_is_installed_of_them() -> None:
     assert fitting.extras() == {"timm": {"timm": None}}

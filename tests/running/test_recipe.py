@@ -78,7 +78,9 @@ def test_a_folder_without_the_methods_recipe(tmp_path: Path) -> None:
 )
 def test_a_file_that_is_no_recipe(tmp_path: Path, harm: dict[str, Any]) -> None:
     write(tmp_path / "a.toml", recipe(**harm))
-    with pytest.raises(UsageError, match="Expected a recipe that `clbench tune` made"):
+    with pytest.raises(
+        UsageError, match="Expected a recipe that `clbench tune` made, schema 1, but .*; make it again.$"
+    ):
         read(tmp_path / "a.toml")
 
 

@@ -175,6 +175,18 @@ def test_a_whole_record_is_not_spoiled_by_an_error_that_comes_after_it(writer: R
     assert json.loads(before)["reason"] is None
 
 
+def test_labels_are_decided_at_the_protocols_threshold(prepared: Prepared) -> None:
+    scenario = prepared.scenario
+    logits = np.full((len(scenario.test_indices()), len(scenario.classes)), 2.0, np.float32)  # sigmoid: 0.88
+    evaluations = [Evaluation(logits, None, 0.0, 0.0)] * len(scenario)
+    found = {
+        threshold: score(replace(scenario, protocol={"threshold": threshold}), evaluations, joint=False)["final"]["OF1"]
+        for threshold in ("0.8", "0.9")
+    }
+    assert found["0.8"] > 0 and found["0.9"] == 0
+    assert score(scenario, evaluations, joint=False)["final"]["OF1"] == found["0.8"]  # 0.5 unless it is said
+
+
 def test_scores_are_those_of_each_tasks_own_rows() -> None:
     """Tasks out of the order of the images, one image in two of them, one in none; against scikit-learn by image."""
     rng = np.random.default_rng(0)
