@@ -2,7 +2,8 @@
 
 With g the gradient of the new images' loss, and the rows of G those of images of each older task that the memory gave,
 
-    v := argmin |G^T v + g|^2 over v >= margin,  g := g + G^T v    where G g < 0 for any task
+    where G g < 0 for any task:
+    v := argmin |G^T v + g|^2 over v >= margin,  g := g + G^T v
 
 and then one step of the optimiser, on g alone: what is drawn is not learned. With `margin` 0 that is the projection of
 g on the gradients that oppose none of G; above 0 each older task's own is added by at least that much. `projected` is 1

@@ -34,7 +34,7 @@ def plan(
 
     From runs of the same kind in the results folder, else from a few first steps. Nothing is run, nothing written.
 
-    Example: clbench plan --scenario digits-seq --strategy er,dlfl --memory reservoir,prs --seed 0..4
+    Example: clbench plan --strategy er,dlfl --memory prs --seed 0..4
     """
     specs = listed.specs(context, out, recipe)
 

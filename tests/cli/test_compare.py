@@ -1,16 +1,29 @@
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from clbench.launch.run import run
+
 CommandLine = Callable[..., tuple[int, str, str]]
+OUT = Path("results/runs")
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two strategies on two seeds."""
+    store = tmp_path_factory.mktemp("runs")
+    for strategy in ("er", "finetune"):
+        run("debug", strategy, seeds=(0, 1), out=store)
+    return store
 
 
 @pytest.fixture
-def clbench(clbench: CommandLine) -> CommandLine:
-    """With two strategies on two seeds."""
-    assert clbench("run", "--scenario", "debug", "--strategy", "er,finetune", "--seed", "0..1")[0] == 0
+def clbench(clbench: CommandLine, runs: Path, tmp_path: Path) -> CommandLine:
+    """With a copy of `runs`."""
+    shutil.copytree(runs, tmp_path / OUT)
     return clbench
 
 

@@ -37,8 +37,8 @@ def test_names_complete(completed: Completed) -> None:
     assert completed("clbench run --strategy e") == ["er", "er-ace", "ewc", "exstream"]
     assert completed("clbench run --strategy er,dl") == ["er,dlfl"]
     assert completed("clbench tune --scenario digits") == ["digits-b0-c4", "digits-seq"]
-    assert completed("clbench run --memory ") == [*plugins.available("memory"), "none"]
-    assert completed("clbench run --head ") == list(plugins.available("head"))
+    assert completed("clbench run --memory ") == [*plugins.available("memory"), "none", "default"]
+    assert completed("clbench run --head ") == [*plugins.available("head"), "default"]
     assert completed("clbench data verify voc-b0") == ["voc-b0-c4"]
     assert completed("clbench report --scenario coco-s") == ["coco-seq"]
     assert completed("clbench list ba") == ["backbones"]

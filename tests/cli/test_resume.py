@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import many_processes
 import pytest
@@ -175,9 +176,9 @@ def test_a_user_signal_checkpoints_and_the_run_goes_on(
 
     write = checkpoint.write
 
-    def noted(folder: Path, step: int, state: dict[str, object]) -> None:
+    def noted(folder: Path, step: int, *state: Any) -> None:
         written.append(step)
-        write(folder, step, state)
+        write(folder, step, *state)
 
     monkeypatch.setattr(checkpoint, "write", noted)
     act_at(monkeypatch, 3, lambda: os.kill(os.getpid(), signal.SIGUSR1))
@@ -191,7 +192,7 @@ def test_checkpoints_by_steps_and_minutes(clbench: CommandLine, monkeypatch: pyt
     from clbench.store import checkpoint
 
     written: list[int] = []
-    monkeypatch.setattr(checkpoint, "write", lambda folder, step, state: written.append(step))
+    monkeypatch.setattr(checkpoint, "write", lambda folder, step, *state: written.append(step))
     assert clbench(*RUN, "--checkpoint-steps", "1")[0] == 0
     assert clbench(*RUN, "--checkpoint-minutes", "0", "--rerun")[0] == 0
     assert clbench(*RUN, "--rerun")[0] == 0

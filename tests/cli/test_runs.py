@@ -1,22 +1,32 @@
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from clbench.launch.run import run
 from clbench.store.folder import find_runs
 
 CommandLine = Callable[..., Any]
 OUT = Path("results/runs")
 
 
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One strategy on two seeds, and a limited one."""
+    store = tmp_path_factory.mktemp("runs")
+    run("debug", "er", seeds=(0, 1), out=store)
+    run("debug", "finetune", view="limited:2", out=store)
+    return store
+
+
 @pytest.fixture
-def clbench(clbench: CommandLine, tmp_path: Path) -> CommandLine:
-    """With one strategy on two seeds, and a limited one."""
-    assert clbench("run", "--scenario", "debug", "--strategy", "er", "--seed", "0..1")[0] == 0
-    assert clbench("run", "--scenario", "debug", "--strategy", "finetune", "--limit", "2")[0] == 0
+def clbench(clbench: CommandLine, runs: Path, tmp_path: Path) -> CommandLine:
+    """With a copy of `runs`."""
+    shutil.copytree(runs, tmp_path / OUT)
     return clbench
 
 

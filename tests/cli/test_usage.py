@@ -60,4 +60,4 @@ def test_help_fits_80_columns_and_nothing_is_cut_or_eaten(
 
 def test_square_brackets_in_help_stay(clbench: CommandLine) -> None:
     out = " ".join(clbench("run", "--help")[1].split())
-    assert "TOML file with these options and [set]." in out and "[default: the strategy's]" in out
+    assert "TOML file with these options, [set] and [[cells]]" in out and "[default: digits-seq]" in out

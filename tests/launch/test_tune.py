@@ -1,13 +1,19 @@
 import math
+import os
 import re
+import sys
+import tomllib
+from contextlib import nullcontext
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import numpy as np
 import pytest
 from installed import all_of
 
+from clbench import __version__
 from clbench.arrays import IntArray
 from clbench.data.images import ArrayImages
 from clbench.errors import ClbenchError, UsageError
@@ -16,14 +22,16 @@ from clbench.launch.cells import LaunchListener
 from clbench.launch.spec import Spec
 from clbench.launch.tune import Launching, Search, Trial, best, check_recipe, settled, tune, write_recipe
 from clbench.learning.batch import Batch, Values
+from clbench.learning.listener import Listener
 from clbench.report.columns import main_columns
 from clbench.report.rows import collect
 from clbench.running.build import build_scenario
 from clbench.running.config import resolve
 from clbench.running.execute import How
 from clbench.running.recipe import read
-from clbench.running.stops import Stopped
-from clbench.store.folder import Run, find_runs
+from clbench.running.stops import Requests, Stopped
+from clbench.store.folder import Run, RunWriter, find_runs
+from clbench.store.lock import Busy, held
 from strategies.finetune import Finetune
 
 VIEW = "validation:0.3"
@@ -59,14 +67,116 @@ class Counting(LaunchListener):
 def test_the_highest_score_wins_the_earlier_of_equals_and_nan_never() -> None:
     assert best([trial(0, 0.2), trial(1, 0.5), trial(2, 0.5), trial(3, 0.4)]).number == 1
     assert best([trial(0, math.nan, "diverged"), trial(1, 0.1), trial(2, math.nan, "failed")]).number == 1
-    with pytest.raises(ClbenchError, match="Expected one of 2 trials to come to its end but all have diverged"):
+    with pytest.raises(ClbenchError) as error:
         best([trial(0, math.nan, "diverged"), trial(1, math.nan, "diverged")])
+    assert str(error.value) == (
+        "Expected one of 2 trials to come to its end but all have diverged; see `clbench list runs` on their folder: "
+        "debug/er/aa/seed1000 is the first."
+    )
 
 
-def test_the_metric_is_the_first_of_every_report(tmp_path: Path) -> None:
-    tune(search(tmp_path, trials=1), launching())
-    [row] = collect(find_runs(tmp_path))
+def test_the_metric_is_the_first_of_every_report_and_seconds_are_all_that_a_run_took(tmp_path: Path) -> None:
+    [found] = tune(search(tmp_path, trials=1), launching())
+    [run] = find_runs(tmp_path)
+    [row] = collect([run])
     assert main_columns(row)[0] == tuning.METRIC
+    cost = run.metrics["cost"]
+    took = cost["feature_seconds"] + sum(cost["train_seconds"]) + sum(cost["eval_seconds"])
+    settings, name = {"train.lr": 1e-3}, run.folder.relative_to(tmp_path).as_posix()
+    assert found == Trial(0, settings, "done", run.metrics["final"]["mAP"], found.seconds, (name,))
+    assert found.seconds == pytest.approx(took)
+
+
+class Failing(Listener):
+    """Fails at the first step."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def stepped(self, *_: object) -> None:
+        raise self.error
+
+
+def failing(error: Exception) -> Launching:
+    return launching(listeners=lambda cell: nullcontext([Failing(error)]))
+
+
+def test_a_trial_without_a_score_took_the_time_between_its_files(tmp_path: Path) -> None:
+    made = replace(search(tmp_path, trials=1), seeds=(1000, 1001))
+    [found] = tune(made, failing(RuntimeError("out of paper")))
+    runs = [Run(tmp_path / name) for name in found.runs]
+    assert found.state == "failed" and math.isnan(found.score) and [run.seed for run in runs] == [1000, 1001]
+    for run, ended in zip(runs, (40, 2), strict=True):
+        os.utime(run.folder / "config.json", (10, 10))
+        os.utime(run.folder / "status.json", (ended, ended))  # of the second one somebody has set the clock
+    assert tune(made, launching()) == [replace(found, seconds=30.0, score=ANY)]
+
+
+def test_a_run_that_is_not_to_be_had_ends_the_search(tmp_path: Path) -> None:
+    made = search(tmp_path, trials=1)
+    with pytest.raises(ClbenchError, match="disk full: .* the same command goes on with the search.$"):
+        tune(made, failing(OSError(28, "No space left on device")))
+    [run] = find_runs(tmp_path)
+    with held(run.folder), pytest.raises(Busy):
+        tune(made, launching())
+    with pytest.raises(Stopped, match="stopped by --max-time"):
+        tune(made, launching(requests=Requests(0.0)))
+
+
+@pytest.mark.parametrize(
+    ("state", "details", "expected"),
+    [
+        ("done", {}, True),
+        ("diverged", {}, True),
+        ("failed", {}, True),
+        ("failed", {"may_pass": True}, False),
+        ("interrupted", {}, False),
+    ],
+)
+def test_what_would_end_again_as_it_has_is_settled(
+    tmp_path: Path, state: str, details: dict[str, Any], expected: bool
+) -> None:
+    writer = RunWriter(tmp_path / "seed0")
+    writer.status("running")
+    assert not settled(tmp_path / "seed0")
+    writer.close(state, "as it is", **details)
+    assert settled(tmp_path / "seed0") is expected
+
+
+def test_a_recipe_says_how_it_was_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/clbench", "tune", "--trials", "2"])
+    made = replace(search(tmp_path, "ewc", 2, settings={"epochs": "2"}), seed=4, seeds=(7, 8))
+    trials = [replace(trial(0, 0.25), seconds=1.26), replace(trial(1, 0.5), seconds=2.5)]
+    file = made.file(tmp_path)
+    assert file == tmp_path / "debug" / "ewc-linear-none.toml" and write_recipe(file, made, trials) == trials[1]
+    run = ["debug/er/aa/seed1000"]
+    assert tomllib.loads(file.read_text()) == {
+        "schema": 1,
+        "scenario": "debug",
+        "strategy": "ewc",
+        "head": "linear",
+        "memory": "none",
+        "settings": {"train.epochs": 2, "train.lr": 0.1},
+        "search": {
+            "sampler": "random",
+            "seed": 4,
+            "seeds": [7, 8],
+            "view": VIEW,
+            "metric": "mAP",
+            "ranges": {"strategy.strength": [1.0, 1e5, "log"], "train.lr": [1e-5, 1e-2, "log"]},
+            "fixed": {"train.epochs": 2},
+            "trials": 2,
+            "best": 1,
+            "score": 0.5,
+            "seconds": 3.8,
+            "version": __version__,
+            "command": ["clbench", "tune", "--trials", "2"],
+        },
+        "trials": [
+            {"number": 0, "state": "done", "score": 0.25, "seconds": 1.3, "runs": run, "settings": {"train.lr": 0.0}},
+            {"number": 1, "state": "done", "score": 0.5, "seconds": 2.5, "runs": run, "settings": {"train.lr": 0.1}},
+        ],
+    }
 
 
 def test_what_is_searched_and_what_the_user_has_fixed(tmp_path: Path) -> None:
@@ -75,8 +185,12 @@ def test_what_is_searched_and_what_the_user_has_fixed(tmp_path: Path) -> None:
     fixed = search(tmp_path, "ewc", settings={"lr": "1e-3"})  # at its default, but fixed
     assert list(fixed.space.ranges) == ["strategy.strength"]
     assert list(search(tmp_path, "er", memory="prs").space.ranges) == ["memory.rho", "train.lr"]
-    with pytest.raises(UsageError, match="Expected options of er to search but it has none"):
+    with pytest.raises(UsageError) as error:
         search(tmp_path, "er", settings={"lr": 0.1})
+    assert str(error.value) == (
+        "Expected options of er to search but it has none with a range besides those that --set fixes; leave one of "
+        "them out."
+    )
 
 
 @pytest.mark.parametrize("strategy", all_of("strategy"))
@@ -209,11 +323,10 @@ def test_what_is_fixed_of_the_scenario_is_no_setting(tmp_path: Path) -> None:
     assert found["search"]["fixed"] == {"scenario.missing": "masked"} and list(found["settings"]) == ["train.lr"]
 
 
-@pytest.mark.slow
 def test_only_a_recipe_of_the_same_search_is_replaced(tmp_path: Path) -> None:
     made, file = search(tmp_path / "tune", trials=2), tmp_path / "a.toml"
     check_recipe(file, made, False)  # there is none
-    write_recipe(file, made, tune(made, launching()))
+    write_recipe(file, made, [trial(0, 0.25), trial(1, 0.5)])
     check_recipe(file, made, False)
     check_recipe(file, replace(made, trials=5), False)
     others = (
@@ -225,7 +338,7 @@ def test_only_a_recipe_of_the_same_search_is_replaced(tmp_path: Path) -> None:
         search(tmp_path, "er", 2, view="validation:0.4"),
     )
     for other in others:
-        with pytest.raises(UsageError, match="there is one of another search; --force replaces it"):
+        with pytest.raises(UsageError, match="Expected no recipe in .* one of another search; --force replaces it"):
             check_recipe(file, other, False)
         check_recipe(file, other, True)
     with pytest.raises(UsageError, match="there is one of 2 trials of this search"):

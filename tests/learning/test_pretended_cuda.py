@@ -128,9 +128,10 @@ def check(prepared: Prepared) -> None:
 
 
 def combinations() -> Iterator[Any]:
-    """Every two of strategy, head and memory that go together, slow but for what a strategy has by default.
+    """Every two of strategy, head and memory that go together.
 
-    What it has not by default is tried where the head grows alone: that has all that the other scenario has.
+    Slow but for what a strategy has by default where the head grows: that has all that the other scenario has, on which
+    nothing but the default is tried.
     """
     for (name, memory, head), scenario in product(pairs(), SCENARIOS):
         strategy = load("strategy", name)
@@ -138,7 +139,7 @@ def combinations() -> Iterator[Any]:
             default = (head, memory) == (strategy.head, strategy.memory_policy)
             if not default and scenario != "debug-incremental":
                 continue
-            marks = () if default else pytest.mark.slow
+            marks = () if default and scenario == "debug-incremental" else pytest.mark.slow
             yield pytest.param(scenario, name, head, memory, marks=marks, id=f"{scenario}-{name}-{head}-{memory}")
 
 

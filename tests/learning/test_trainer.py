@@ -4,8 +4,8 @@ import torch
 
 from clbench import Scenario, plugins
 from clbench.errors import ClbenchError
-from clbench.learning.engine import choose_device
 from clbench.learning.batch import Values
+from clbench.learning.engine import choose_device
 from clbench.learning.listener import Diverged, Evaluation, Listener
 from clbench.learning.loader import Loader
 from clbench.learning.options import TrainOptions

@@ -24,7 +24,7 @@ STRATEGIES = installed("strategy")
 MEMORIES = sorted(plugins.available("memory"))
 
 
-@pytest.mark.parametrize("scenario", ["debug", "debug-incremental"])
+@pytest.mark.parametrize("scenario", [pytest.param("debug", marks=pytest.mark.slow), "debug-incremental"])
 @pytest.mark.parametrize("name", all_of("strategy"))
 def test_strategy(name: str, scenario: str) -> None:
     check_strategy(name, scenario)
