@@ -34,9 +34,8 @@ def test_runs_are_listed(clbench: CommandLine, tmp_path: Path) -> None:
     code, out, _ = clbench("list", "runs")
     lines = out.splitlines()
     assert code == 0 and lines[0] == "3 run(s) below results/runs"
-    runs = list(find_runs(tmp_path / OUT))
-    for line, run in zip(lines[3:], runs, strict=True):
-        assert f"{run.config_hash}/seed{run.seed}" in line and f"{100 * run.metrics['final']['mAP']:.1f}" in line
+    for line, found in zip(lines[3:], find_runs(tmp_path / OUT), strict=True):
+        assert f"{found.config_hash}/seed{found.seed}" in line and f"{100 * found.metrics['final']['mAP']:.1f}" in line
     assert lines[-1].startswith("finetune LIMITED")
     listed = json.loads(clbench("list", "runs", "--json")[1])["runs"]
     assert [(run["strategy"], run["seed"], run["state"], run["view"]) for run in listed] == [
