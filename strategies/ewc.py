@@ -28,7 +28,7 @@ likelihood, too. The Fisher is a mean over *single samples*; the square of a bat
 have it, is something else (tests/strategies/test_ewc.py::test_the_fisher_is_not_the_squared_batch_gradient).
 
 Never run: on a GPU; on coco-seq, nuswide-seq or another real collection in full; beside another implementation of it.
-`strength` has not been tuned.
+`strength` has been tuned on digits-seq alone.
 """
 
 from dataclasses import dataclass

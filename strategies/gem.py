@@ -31,7 +31,7 @@ has no batch statistics; the release takes them in training mode. With Adam, mom
 and the step. Avalanche's adds 0.001 to the diagonal of G G^T; the release and ours add nothing.
 
 Never run: on a GPU, where each step of a later task waits for the device; on coco-seq, nuswide-seq or another real
-collection in full; beside another implementation of it. `margin` has not been tuned.
+collection in full; beside another implementation of it. `margin` has been tuned on digits-seq alone.
 """
 
 from dataclasses import dataclass

@@ -27,7 +27,7 @@ run's loss, so it weighs more under `reduction=mean` than under `sum`. Avalanche
 training mode, and a running mean over tasks.
 
 Never run: on a GPU; on coco-seq, nuswide-seq or another real collection in full; beside another implementation of it.
-`strength` has not been tuned.
+`strength` has been tuned on digits-seq alone.
 """
 
 from dataclasses import dataclass

@@ -27,7 +27,7 @@ them. Running statistics of batch normalisation are not held. Strength is in the
 out batch normalisation, halves the penalty, and clips importance at 0.001.
 
 Never run: on a GPU; on coco-seq, nuswide-seq or another real collection in full; beside another implementation of it.
-`strength` and `damping` have not been tuned.
+`strength` and `damping` have been tuned on digits-seq alone.
 """
 
 from collections.abc import Mapping

@@ -34,6 +34,8 @@ ER, PRS, JOINT = ("er", "linear", "reservoir"), ("er", "linear", "prs"), ("joint
 def test_tables_are_of_the_code_of_today(table: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only a warning: they take minutes to make, and are made when the numbers settle."""
     monkeypatch.chdir(ROOT)  # where the recipes are
+    if REFERENCES[table].missing:
+        pytest.skip(f"needs {' and '.join(REFERENCES[table].missing)}")
     for sentence in outdated(table, REFERENCES[table], ROOT / "results"):
         warnings.warn(sentence, stacklevel=1)
 
