@@ -3,8 +3,8 @@
     python bench/reference_tables.py [--table NAME] [--seed 0..9] [--limit N] [--runs DIR] [--out DIR]
 
 `make results` runs it as it is: every row of REFERENCES on its seeds, from scratch, on the CPU, by as many workers as
-there are cores. `results/<table>.md` and `.csv` are written when every run is done. A table that needs an extra which is
-not installed is left out, and named.
+there are cores. `results/<table>.md` and `.csv` are written when every run is done. A table that needs an extra which
+is not installed is left out, and named.
 """
 
 import argparse

@@ -124,5 +124,9 @@ def test_fused_sgd_goes_on_with_new_rows_as_the_plain_one_does(steps: int) -> No
 
 def test_a_head_that_replaces_its_parameters_is_refused() -> None:
     old, new = nn.Parameter(torch.zeros(1)), nn.Parameter(torch.zeros(2))
-    with pytest.raises(PluginError, match="keeps its parameters as it grows"):
+    with pytest.raises(PluginError) as error:
         follow_growth(torch.optim.Adam([old], 0.1), [old], [new])
+    assert str(error.value) == (
+        "Expected a head that keeps its parameters as it grows but it has replaced some; add rows as parameters of "
+        "their own, as clbench.models.head.Rows does."
+    )

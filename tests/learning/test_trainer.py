@@ -9,7 +9,9 @@ from clbench.learning.engine import choose_device
 from clbench.learning.listener import Diverged, Evaluation, Listener
 from clbench.learning.loader import Loader
 from clbench.learning.options import TrainOptions
-from clbench.learning.trainer import build_criterion, evaluate, stages_of, steps_per_epoch, stream, train
+from clbench.learning.place import place_of
+from clbench.learning.stage import Stage
+from clbench.learning.trainer import Progress, build_criterion, evaluate, stages_of, steps_per_epoch, stream, train
 from clbench.models.losses import asymmetric, bce
 from clbench.randomness import generator
 from clbench.running.build import Prepared, build_strategy
@@ -137,6 +139,34 @@ def test_every_listener_hears_all_of_it_in_order(scenario: Scenario) -> None:
         )
     ]
     assert strategy.memory is not None and evaluations[-1].memory_counts == strategy.memory.labels.sum(0).tolist()
+
+
+def test_a_task_that_was_learned_is_entered_and_evaluated_and_not_learned_again(
+    scenario: Scenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strategy = build_strategy(Prepared(resolve("debug", "er"), scenario), 0, torch.device("cpu"))
+    entered: list[tuple[int, bool]] = []
+    enter = strategy.enter
+
+    def noted(stage: Stage, *, fresh: bool = True) -> None:
+        entered.append((stage.number, fresh))
+        enter(stage, fresh=fresh)
+
+    monkeypatch.setattr(strategy, "enter", noted)
+    diary, progress = Diary(), Progress(task=2, train_seconds=1.0, learned=True)
+    train(
+        strategy, scenario, TrainOptions(batch_size=4, eval_batch_size=9), seed=0, listeners=[diary], progress=progress
+    )
+    assert entered == [(2, False)] and [said[0] for said in diary.heard] == ["task", "evaluating", "evaluated"]
+    assert (progress.task, progress.step, progress.train_seconds, progress.learned) == (3, 0, 0.0, False)
+
+    def broken(stage: Stage, *, fresh: bool = True) -> None:
+        raise KeyError("nokey")
+
+    monkeypatch.setattr(strategy, "enter", broken)
+    with pytest.raises(KeyError) as error:
+        train(strategy, scenario, options, seed=0, progress=Progress(task=1, learned=True))
+    assert place_of(error.value).endswith(", task 2")
 
 
 def test_a_score_that_is_not_finite_names_its_task(scenario: Scenario, monkeypatch: pytest.MonkeyPatch) -> None:

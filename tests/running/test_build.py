@@ -8,6 +8,7 @@ import torch
 
 from clbench.errors import DataError, UsageError
 from clbench.learning.listener import Listener
+from clbench.randomness import generator
 from clbench.running.build import Prepared, build_scenario, build_strategy, check, seeded
 from clbench.running.config import resolve
 
@@ -57,6 +58,11 @@ def test_without_a_memory_there_is_none() -> None:
     assert build_strategy(prepare(strategy="finetune"), 0, CPU).memory is None
     memory = build_strategy(prepare(size=4), 0, CPU).memory
     assert memory is not None and len(memory) == 0 and memory.size == 4
+
+
+def test_a_memory_draws_by_this_word_or_runs_that_are_there_would_be_others() -> None:
+    memory = build_strategy(prepare(), 3, CPU).memory
+    assert memory is not None and memory.generator.bit_generator.state == generator(3, "memory").bit_generator.state
 
 
 class Maps(Listener):

@@ -35,6 +35,8 @@ def test_changed_options_are_named() -> None:
     config = resolve("debug", "er", memory="prs", head="dlfl", settings={"train.lr": "0.5", "replay_batch": 0})
     assert config.changed == {"memory": "prs", "head": "dlfl", "lr": 0.5}
     assert resolve("debug", "ewc", memory="reservoir").changed == {"memory": "reservoir"}
+    assert resolve("debug", "ewc", settings={"strength": 2.0}).changed == {"strength": 2.0}
+    assert resolve("debug", "dlfl", settings={"rho": 0.25, "heads": 1}).changed == {"rho": 0.25, "heads": 1}
     assert resolve("debug", "er", settings={"weights": "some/folder/a.safetensors"}).changed == {
         "weights": "a.safetensors"
     }
