@@ -154,9 +154,8 @@ def test_a_task_that_was_learned_is_entered_and_evaluated_and_not_learned_again(
 
     monkeypatch.setattr(strategy, "enter", noted)
     diary, progress = Diary(), Progress(task=2, train_seconds=1.0, learned=True)
-    train(
-        strategy, scenario, TrainOptions(batch_size=4, eval_batch_size=9), seed=0, listeners=[diary], progress=progress
-    )
+    options = TrainOptions(batch_size=4, eval_batch_size=9)
+    train(strategy, scenario, options, seed=0, listeners=[diary], progress=progress)
     assert entered == [(2, False)] and [said[0] for said in diary.heard] == ["task", "evaluating", "evaluated"]
     assert (progress.task, progress.step, progress.train_seconds, progress.learned) == (3, 0, 0.0, False)
 
