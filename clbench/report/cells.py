@@ -32,7 +32,7 @@ def cell(row: Row, column: str) -> str:
     if name in COMPACT:
         return compact(value["mean"]) + (f"±{compact(value['sd'])}" if value["sd"] else "")
     spread = "" if value["sd"] is None else f"±{scale * value['sd']:.{digits}f}"
-    return f"{scale * value['mean']:.{digits}f}{spread}"
+    return f"{scale * value['mean']:z.{digits}f}{spread}"
 
 
 def means(rows: Sequence[Row], column: str) -> list[float | None]:
@@ -48,7 +48,7 @@ def means(rows: Sequence[Row], column: str) -> list[float | None]:
 
 def percent(value: float) -> str:
     """A fraction as percent; a dash where it is not defined."""
-    return EMPTY if math.isnan(value) else f"{100 * value:.1f}"
+    return EMPTY if math.isnan(value) else f"{100 * value:z.1f}"
 
 
 def compact(number: float) -> str:

@@ -59,6 +59,7 @@ class Kills(LaunchListener):
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("24 runs")
 def test_24_runs_whose_workers_are_killed_are_each_done_once_and_to_the_same_bits(
     tmp_path: Path, serial: dict[str, str]
 ) -> None:
@@ -76,6 +77,7 @@ def test_24_runs_whose_workers_are_killed_are_each_done_once_and_to_the_same_bit
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("24 runs")
 def test_two_launchers_without_flock_share_24_runs_though_three_workers_are_killed(
     tmp_path: Path, serial: dict[str, str]
 ) -> None:

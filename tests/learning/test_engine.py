@@ -122,6 +122,7 @@ def found() -> dict[str, dict[str, Any]]:
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("shared runs")
 @pytest.mark.parametrize("name", CASES)
 def test_several_processes_are_one_but_for_rounding(found: dict[str, dict[str, Any]], name: str) -> None:
     case, single = found[name], CASES[name][2] in SINGLE

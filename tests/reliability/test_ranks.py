@@ -14,7 +14,7 @@ from shared_commands import RUN
 from clbench.store.checkpoint import MANIFEST
 from clbench.store.folder import CHECKPOINTS, DONE, FAILED, INTERRUPTED, RUNNING, Run, find_runs
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ranks")]
 SCRIPT = Path(__file__).parents[1] / "helpers" / "shared_commands.py"
 GOES_ON = "the same command goes on from the last checkpoint"
 
