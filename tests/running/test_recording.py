@@ -10,6 +10,7 @@ from sklearn.metrics import average_precision_score
 
 from clbench.data.images import ArrayImages
 from clbench.errors import DataError
+from clbench.files import sha256
 from clbench.learning.listener import Diverged, Evaluation
 from clbench.running.build import Prepared, build_scenario
 from clbench.running.config import resolve
@@ -17,7 +18,7 @@ from clbench.running.recording import FLUSH_EVERY, InBulk, Recorder, Step, begin
 from clbench.running.stops import Stopped
 from clbench.scenario.samples import Samples
 from clbench.scenario.tasks import Scenario, Task
-from clbench.store.folder import SUMS, Run, RunWriter, run_folder
+from clbench.store.folder import SUMS, Run, RunWriter, plugin_copy, run_folder
 
 CPU = torch.device("cpu")
 
@@ -40,6 +41,29 @@ def samples(*indices: int) -> Samples:
 
 def evaluation() -> Evaluation:
     return Evaluation(np.full((2, 6), 0.5, np.float32), None, 1.0, 2.0)
+
+
+def test_what_is_written_of_a_run_before_its_first_step(tmp_path: Path, writer: RunWriter) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text("from clbench import Strategy\n\n\nclass Mine(Strategy):\n    joint = False\n")
+    config = resolve("debug", str(file), settings={"lr": 0.5})
+    prepared = Prepared(config, build_scenario(config))
+    begin(writer, prepared, 3, CPU, 7)
+    written, env = (json.loads((writer.folder / name).read_text()) for name in ("config.json", "env.json"))
+    sha = sha256(file)
+    resolved = {"schema", "scenario", "strategy", "memory", "head", "view", "options", "changed", "plugins"}
+    assert set(written) == resolved | {"seed", "joint", "protocol", "paper", "identity"}
+    assert written["plugins"] == {"strategy": {"file": "mine.py", "sha256": sha}}
+    assert written["identity"] == prepared.hashed and written["identity"]["plugins"] == {"strategy": sha}
+    assert (written["seed"], written["joint"], written["changed"]) == (3, False, {"lr": 0.5})
+    software = {"python", "packages", "git", "platform", "decoder"}
+    machine = {"cpu", "cores", "threads", "ranks", "device", "gpu"}
+    run = {"manifest", "weights", "freeze", "plugin_files", "command", "resumed_after_step"}
+    assert set(env) == software | machine | run
+    assert env["plugin_files"] == {"strategy": str(file)} and env["resumed_after_step"] == 7
+    assert (env["device"], env["gpu"], env["freeze"]) == ("cpu", None, "none")
+    assert (writer.folder / plugin_copy("strategy", "mine.py")).read_bytes() == file.read_bytes()
+    assert json.loads((writer.folder / "status.json").read_text())["state"] == "running"
 
 
 class Counted(InBulk):
