@@ -32,10 +32,10 @@ results: $(VENV)/.installed
 
 # One thread for each process: the tests' models are tiny, and every core has its own tests.
 test: $(VENV)/.installed
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadgroup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto
 
 fast: $(VENV)/.installed
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadgroup -m 'not slow'
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto -m 'not slow'
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .

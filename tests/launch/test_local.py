@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from cells24 import CELLS, CPU, TABLE, bits, has_checkpoint, specs, wait_for_checkpoint
+from once import once
 
 from clbench.errors import ClbenchError, UsageError
 from clbench.launch import process
@@ -29,10 +30,11 @@ MUTE = LaunchListener()
 @pytest.fixture(scope="module")
 def serial(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The bits of the 24 runs, one after another in one process."""
-    out = tmp_path_factory.mktemp("serial")
-    outcome = run_all(specs(out), CPU, listener=MUTE)
-    assert len(outcome.runs) == CELLS
-    return bits(out)
+
+    def make(out: Path) -> None:
+        assert len(run_all(specs(out), CPU, listener=MUTE).runs) == CELLS
+
+    return bits(once(tmp_path_factory, "24-runs", make))
 
 
 class Kills(LaunchListener):
@@ -59,7 +61,6 @@ class Kills(LaunchListener):
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("24 runs")
 def test_24_runs_whose_workers_are_killed_are_each_done_once_and_to_the_same_bits(
     tmp_path: Path, serial: dict[str, str]
 ) -> None:
@@ -77,7 +78,6 @@ def test_24_runs_whose_workers_are_killed_are_each_done_once_and_to_the_same_bit
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("24 runs")
 def test_two_launchers_without_flock_share_24_runs_though_three_workers_are_killed(
     tmp_path: Path, serial: dict[str, str]
 ) -> None:

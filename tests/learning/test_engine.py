@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from once import once
 from shared_runs import CASES, SINGLE
 
 from clbench import plugins
@@ -114,15 +115,19 @@ def test_another_fingerprint_is_that_of_something_else(other: dict[str, Any]) ->
 
 
 @pytest.fixture(scope="module")
-def found() -> dict[str, dict[str, Any]]:
+def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
     """Case -> what two or three processes came to beside one."""
-    script = Path(__file__).parents[1] / "helpers" / "shared_runs.py"
-    lines = subprocess.run([sys.executable, script], check=True, capture_output=True, text=True).stdout.splitlines()
+
+    def make(folder: Path) -> None:
+        script = Path(__file__).parents[1] / "helpers" / "shared_runs.py"
+        with open(folder / "cases.jsonl", "w") as out:
+            subprocess.run([sys.executable, script], check=True, stdout=out)
+
+    lines = (once(tmp_path_factory, "shared-runs", make) / "cases.jsonl").read_text().splitlines()
     return {name: case for line in lines for name, case in json.loads(line).items()}
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("shared runs")
 @pytest.mark.parametrize("name", CASES)
 def test_several_processes_are_one_but_for_rounding(found: dict[str, dict[str, Any]], name: str) -> None:
     case, single = found[name], CASES[name][2] in SINGLE

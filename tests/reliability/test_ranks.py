@@ -9,12 +9,13 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from once import once
 from shared_commands import RUN
 
 from clbench.store.checkpoint import MANIFEST
 from clbench.store.folder import CHECKPOINTS, DONE, FAILED, INTERRUPTED, RUNNING, Run, find_runs
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ranks")]
+pytestmark = pytest.mark.slow
 SCRIPT = Path(__file__).parents[1] / "helpers" / "shared_commands.py"
 GOES_ON = "the same command goes on from the last checkpoint"
 
@@ -33,8 +34,10 @@ class Story(NamedTuple):
 
 @pytest.fixture(scope="module")
 def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
-    folder = tmp_path_factory.mktemp("shared")
-    subprocess.run([sys.executable, SCRIPT, folder], check=True, stdout=subprocess.DEVNULL)
+    def make(folder: Path) -> None:
+        subprocess.run([sys.executable, SCRIPT, folder], check=True, stdout=subprocess.DEVNULL)
+
+    folder = once(tmp_path_factory, "shared-commands", make)
     return Story(folder, json.loads((folder / "codes.json").read_text()))
 
 
