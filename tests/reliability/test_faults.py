@@ -72,8 +72,8 @@ def test_a_failing_disk_never_leaves_half_a_checkpoint(fault: str, tmp_path: Pat
 @pytest.mark.parametrize("persistent", [False, True], ids=["once", "persistent"])
 @pytest.mark.parametrize("fault", FAULTS)
 def test_every_operation_fails_in_turn(fault: str, persistent: bool, tmp_path: Path) -> None:
-    """Each k with an error, once; every tenth of the others, or all with CLBENCH_FAULT_STRIDE=1."""
-    stride = 1 if fault == "EIO" and not persistent else int(os.environ.get("CLBENCH_FAULT_STRIDE", "10"))
+    """Every fourth with an error, once, and every twentieth otherwise; with CLBENCH_FAULT_STRIDE=1 each, and a fifth."""
+    stride = int(os.environ.get("CLBENCH_FAULT_STRIDE", "4")) * (1 if fault == "EIO" and not persistent else 5)
     check(tmp_path, fault, 1, stride, persistent=persistent)
 
 
