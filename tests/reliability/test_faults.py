@@ -72,7 +72,7 @@ def test_a_failing_disk_never_leaves_half_a_checkpoint(fault: str, tmp_path: Pat
 @pytest.mark.parametrize("persistent", [False, True], ids=["once", "persistent"])
 @pytest.mark.parametrize("fault", FAULTS)
 def test_every_operation_fails_in_turn(fault: str, persistent: bool, tmp_path: Path) -> None:
-    """Every fourth with an error, once, and every twentieth otherwise; with CLBENCH_FAULT_STRIDE=1 each, and a fifth."""
+    """Every fourth with an error, once, every twentieth otherwise; with CLBENCH_FAULT_STRIDE=1 each, and a fifth."""
     stride = int(os.environ.get("CLBENCH_FAULT_STRIDE", "4")) * (1 if fault == "EIO" and not persistent else 5)
     check(tmp_path, fault, 1, stride, persistent=persistent)
 
