@@ -6,8 +6,8 @@ order of magnitude faster (bench/ranking.py).
 
 Source: scikit-learn's step-wise definition (`average_precision_score`), which PRS's released evaluation uses too.
 
-Matched: scikit-learn's value on 2,500 cases, ties of every kind among them
-(tests/metrics/test_ranking.py::test_equals_scikit_learn_on_2_500_cases), and over the entries that are scored within
+Matched: scikit-learn's value on 1,000 cases, ties of every kind among them
+(tests/metrics/test_ranking.py::test_equals_scikit_learn_on_1_000_cases), and over the entries that are scored within
 1e-12 (tests/metrics/test_scored.py::test_each_class_is_scikit_learns_over_its_scored_rows).
 
 Differs: a class without a positive has no value and is left out of the mean, and counted, where the KRT family's code

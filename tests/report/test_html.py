@@ -108,16 +108,17 @@ def test_a_hundred_runs_stay_below_three_megabytes(store: Path, make: Make) -> N
 
 
 @pytest.mark.slow
-def test_a_thousand_runs_are_reported(store: Path, make: Make) -> None:
-    for number in range(200):
+def test_hundreds_of_runs_are_reported(store: Path, make: Make) -> None:
+    """bench/report.py does it with 1,000."""
+    for number in range(40):
         for seed in range(5):
             make("er", seed, epochs=number + 1, changed={"epochs": number})
     started = perf_counter()
     done = subprocess.run(
         [sys.executable, "-m", "clbench", "report", "--runs", str(store)], capture_output=True, text=True
     )
-    print(f"report over 1,000 runs: {perf_counter() - started:.1f} s")
-    assert done.returncode == 0 and done.stdout.count("er (epochs=") >= 400
+    print(f"report over 200 runs: {perf_counter() - started:.1f} s")
+    assert done.returncode == 0 and done.stdout.count("er (epochs=") >= 80
 
 
 def test_what_a_column_means_stands_at_its_heading_and_one_click_away(page: str) -> None:
