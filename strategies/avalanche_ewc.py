@@ -16,7 +16,8 @@ Differs: hidden labels are left out of the loss, and so of the importance. Batch
 the last and smaller one among them. A class's rows are held from the end of its own task on. Avalanche's mode `online`
 is left out: it takes parameters to keep their order, which a head that grows does not.
 
-Never run: on a GPU; on coco-seq, nuswide-seq or another real collection in full. `strength` has not been tuned.
+Never run: on a GPU; on coco-seq, nuswide-seq or another real collection in full. `strength` has been tuned on
+digits-seq alone.
 """
 
 from dataclasses import dataclass
