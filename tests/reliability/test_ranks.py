@@ -35,7 +35,9 @@ class Story(NamedTuple):
 @pytest.fixture(scope="module")
 def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
     def make(folder: Path) -> None:
-        subprocess.run([sys.executable, SCRIPT, folder], check=True, stdout=subprocess.DEVNULL)
+        # As the command line sets it before torch is imported; here they are forked from a process that has torch.
+        quiet = {**os.environ, "TORCH_CPP_LOG_LEVEL": "ERROR"}
+        subprocess.run([sys.executable, SCRIPT, folder], check=True, stdout=subprocess.DEVNULL, env=quiet)
 
     folder = once(tmp_path_factory, "shared-commands", make)
     return Story(folder, json.loads((folder / "codes.json").read_text()))
