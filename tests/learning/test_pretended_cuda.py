@@ -127,21 +127,17 @@ def check(prepared: Prepared) -> None:
         assert (got.positive_angle, got.memory_counts) == (wanted.positive_angle, wanted.memory_counts)
 
 
-VARIED = ("er", "lwf", "ewc")
-"""One that replays, one with a teacher, and one that passes over a task's images at its end."""
-
-
 def combinations() -> Iterator[Any]:
     """Every two of strategy, head and memory that go together.
 
     Slow but for what a strategy has by default where the head grows: that has all that the other scenario has, on which
-    nothing but the default is tried. Memories and heads are varied under VARIED.
+    nothing but the default is tried.
     """
     for (name, memory, head), scenario in product(pairs(), SCENARIOS):
         strategy = load("strategy", name)
         if not strategy.incompatible(scenario=scenario, head=head, memory=memory):
             default = (head, memory) == (strategy.head, strategy.memory_policy)
-            if not default and (scenario != "debug-incremental" or name not in VARIED):
+            if not default and scenario != "debug-incremental":
                 continue
             marks = () if default and scenario == "debug-incremental" else pytest.mark.slow
             yield pytest.param(scenario, name, head, memory, marks=marks, id=f"{scenario}-{name}-{head}-{memory}")

@@ -42,19 +42,8 @@ def test_a_strategy_whose_head_freezes_a_part_of_itself_as_it_grows() -> None:
 @pytest.mark.parametrize("replay", REPLAY_LABELS)
 @pytest.mark.parametrize("missing", MISSING)
 @pytest.mark.parametrize("images", IMAGES)
-def test_no_axis_shows_a_hidden_label(images: str, missing: str, replay: str) -> None:
-    hides_labels(["er"], images, missing, replay)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("replay", REPLAY_LABELS)
-@pytest.mark.parametrize("missing", MISSING)
-def test_no_strategy_is_shown_a_hidden_label(missing: str, replay: str) -> None:
-    """Where images come again with other tasks' labels: the most that there is to hide."""
-    hides_labels(STRATEGIES, "overlapping", missing, replay)
-
-
-def hides_labels(names: list[str], images: str, missing: str, replay: str) -> None:
+@pytest.mark.parametrize("names", [["er"], pytest.param(STRATEGIES, marks=pytest.mark.slow)], ids=["er", "all"])
+def test_no_axis_shows_a_hidden_label(images: str, missing: str, replay: str, names: list[str]) -> None:
     axes = {"images": images, "missing": missing, "replay_labels": replay, "eval_images": "all"}
     for name in names:
         config = resolve("debug-incremental", name, settings=axes)
