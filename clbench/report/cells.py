@@ -32,7 +32,7 @@ def cell(row: Row, column: str) -> str:
     if name in COMPACT:
         return compact(value["mean"]) + (f"±{compact(value['sd'])}" if value["sd"] else "")
     spread = "" if value["sd"] is None else f"±{scale * value['sd']:.{digits}f}"
-    return f"{scale * value['mean']:z.{digits}f}{spread}"
+    return f"{_decimal(scale * value['mean'], digits)}{spread}"
 
 
 def means(rows: Sequence[Row], column: str) -> list[float | None]:
@@ -48,7 +48,7 @@ def means(rows: Sequence[Row], column: str) -> list[float | None]:
 
 def percent(value: float) -> str:
     """A fraction as percent; a dash where it is not defined."""
-    return EMPTY if math.isnan(value) else f"{100 * value:z.1f}"
+    return EMPTY if math.isnan(value) else _decimal(100 * value, 1)
 
 
 def compact(number: float) -> str:
@@ -62,4 +62,9 @@ def compact(number: float) -> str:
 
 def interval(ends: Sequence[float], scale: float, digits: int) -> str:
     """`[1.2, 3.4]`."""
-    return f"[{', '.join(f'{scale * end:.{digits}f}' for end in ends)}]"
+    return f"[{', '.join(_decimal(scale * end, digits) for end in ends)}]"
+
+
+def _decimal(number: float, digits: int) -> str:
+    """With so many decimals, and no minus before zeros alone."""
+    return f"{number:z.{digits}f}"
