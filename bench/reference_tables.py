@@ -4,7 +4,7 @@
 
 `make results` runs it as it is: every row of REFERENCES on its seeds, from scratch, on the CPU, by as many workers as
 there are cores. `results/<table>.md` and `.csv` are written when every run is done. A table that needs an extra which
-is not installed is left out, and named.
+is not installed is left out, and named; one that --table asks for is an error.
 """
 
 import argparse
@@ -13,10 +13,10 @@ import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
+from clbench import sources
 from clbench.cli.common import parse_seeds
 from clbench.cli.several import Several
 from clbench.files import DEFAULT_OUT, DEFAULT_RECIPES, write_bytes
@@ -68,7 +68,7 @@ class Reference:
     @property
     def missing(self) -> list[str]:
         """Of what it needs, what is not installed."""
-        return [name for name in self.needs if find_spec(name) is None]
+        return [name for name in self.needs if not sources.found(name)]
 
     def configs(self, limit: int | None = None) -> dict[Method, Config]:
         """Every row's configuration as the code has it today."""
@@ -274,7 +274,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     tables = {name: REFERENCES[name] for name in given.table or REFERENCES}
     for name in [name for name, reference in tables.items() if reference.missing]:
-        print(f"{name} is left out: it needs {' and '.join(tables.pop(name).missing)}.", file=sys.stderr)
+        needs = f"it needs {' and '.join(tables.pop(name).missing)}"
+        if given.table:
+            sys.exit(f"Expected to make {name} but {needs}; install that first.")
+        print(f"{name} is left out: {needs}.", file=sys.stderr)
     specs = [
         spec
         for reference in tables.values()

@@ -133,6 +133,18 @@ def test_rows_take_the_recipes_of_the_folder(tmp_path: Path, monkeypatch: pytest
     assert tuned.commands("0")[0][-4:] == ["--set", "epochs=2", "--recipe", "r"]
 
 
+def test_a_table_whose_extra_is_not_installed_is_left_out_and_is_not_to_be_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(reference_tables, "REFERENCES", {"debug": replace(DEBUG, needs=("json", "no_such_module"))})
+    folders = ("--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "results"))
+    main(folders)
+    assert capsys.readouterr().err == "debug is left out: it needs no_such_module.\n"
+    with pytest.raises(SystemExit, match="Expected to make debug but it needs no_such_module; install that first."):
+        main(["--table", "debug", *folders])
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("sentence", ["", "By mAP nothing was known.\n\n"])
 def test_the_readmes_table_is_replaced_with_its_sentence_and_nothing_else(
     made: Path, tmp_path: Path, sentence: str
