@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from clbench.files import DEFAULT_OUT
 from clbench.launch.run import run
 
 CommandLine = Callable[..., tuple[int, str, str]]
-OUT = Path("results/runs")
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def clbench(clbench: CommandLine, runs: Path, tmp_path: Path) -> CommandLine:
     """With a copy of `runs`."""
-    shutil.copytree(runs, tmp_path / OUT)
+    shutil.copytree(runs, tmp_path / DEFAULT_OUT)
     return clbench
 
 
