@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 
 help:
 	@echo "make demo    finetune, er and dlfl on digits-seq, then the report, also as results/report/report.html (3 minutes)"
-	@echo "make results the reference tables in results/ again, all seeds (about an hour on 2 cores)"
+	@echo "make results the reference tables in results/ again, all seeds (an hour and a half on 2 cores)"
 	@echo "make test    the whole test suite"
 	@echo "make fast    the tests that are not slow"
 	@echo "make lint    ruff: check and format"
