@@ -26,8 +26,7 @@ as are new, under one mean with the new images, as in `er`. It has a buffer for 
 several labels do not fit. The linear head alone scores averaged features as it scores maps.
 
 Never run: on a GPU; on coco-seq, nuswide-seq or another real collection in full; beside the released code; how PRS
-(arXiv 2009.03632) mapped it to several labels for its own table is not known to us. `prototypes` has been tuned on
-digits-seq alone.
+(arXiv 2009.03632) mapped it to several labels for its own table is not known to us. `prototypes` has not been tuned.
 """
 
 from collections.abc import Mapping
