@@ -200,8 +200,9 @@ def name_of(typed: str) -> str:
 
 
 def read_anew() -> None:
-    """Forget the files that were named by their paths: they are read again when they are named again."""
+    """Forget the files that were named by their paths, and which packages are installed: all is read again."""
     _typed.clear()
+    _declared.cache_clear()
 
 
 def _from_file(kind: Kind, typed: str) -> Plugin:
@@ -242,8 +243,7 @@ def _from_file(kind: Kind, typed: str) -> Plugin:
 
 def _modules(group: str) -> Iterator[str]:
     """Every module in the packages that are declared under an entry-point group."""
-    declared = sorted((entry_point.name, entry_point.value) for entry_point in entry_points(group=group))
-    for value in dict.fromkeys(value for _, value in declared):
+    for value in _declared(group, tuple(sys.path)):
         try:
             spec = sources.spec_of(value)
             if spec is None or spec.submodule_search_locations is None:
@@ -255,6 +255,16 @@ def _modules(group: str) -> Iterator[str]:
             _left_out(group, value, error)
         else:
             yield from modules
+
+
+@cache
+def _declared(group: str, path: tuple[str, ...]) -> tuple[str, ...]:
+    """The values of a group's entry points, by their names. path: where packages are looked for.
+
+    Kept, since every name that is looked up asks for it, and each answer reads the metadata of every package there is.
+    """
+    declared = sorted((entry_point.name, entry_point.value) for entry_point in entry_points(group=group))
+    return tuple(dict.fromkeys(value for _, value in declared))
 
 
 def _plugins(kind: Kind, module: str) -> list[Plugin]:

@@ -293,7 +293,7 @@ def test_an_unknown_name_gives_the_nearest_and_all() -> None:
 
 
 def test_no_plugins_means_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plugins, "entry_points", lambda **_: [])
+    monkeypatch.setattr(plugins, "_declared", lambda *_: ())
     with pytest.raises(PluginError, match="pip install -e"):
         plugins.load("strategy", "er")
 
