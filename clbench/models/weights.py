@@ -14,7 +14,6 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
-from torchvision.models import get_model_weights
 
 from clbench.errors import DataError, UsageError
 from clbench.files import sha256
@@ -137,6 +136,8 @@ def _lite0_file() -> Path:
 
 
 def _torchvision(options: ModelOptions) -> Any:
+    from torchvision.models import get_model_weights  # late: it takes seconds
+
     return get_model_weights(options.backbone)[IMAGENET]
 
 

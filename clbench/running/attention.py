@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torchvision.transforms.v2.functional import resize
 
 from clbench.arrays import IntArray
 from clbench.learning.strategy import Strategy
@@ -37,6 +36,8 @@ def attention_maps(scenario: Scenario, strategy: Strategy) -> dict[str, np.ndarr
     classes, images: (k,) int64, columns and dataset indices. pixels: (k, 3, s, s) uint8, s at most `PIXELS`.
     maps: (k, h, w) float16, mean over attention heads, sums to 1.
     """
+    from torchvision.transforms.v2.functional import resize  # late: it takes seconds
+
     model = strategy.model
     classes, images = choose(scenario)
     pixels = scenario.images.read(images)
