@@ -126,6 +126,8 @@ AVALANCHE = (
     Group(tuple(f"avalanche-{name}" for name in ("naive", "ewc", "si", "mas", "rwalk"))),
 )
 """Avalanche's plugins, and our own of that name."""
+AVALANCHE_GEM = (Group(("finetune", "gem", "avalanche-gem")),)
+"""Apart, for Avalanche's needs a solver that no extra brings."""
 REFERENCES = {
     "digits-seq": Reference("digits-seq", MEMORIES, recipes=DEFAULT_RECIPES),
     "digits-seq-methods": Reference("digits-seq", METHODS, seeds="0..4", recipes=DEFAULT_RECIPES),
@@ -139,6 +141,9 @@ REFERENCES = {
     ),
     "digits-seq-avalanche": Reference(
         "digits-seq", AVALANCHE, seeds="0..2", recipes=DEFAULT_RECIPES, needs=("avalanche",)
+    ),
+    "digits-seq-avalanche-gem": Reference(
+        "digits-seq", AVALANCHE_GEM, seeds="0..2", recipes=DEFAULT_RECIPES, needs=("avalanche", "quadprog")
     ),
     "digits-seq-orders": Reference("digits-seq", MEMORIES, settings=("order=seed",), recipes=DEFAULT_RECIPES),
     "digits-b0-c4": Reference("digits-b0-c4", (Group(("finetune", "er", "joint")),), seeds="0..5"),
