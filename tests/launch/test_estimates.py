@@ -97,6 +97,10 @@ def test_a_store_tells_of_its_runs_and_a_damaged_one_tells_nothing(real_store: P
     experience = Experience()
     experience.learn(real_store, {of.kind})
     assert seconds(experience, of) == pytest.approx(took[1])
+    (runs[0].folder / "metrics.json").write_text('{"cost": {}}')  # as older runs lack numbers
+    experience = Experience()
+    experience.learn(real_store, {of.kind})
+    assert seconds(experience, of) == pytest.approx(took[1])
     shutil.rmtree(real_store)
     experience.learn(real_store, {of.kind})
     assert experience.of(replace(of, kind=KIND)) is None

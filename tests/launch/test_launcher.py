@@ -23,5 +23,8 @@ def test_a_launcher_that_there_is_not() -> None:
 
 @pytest.mark.parametrize("workers", [Workers(2), Workers(devices=("cpu", "cpu"))], ids=str)
 def test_serial_has_one_worker(workers: Workers) -> None:
-    with pytest.raises(UsageError, match="use --launcher local"):
+    with pytest.raises(
+        UsageError,
+        match="^Expected no --jobs and --devices with --launcher serial but got some; use --launcher local.$",
+    ):
         launcher("serial", workers)

@@ -32,6 +32,14 @@ def test_runs_go_in_and_what_became_of_them_comes_out(tmp_path: Path) -> None:
         to.truncate()
 
 
+def test_what_is_asked_for_stops_a_list(tmp_path: Path) -> None:
+    requests = Requests()
+    requests.ask_to_stop(Stopped("stopped by --max-time", 75))
+    runs = [Spec("debug", "finetune", out=tmp_path).as_json()]
+    outcome = Outcome.from_json(carry_out(runs, how_as_json(How("cpu")), LaunchListener(), requests))
+    assert outcome.stop and outcome.stop.exit_code == 75 and not outcome.runs
+
+
 def test_what_keeps_runs_from_beginning_fails_them(tmp_path: Path) -> None:
     runs = [Spec("debug", "no-such-strategy", out=tmp_path).as_json()] * 2
     outcome = Outcome.from_json(carry_out(runs, how_as_json(How("cpu")), LaunchListener(), Requests()))

@@ -141,6 +141,12 @@ def test_every_listener_hears_all_of_it_in_order(scenario: Scenario) -> None:
     assert strategy.memory is not None and evaluations[-1].memory_counts == strategy.memory.labels.sum(0).tolist()
 
 
+def test_seconds_of_a_task_that_goes_on_are_those_of_both_parts(scenario: Scenario) -> None:
+    strategy = build_strategy(Prepared(resolve("debug", "finetune"), scenario), 0, torch.device("cpu"))
+    evaluations = train(strategy, scenario, TrainOptions(), seed=0, progress=Progress(train_seconds=1000.0))
+    assert evaluations[0].train_seconds > 1000.0 > evaluations[1].train_seconds
+
+
 def test_a_task_that_was_learned_is_entered_and_evaluated_and_not_learned_again(
     scenario: Scenario, monkeypatch: pytest.MonkeyPatch
 ) -> None:

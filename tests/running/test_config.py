@@ -56,6 +56,7 @@ def test_changed_options_are_named() -> None:
         ("dlfl", None, {}, "Dlfl replays from a memory"),
         ("er", "default", {"head": "dlfl"}, "Expected --head dlfl but got --set head=dlfl; head is no option."),
         ("er", "default", {"head.width": 3}, "Unknown option 'head.width'"),
+        ("er", "default", {"lrr": 1}, "Unknown option 'lrr'; did you mean 'lr'?"),
     ],
 )
 def test_what_does_not_go_together_is_refused(

@@ -40,7 +40,7 @@ def test_a_run_that_goes_on_is_where_its_checkpoint_is(done: int, task: int, pla
 
 
 def test_steps_and_images_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = [0.0]
+    now = [7.0]
     monkeypatch.setattr("time.monotonic", lambda: now[0])
     pulse = Pulse()
     pulse.begin([4, 5], 0)

@@ -49,6 +49,12 @@ def test_a_recipe_comes_back(tmp_path: Path) -> None:
     assert (found.settings, found.trials, found.seconds) == ({"train.lr": 0.25, "head.width": 8}, 20, 12.5)
     assert found.sha256 == sha256(file)
     assert [each.name for each in file.parent.iterdir()] == [file.name]
+    assert '[settings]\n"train.lr" = 0.25\n' in file.read_text()  # keys are quoted where they must be
+
+
+def test_a_text_that_no_file_can_hold_has_question_marks(tmp_path: Path) -> None:
+    write(tmp_path / "a.toml", recipe(settings={"model.weights": "a\udcff.safetensors"}))
+    assert read(tmp_path / "a.toml").settings == {"model.weights": "a?.safetensors"}
 
 
 def test_the_record_says_what_holds(tmp_path: Path) -> None:
