@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.datasets import load_digits, load_sample_images
 
 from clbench.arrays import FloatArray, IntArray, LabelArray
 
@@ -46,13 +45,13 @@ class SceneMaker:
     """
 
     def __init__(self, digits: IntArray, across: tuple[float, float] = (0, 1)) -> None:
-        raw = _source()
+        raw, photos = _source()
         images = raw.images[digits] / 16.0  # 0 to 16 in the source
         self._alpha = _doubled(images)
         self._by_value = [np.flatnonzero(raw.target[digits] == value) for value in range(10)]
         self._photos = [
             CONTRAST[0] + CONTRAST[1] * (photo[:, slice(*(round(x * photo.shape[1]) for x in across))] / 255.0)
-            for photo in load_sample_images().images
+            for photo in photos
         ]
 
     def draw(self, labels: IntArray, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
@@ -85,7 +84,7 @@ def label_row(columns: IntArray) -> LabelArray:
 
 def makers() -> dict[str, SceneMaker]:
     """Those of the parts, train and test: they share no digit and no pixel of a photograph."""
-    rows = np.arange(len(_source().target))
+    rows = np.arange(len(_source()[0].target))
     return {
         "train": SceneMaker(rows[:TRAIN_DIGITS], (0, TRAIN_WIDTH)),
         "test": SceneMaker(rows[TRAIN_DIGITS:], (TRAIN_WIDTH, 1)),
@@ -93,9 +92,11 @@ def makers() -> dict[str, SceneMaker]:
 
 
 @cache
-def _source() -> Any:
-    """All digits, read once: both makers take theirs from it."""
-    return load_digits()
+def _source() -> tuple[Any, Any]:
+    """All digits and the photographs, read once: both makers take theirs from them."""
+    from sklearn.datasets import load_digits, load_sample_images  # late: they take a second and a half to import
+
+    return load_digits(), load_sample_images().images
 
 
 def _corner(cell: int, rng: np.random.Generator) -> int:

@@ -137,6 +137,8 @@ class Team:
         for worker in self._workers:
             if worker in self._starting:
                 worker.kill()
+            worker.leave()
+        for worker in self._workers:
             worker.end()
         self._workers.clear()
 

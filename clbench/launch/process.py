@@ -52,11 +52,15 @@ class WorkerProcess:
         """At once: of one that has nothing yet."""
         self._process.kill()
 
-    def end(self) -> str:
-        """Wait until it has ended, after a checkpoint where it has a run; returns how, in words."""
+    def leave(self) -> None:
+        """Let it end, after a checkpoint where it has a run."""
         assert self._process.stdin is not None
         with suppress(BrokenPipeError):
             self._process.stdin.close()
+
+    def end(self) -> str:
+        """Wait until it has left; returns how, in words."""
+        self.leave()
         code = self._process.wait()
         if self._thread.is_alive():
             self._thread.join()
