@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 .PHONY: demo results test fast lint types wheel docs clean help
 
 help:
-	@echo "make demo    finetune, er and dlfl on digits-seq, then the report, also as results/report/report.html (3 minutes)"
+	@echo "make demo    finetune, er and dlfl on digits-seq, two seeds, then the report, also results/report/report.html (4 minutes)"
 	@echo "make results the reference tables in results/ again, all seeds (an hour and a half on 2 cores)"
 	@echo "make test    the whole test suite"
 	@echo "make fast    the tests that are not slow"
