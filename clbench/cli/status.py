@@ -99,13 +99,14 @@ def _ending(rest: Left, running: int) -> str:
 
 
 def _line(run: Standing) -> tuple[str, ...]:
+    called = run.called.replace(" seed ", " seed\N{NO-BREAK SPACE}")  # a number by itself on a line says nothing
     beat, since = run.beat, age(run.beat)
     if beat is None or since is None:
-        return (run.called, *[EMPTY] * 6)
+        return (called, *[EMPTY] * 6)
     return (
-        run.called,
-        f"{beat.task}/{beat.tasks}",
-        f"{beat.step}/{beat.steps}",
+        called,
+        f"{beat.task}/{beat.tasks}" if beat.tasks else EMPTY,
+        f"{beat.step}/{beat.steps}" if beat.tasks else EMPTY,
         EMPTY if beat.images_per_second is None else f"{beat.images_per_second:.0f}",
         EMPTY if run.left is None else duration(run.left),
         f"{beat.pid} on {beat.host}",

@@ -22,6 +22,8 @@ FILE = "heartbeat.json"
 SCHEMA = 1
 INTERVAL = 10.0
 """Seconds from one to the next."""
+SECOND = 1.0
+"""Seconds from the first to the second: the first of a run is written before it knows its steps."""
 STALE = 3
 """Intervals after which one looks as if nobody wrote the next."""
 
@@ -82,7 +84,7 @@ def read(folder: Path) -> Heartbeat | None:
 def beating(
     folder: Path, place: Callable[[], Place], check: Callable[[], None], interval: float = INTERVAL
 ) -> Iterator[None]:
-    """Keep a heartbeat in a run folder: one now, and one every `interval` seconds from a thread of its own.
+    """Keep a heartbeat in a run folder: one now, one soon, and one every `interval` seconds, from a thread of its own.
 
     place: how far the run is; called from that thread. check: raises StoreError where the folder has become another's,
     see `clbench.store.lock.held`; then this one says nothing more. A disk that does not take it is no harm to the run.
@@ -101,7 +103,7 @@ def beating(
                 with suppress(OSError):
                     beat(number)
                 number += 1
-                if over.wait(interval):
+                if over.wait(min(SECOND, interval) if number == 1 else interval):
                     return
 
     thread = threading.Thread(target=keep_on, name="clbench-heartbeat", daemon=True)

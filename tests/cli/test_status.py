@@ -59,6 +59,15 @@ def test_what_runs_and_what_has_stopped_fits_into_80_columns(clbench: CommandLin
     assert " 2/3 1/2 1234 " in line and "4711 on node-17.cluster" in line and "70 s !" in line
 
 
+def test_a_run_that_has_just_begun_has_no_place_and_no_number_stands_alone(clbench: CommandLine, store: Path) -> None:
+    at = datetime.now(UTC).isoformat()
+    with held(killed(store)):
+        new = Heartbeat(0, 0, 0, 0, 0, 0, host="here", pid=7, since=at, at=at)
+        (killed(store) / FILE).write_text(json.dumps(asdict(new)))
+        out = clbench("status", str(store))[1]
+    assert "0/0" not in out and not [line for line in out.splitlines() if line.strip() == "7"]
+
+
 def test_many_that_have_stopped_are_not_all_listed(clbench: CommandLine, store: Path) -> None:
     for seed in range(100, 100 + MOST):
         shutil.copytree(killed(store), killed(store).with_name(f"seed{seed}"))

@@ -38,6 +38,15 @@ def test_it_rises_while_it_beats_and_is_gone_after(tmp_path: Path) -> None:
     assert not [thread for thread in threading.enumerate() if thread.name == "clbench-heartbeat"]
 
 
+def test_the_second_comes_soon_for_the_first_knows_no_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(heartbeat, "SECOND", 0.01)
+    places = iter([Place(0, 0, 0, 0, 0, 0)])
+    with beating(tmp_path, lambda: next(places, HERE), nothing, 3600.0):
+        wait_for(lambda: (found := read(tmp_path)) and found.beat)
+        found = read(tmp_path)
+        assert found is not None and (found.task, found.beat, found.interval_s) == (HERE.task, 1, 3600.0)
+
+
 def test_it_is_gone_when_the_run_fails(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError), beating(tmp_path, lambda: HERE, nothing):
         wait_for(lambda: read(tmp_path))
