@@ -1,4 +1,5 @@
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -6,21 +7,25 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from cells24 import CELLS, CPU, TABLE, bits, has_checkpoint, specs, wait_for_checkpoint
 from once import once
+from scripted import ScriptedWorkers
 
 from clbench.errors import ClbenchError, UsageError
-from clbench.launch import process
+from clbench.launch import local, process
 from clbench.launch.cells import Cell, LaunchListener, run_all
 from clbench.launch.launcher import Workers, launcher
 from clbench.launch.local import choose_devices, cores
 from clbench.launch.outcome import Failure
 from clbench.launch.spec import Spec
 from clbench.running.execute import How
+from clbench.running.stops import Requests, Stopped
 from clbench.store import heartbeat
 from clbench.store.folder import Run, find_runs, finished
 
@@ -192,9 +197,128 @@ def test_runs_that_kill_their_worker_or_find_no_memory(tmp_path: Path) -> None:
     assert str(breaks).endswith(f"; the traceback is in {breaks.folder}") and breaks.exit_code == 1
 
 
+class Diary(LaunchListener):
+    """What is said of each seed."""
+
+    def __init__(self) -> None:
+        self.of: dict[int, list[str]] = {}
+        self.messages: list[str] = []
+
+    def said(self, message: str) -> None:
+        self.messages.append(message)
+
+    def started(self, cell: Cell) -> None:
+        self._note(cell, "started")
+
+    def done(self, cell: Cell, run: Run, seconds: float) -> None:
+        assert run.folder == cell.folder and seconds > 0
+        self._note(cell, "done")
+
+    def done_already(self, cell: Cell, run: Run) -> None:
+        assert run.folder == cell.folder
+        self._note(cell, "already")
+
+    def left(self, cell: Cell, error: Exception) -> None:
+        self._note(cell, f"left: {error}")
+
+    def failed(self, failure: Failure) -> None:
+        self.of.setdefault(failure.spec.seed, []).append(f"failed: {failure.error}")
+
+    def _note(self, cell: Cell, what: str) -> None:
+        self.of.setdefault(cell.spec.seed, []).append(what)
+
+
+def scripted(monkeypatch: pytest.MonkeyPatch, **acts: str) -> ScriptedWorkers:
+    """acts: `s` and the seed -> words, one for each time."""
+    team = ScriptedWorkers({int(seed[1:]): words.split() for seed, words in acts.items()})
+    monkeypatch.setattr(local, "WorkerProcess", team)
+    return team
+
+
+def debug(out: Path, *seeds: int, **more: Any) -> list[Spec]:
+    return [Spec("debug", "finetune", seed=seed, out=out, **more) for seed in seeds]
+
+
+def test_each_run_has_a_worker_until_it_is_done_or_has_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    team = scripted(monkeypatch, s1="dies", s2="dies dies", s3="busy", s4="short", s5="short short", s6="breaks")
+    [done] = run_all(debug(tmp_path, 7), CPU, listener=MUTE).runs
+    diary = Diary()
+    begun = done.folder.with_name("seed2")
+    shutil.copytree(done.folder, begun)
+    for name in ("SHA256SUMS", "metrics.json"):  # as a process that is killed leaves it
+        (begun / name).unlink()
+    again = debug(tmp_path, 0, memory=None)  # the same run, in other words
+    listed = [*debug(tmp_path, *range(8)), *again]
+    outcome = launcher("local", Workers(2))(listed, CPU, listener=diary)
+
+    assert diary.of[0] == ["started", "done", "already"] and diary.of[1] == ["started", "done"]
+    killed = "Expected the process of this run to live but it ended with code 7, and so did the one before it; if the "
+    killed += "machine has too little memory use fewer --jobs or a smaller --set batch_size."
+    assert diary.of[2] == [f"failed: {killed}"]
+    assert diary.of[3] == ["left: another process has it", "started", "done"]
+    assert diary.of[4] == ["started", "done"]
+    short = "out of memory: nothing left; try a smaller --set batch_size or eval_batch_size"
+    assert diary.of[5] == [f"failed: {short}"]
+    assert diary.of[6] == ["failed: KeyError: 'x'"] and diary.of[7] == ["already"]
+    ends = "its process ended with code 7; another one goes on with it", "it is tried once more in the end, alone"
+    gone, alone = ([message for message in diary.messages if message.endswith(end)] for end in ends)
+    assert [message.partition(":")[0] for message in gone] == ["debug/finetune seed 1", "debug/finetune seed 2"]
+    assert [message.partition(":")[0] for message in alone] == ["debug/finetune seed 4", "debug/finetune seed 5"]
+    assert diary.messages.count("it dies") == 3 and len(diary.messages) == 7
+
+    assert sorted(run.seed for run in outcome.runs) == [0, 0, 1, 3, 4, 7] and not outcome.busy and outcome.stop is None
+    assert sorted(failure.spec.seed for failure in outcome.failures) == [2, 5, 6]
+    lost = next(failure for failure in outcome.failures if failure.spec.seed == 2)
+    assert lost.folder == begun and Run(begun).status["reason"] == killed
+    assert [len(team.runs(seed)) for seed in range(8)] == [2, 2, 2, 2, 2, 2, 1, 0]
+    [told] = team.runs(6)
+    assert told["run"]["config_hash"] == done.config_hash and told["how"]["device"] == "cpu"
+    assert told["how"]["schedule"]["steps"] == 30 and not told["how"]["rerun"]
+    assert {worker.device for worker in team.workers} == {"cpu"} and all(each.ended for each in team.workers)
+    assert len(team.workers) == 2 + 3 + 2  # two at once, one for each that died, one for each that was tried alone
+
+
+def test_what_another_has_until_the_end_is_left_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    team, diary = scripted(monkeypatch, s0="busy busy"), Diary()
+    outcome = launcher("local", Workers(1))(debug(tmp_path, 0, 1), CPU, listener=diary)
+    [busy] = outcome.busy
+    assert (busy.spec.seed, str(busy.error), len(team.runs(0))) == (0, "another process has it", 2)
+    assert busy.folder == outcome.runs[0].folder.with_name("seed0") and [run.seed for run in outcome.runs] == [1]
+
+
+def test_a_run_that_is_done_again_begins_afresh_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that dies before it begins has removed nothing; one that dies later leaves what another goes on from."""
+    run_all(debug(tmp_path, 0, 1), CPU, listener=MUTE)
+    team, diary = scripted(monkeypatch, s0="dies", s1="begins"), Diary()
+    how = replace(CPU, rerun=True)
+    outcome = launcher("local", Workers(1))(debug(tmp_path, 0, 1), how, listener=diary)
+    assert [told["how"]["rerun"] for told in team.runs(0)] == [True, True]
+    assert [told["how"]["rerun"] for told in team.runs(1)] == [True, False]
+    assert diary.of == {0: ["started", "done"], 1: ["already"]} and len(outcome.runs) == 2
+
+
+def test_a_stop_is_passed_on_and_ends_the_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    team, requests = scripted(monkeypatch), Requests()
+
+    class Stops(Diary):
+        def done(self, cell: Cell, run: Run, seconds: float) -> None:
+            super().done(cell, run, seconds)
+            requests.ask_for_checkpoint()
+            requests.ask_to_stop(Stopped("stopped by --max-time", 75))
+
+    outcome = launcher("local", Workers(1))(debug(tmp_path, 0, 1), CPU, listener=Stops(), requests=requests)
+    assert outcome.stop and (str(outcome.stop), outcome.stop.exit_code) == ("stopped by --max-time", 75)
+    assert [run.seed for run in outcome.runs] == [0] and not team.runs(1) and not outcome.failures
+    assert {"stop": ["stopped by --max-time", 75]} in [message for _, message in team.told]
+    assert {"checkpoint": True} in [message for _, message in team.told]
+
+
 def test_workers_that_do_not_start_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "COMMAND", (sys.executable, "-c", "raise SystemExit(3)"))
-    with pytest.raises(ClbenchError, match="Expected a worker process to start but 3 in a row did not.* code 3"):
+    with pytest.raises(
+        ClbenchError,
+        match="3 in a row did not, and the last ended with code 3; see what they said",
+    ):
         launcher("local", Workers(1))([Spec("debug", "finetune", out=tmp_path)], CPU, listener=MUTE)
     assert not list(tmp_path.iterdir())
 

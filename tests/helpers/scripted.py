@@ -1,0 +1,81 @@
+"""Workers in this process, that do what they are told to, so that a launcher can be watched without any others."""
+
+import io
+import json
+from collections.abc import Callable
+from typing import Any
+
+from clbench.launch.outcome import Failure, Outcome
+from clbench.launch.spec import Spec
+from clbench.launch.worker import Telling, carry_out
+from clbench.running.stops import Requests
+from clbench.store.lock import Busy
+
+Heard = Callable[[Any, dict[str, Any] | None], None]
+ERRORS = {"busy": Busy("another process has it"), "short": MemoryError("nothing left"), "breaks": KeyError("x")}
+
+
+class ScriptedWorkers:
+    """Stands for the class of worker processes.
+
+    acts: seed of a run -> what becomes of it at each time that it is handed out: `dies` or `begins` (and dies then), or
+    a word of ERRORS; where there is none left, it is carried out. told: every message, with the number of its worker.
+    """
+
+    def __init__(self, acts: dict[int, list[str]]) -> None:
+        self.acts = acts
+        self.told: list[tuple[int, dict[str, Any]]] = []
+        self.workers: list[ScriptedWorker] = []
+
+    def __call__(self, device: str, heard: Heard) -> "ScriptedWorker":
+        worker = ScriptedWorker(self, len(self.workers), device, heard)
+        self.workers.append(worker)
+        return worker
+
+    def runs(self, seed: int) -> list[dict[str, Any]]:
+        """Messages that handed out the run of a seed."""
+        return [message for _, message in self.told if "run" in message and message["run"]["seed"] == seed]
+
+
+class ScriptedWorker:
+    def __init__(self, team: ScriptedWorkers, number: int, device: str, heard: Heard) -> None:
+        self.device, self.ended = device, 0
+        self._team, self._number, self._heard = team, number, heard
+        self._says({"is": "ready"})
+
+    def tell(self, **message: Any) -> None:
+        self._team.told.append((self._number, message))
+        if "run" not in message:
+            return
+        left = self._team.acts.get(message["run"]["seed"])
+        act = left.pop(0) if left else ""
+        if act in ("dies", "begins"):
+            self._says({"is": "begun"} if act == "begins" else {"is": "said", "message": "it dies"})
+            self._heard(self, None)
+            return
+        if act:
+            outcome = _lost(Spec.from_json(message["run"]), ERRORS[act])
+        else:
+            to = io.StringIO()
+            outcome = carry_out([message["run"]], message["how"], Telling(to), Requests())
+            for line in to.getvalue().splitlines():
+                self._says(json.loads(line))
+        self._says({"is": "over", "outcome": outcome})
+
+    def kill(self) -> None:
+        raise AssertionError("it was ready at once")
+
+    def leave(self) -> None:
+        pass
+
+    def end(self) -> str:
+        self.ended += 1
+        return "ended with code 7"
+
+    def _says(self, message: dict[str, Any]) -> None:
+        self._heard(self, json.loads(json.dumps(message)))
+
+
+def _lost(spec: Spec, error: Exception) -> dict[str, Any]:
+    failures = [Failure(spec, error)]
+    return (Outcome(busy=failures) if isinstance(error, Busy) else Outcome(failures=failures)).as_json()
