@@ -141,6 +141,22 @@ def test_every_listener_hears_all_of_it_in_order(scenario: Scenario) -> None:
     assert strategy.memory is not None and evaluations[-1].memory_counts == strategy.memory.labels.sum(0).tolist()
 
 
+def test_each_task_is_learned_in_its_own_order(scenario: Scenario) -> None:
+    """By its number: with one order for all, every run that is there would be another."""
+    strategy = build_strategy(Prepared(resolve("debug", "finetune"), scenario), 0, torch.device("cpu"))
+    seen: list[list[list[int]]] = [[], [], []]
+
+    class Sees(Listener):
+        def stepped(self, task: int, step: int, values: Values, samples: Samples) -> None:
+            seen[task].append(samples.indices.tolist())
+
+    options = TrainOptions(batch_size=2)
+    train(strategy, scenario, options, seed=3, listeners=[Sees()])
+    assert seen == [
+        [batch.indices.tolist() for batch in stream(task, number, options, 3)] for number, task in enumerate(scenario)
+    ]
+
+
 def test_seconds_of_a_task_that_goes_on_are_those_of_both_parts(scenario: Scenario) -> None:
     strategy = build_strategy(Prepared(resolve("debug", "finetune"), scenario), 0, torch.device("cpu"))
     evaluations = train(strategy, scenario, TrainOptions(), seed=0, progress=Progress(train_seconds=1000.0))

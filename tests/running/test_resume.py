@@ -1,6 +1,7 @@
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,10 @@ def test_where_a_run_is_comes_back(tmp_path: Path) -> None:
     assert torch.equal(torch.cat([p.detach().flatten() for p in strategy.model.parameters()]), weights)
     assert torch.equal(torch.random.get_rng_state(), expected)
     assert (back.task, back.step, back.train_seconds, back.feature_seconds) == (1, 4, 2.5, 7.75)
+    assert not back.learned
+    saved(tmp_path, prepared, replace(progress, learned=True), {"seed": 3})
+    found = resume.latest(tmp_path, {"seed": 3}, CPU, said.append)
+    assert found is not None and resume.restore(found, strategy, tmp_path).learned
     [read] = back.evaluations
     assert np.array_equal(read.logits, evaluation.logits)
     assert (read.positive_angle, read.memory_counts) == (80.5, [1, 2, 0, 0, 0, 0])
