@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,17 @@ def test_an_interrupted_run_is_done_in_part(tmp_path: Path, timings: list[str]) 
     (cell.folder / "status.json").write_text('{"state": "interrupted", "reason": "x"}')
     [found] = plan([cell], HOW, never)
     assert (found.state, found.left, Run(cell.folder).state) == ("interrupted", 1.0, "interrupted")
+
+
+def test_workers_may_have_the_largest_runs_at_once(tmp_path: Path, timings: list[str]) -> None:
+    found = plan(built(*(Spec("debug", "finetune", seed=seed, out=tmp_path) for seed in range(3))), HOW, never)
+    sizes = (1, 9, 5)
+    estimates = [
+        replace(each.estimate, memory_bytes=size) for each, size in zip(found, sizes, strict=True) if each.estimate
+    ]
+    sized = [replace(each, estimate=estimate) for each, estimate in zip(found, estimates, strict=True)]
+    assert [each["memory_bytes"] for each in by_jobs(sized)] == [9, 14, 15]
+    assert [each["jobs"] for each in by_jobs(sized)] == [1, 2, 3]
 
 
 def test_nothing_is_left_of_what_is_done(tmp_path: Path) -> None:

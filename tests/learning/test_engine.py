@@ -11,10 +11,12 @@ import pytest
 import torch
 from once import once
 from shared_runs import CASES, SINGLE
+from threads import together
+from torch import Tensor
 
 from clbench import plugins
-from clbench.errors import UsageError
-from clbench.learning.engine import Engine, choose_device, deterministic, fingerprint, start
+from clbench.errors import ClbenchError, UsageError
+from clbench.learning.engine import Engine, Ranks, choose_device, deterministic, fingerprint, start
 from clbench.randomness import derive
 
 
@@ -112,6 +114,97 @@ def test_a_fingerprint_is_that_of_every_bit() -> None:
 )
 def test_another_fingerprint_is_that_of_something_else(other: dict[str, Any]) -> None:
     assert fingerprint(STATE | other) != fingerprint(STATE)
+
+
+def test_rows_are_dealt_out_and_come_back_at_their_places() -> None:
+    """Of two batches that stand one after another, 5 and 2 rows, dealt to three processes."""
+    batches = torch.arange(10.0).reshape(5, 2), torch.arange(10.0, 14.0).reshape(2, 2)
+
+    def work(ranks: Ranks) -> tuple[list[Tensor], Tensor, Tensor | None]:
+        own = [ranks.share(batch) for batch in batches]
+        mine = torch.cat(own).requires_grad_()
+        gathered = ranks.gather(mine, ranks.parts(5) + ranks.parts(2))
+        gathered.backward(torch.arange(14.0).reshape(7, 2))  # type: ignore[no-untyped-call]
+        assert ranks.gather(mine, ()) is mine
+        return own, gathered.detach(), mine.grad
+
+    done = together(3, work)
+    assert [[len(block) for block in own] for own, _, _ in done] == [[2, 1], [2, 1], [1, 0]]
+    assert torch.equal(done[1][0][0], batches[0][[1, 4]])
+    for _, gathered, _ in done:
+        assert torch.equal(gathered, torch.cat(batches))
+    gradient = torch.arange(14.0).reshape(7, 2)
+    assert done[0][2] is not None and torch.equal(done[0][2], 3 * gradient[[0, 3, 5]])  # the mean over three is its own
+    assert done[2][2] is not None and torch.equal(done[2][2], 3 * gradient[[2]])
+
+
+def test_a_total_is_of_all_and_sends_its_gradient_to_all() -> None:
+    def work(ranks: Ranks) -> tuple[float, float]:
+        mine = torch.tensor(float(ranks.rank + 1), requires_grad=True)
+        total = ranks.total(mine)
+        (total * (ranks.rank + 1)).backward()  # type: ignore[no-untyped-call]
+        assert mine.grad is not None
+        return total.item(), mine.grad.item()
+
+    assert together(3, work) == [(6.0, 6.0)] * 3  # 1 + 2 + 3 both ways
+
+
+def test_tensors_of_all_are_averaged_in_place() -> None:
+    def work(ranks: Ranks) -> list[list[float]]:
+        tensors = [torch.full((2, 2), float(ranks.rank)), torch.tensor([1.0 + ranks.rank], requires_grad=True)]
+        ranks.average(tensors)
+        return [tensor.detach().flatten().tolist() for tensor in tensors]
+
+    assert together(4, work) == [[[1.5] * 4, [2.5]]] * 4
+
+
+def test_the_largest_number_is_everybodys_and_whoever_waits_waits_for_all() -> None:
+    order: list[str] = []
+
+    def work(ranks: Ranks) -> int:
+        with ranks.one_ahead():
+            order.append("first" if ranks.rank == 0 else "others")
+        ranks.wait()
+        return ranks.largest(ranks.rank**2 - 5)
+
+    assert together(3, work) == [-1] * 3 and order == ["first", "others", "others"]
+
+
+def test_the_first_alone_acts_and_its_error_is_everybodys() -> None:
+    acted: list[int] = []
+
+    def work(ranks: Ranks) -> str:
+        def act() -> str:
+            acted.append(ranks.rank)
+            return "done"
+
+        def fail() -> None:
+            raise UsageError("Expected something else.")
+
+        assert ranks.first(act) == ("done" if ranks.rank == 0 else None)
+        with pytest.raises(UsageError, match="Expected something else") as error:
+            ranks.first(fail)
+        return str(error.value)
+
+    assert together(3, work) == ["Expected something else."] * 3 and acted == [0]
+
+
+def test_what_has_drifted_apart_is_named_everywhere() -> None:
+    def work(ranks: Ranks) -> str:
+        alike = {"weights": torch.ones(3), "memory": [1, {"a": 2}]}
+        ranks.check_alike(alike, "after task 1")
+        with pytest.raises(ClbenchError) as error:
+            ranks.check_alike({**alike, "draws": torch.tensor(ranks.rank == 2), "more": ranks.rank}, "after task 2")
+        return str(error.value)
+
+    assert (
+        together(3, work)
+        == [
+            "Expected the 3 processes of this run to have the same draws after task 2 but they have drifted apart; run it as "
+            "one process, or mend what decides otherwise in each."
+        ]
+        * 3
+    )
 
 
 @pytest.fixture(scope="module")
