@@ -177,15 +177,15 @@ def test_arrays_that_do_nothing_are_given_up(tmp_path: Path, monkeypatch: pytest
 
 
 def test_a_run_without_memory_is_tried_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "short.py").write_text(
+    (tmp_path / "short_on_slurm.py").write_text(
         "from clbench import Strategy\n\n\nclass Short(Strategy):\n    def observe(self, batch):\n"
         "        raise MemoryError('nothing left')\n"
     )
-    listed = [Spec("debug", name, out=tmp_path / "runs") for name in (str(tmp_path / "short.py"), "finetune")]
+    listed = [Spec("debug", name, out=tmp_path / "runs") for name in (str(tmp_path / "short_on_slurm.py"), "finetune")]
     arrays = Arrays(None)
     outcome = scripted(monkeypatch, arrays)(listed, CPU, listener=LaunchListener())
     [failure] = outcome.failures
-    assert failure.no_memory and failure.spec.strategy.endswith("short.py") and len(outcome.runs) == 1
+    assert failure.no_memory and failure.spec.strategy.endswith("short_on_slurm.py") and len(outcome.runs) == 1
     assert [len(own) for _, own, _ in arrays.sent] == [2, 1]
 
 

@@ -83,13 +83,13 @@ def test_a_spec_comes_back_from_a_run_folder(given: Spec, tmp_path: Path) -> Non
 
 
 def test_a_run_of_a_file_goes_on_with_the_file_or_with_its_copy(tmp_path: Path) -> None:
-    file = tmp_path / "mine.py"
+    file = tmp_path / "of_a_file.py"
     file.write_text("from clbench import Strategy\n\n\nclass Mine(Strategy):\n    pass\n")
     [done] = run("debug", str(file), out=tmp_path / "runs")
     spec = Spec.of_run(done)
     assert spec.strategy == str(file) and spec.config_hash == done.config_hash
     copied = Spec.of_run(done, copies=True)
-    assert Path(copied.strategy) == done.folder / "plugin/strategy/mine.py" and copied.scenario == "debug"
+    assert Path(copied.strategy) == done.folder / "plugin/strategy/of_a_file.py" and copied.scenario == "debug"
     assert Path(copied.strategy).read_bytes() == file.read_bytes()
     for change in (lambda: file.write_text("# another\n"), file.unlink):
         change()

@@ -200,8 +200,8 @@ def test_what_has_drifted_apart_is_named_everywhere() -> None:
     assert (
         together(3, work)
         == [
-            "Expected the 3 processes of this run to have the same draws after task 2 but they have drifted apart; run it as "
-            "one process, or mend what decides otherwise in each."
+            "Expected the 3 processes of this run to have the same draws after task 2 but they have drifted apart; run "
+            "it as one process, or mend what decides otherwise in each."
         ]
         * 3
     )
