@@ -140,6 +140,22 @@ def test_what_is_kept_beside_a_sample_comes_back_with_it() -> None:
     assert strategy.memory_bytes() == len(batch) * (3 * 8 * 8 + 8)
 
 
+def test_what_is_replayed_says_what_the_protocol_says_now() -> None:
+    strategy, prepared = make(size=20)
+    enter(strategy, prepared)
+    strategy.remember(first_batch(strategy, prepared))
+
+    class Hidden:
+        def __call__(self, stored: Samples) -> Samples:
+            return replace(stored, known=np.zeros_like(stored.known))
+
+    stored = strategy.recall(3)
+    assert stored is not None and stored.samples.known.any()
+    strategy.stage = replace(strategy.stage, replay=Hidden())  # type: ignore[arg-type]
+    replay = strategy.recall(3)
+    assert replay is not None and len(replay) == 3 and not replay.samples.known.any()
+
+
 def test_gradients_are_those_of_each_sample_alone_in_evaluation() -> None:
     strategy, prepared = make()
     enter(strategy, prepared)

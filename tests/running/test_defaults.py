@@ -19,3 +19,4 @@ def test_what_the_user_set_and_what_a_layer_says() -> None:
     origins = resolve("digits-seq", "er", settings={"lr": "0.5", "memory.size": 3}).origins()
     assert origins["train"]["lr"] == origins["memory"]["size"] == "set"
     assert origins["model"]["backbone"] == "scenario" and origins["train"]["epochs"] == ""
+    assert resolve("coco-seq", "er", memory="prs").origins()["memory"]["rho"] == "prs on coco-seq"
