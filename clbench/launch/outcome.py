@@ -101,12 +101,6 @@ class Outcome:
     busy: list[Failure] = field(default_factory=list)
     stop: Stopped | None = None
 
-    def add(self, other: "Outcome") -> None:
-        """Take in what became of a part of the list; `stop` is that of the whole."""
-        self.runs += other.runs
-        self.failures += other.failures
-        self.busy += other.busy
-
     def as_json(self) -> dict[str, Any]:
         """Plain values, for another process."""
         return {

@@ -2,6 +2,7 @@
 
 import io
 import json
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -18,8 +19,9 @@ ERRORS = {"busy": Busy("another process has it"), "short": MemoryError("nothing 
 class ScriptedWorkers:
     """Stands for the class of worker processes.
 
-    acts: seed of a run -> what becomes of it at each time that it is handed out: `dies` or `begins` (and dies then), or
-    a word of ERRORS; where there is none left, it is carried out. told: every message, with the number of its worker.
+    acts: seed of a run -> what becomes of it at each time that it is handed out: `dies` or `begins` (and dies then),
+    `slow` (it says that it goes on, and the rest later), or a word of ERRORS; where there is none left, it is carried
+    out. told: every message, with the number of its worker.
     """
 
     def __init__(self, acts: dict[int, list[str]]) -> None:
@@ -49,18 +51,17 @@ class ScriptedWorker:
             return
         left = self._team.acts.get(message["run"]["seed"])
         act = left.pop(0) if left else ""
-        if act in ("dies", "begins"):
+        if act == "slow":
+            later = self._carried_out(message)
+            self._says({"is": "said", "message": "it goes on"})
+            threading.Timer(0.2, self._all_said, [later]).start()
+        elif act in ("dies", "begins"):
             self._says({"is": "begun"} if act == "begins" else {"is": "said", "message": "it dies"})
             self._heard(self, None)
-            return
-        if act:
-            outcome = _lost(Spec.from_json(message["run"]), ERRORS[act])
+        elif act:
+            self._says({"is": "over", "outcome": _lost(Spec.from_json(message["run"]), ERRORS[act])})
         else:
-            to = io.StringIO()
-            outcome = carry_out([message["run"]], message["how"], Telling(to), Requests())
-            for line in to.getvalue().splitlines():
-                self._says(json.loads(line))
-        self._says({"is": "over", "outcome": outcome})
+            self._all_said(self._carried_out(message))
 
     def kill(self) -> None:
         raise AssertionError("it was ready at once")
@@ -71,6 +72,16 @@ class ScriptedWorker:
     def end(self) -> str:
         self.ended += 1
         return "ended with code 7"
+
+    def _carried_out(self, message: dict[str, Any]) -> list[dict[str, Any]]:
+        """All that it says of the run."""
+        to = io.StringIO()
+        outcome = carry_out([message["run"]], message["how"], Telling(to), Requests())
+        return [*map(json.loads, to.getvalue().splitlines()), {"is": "over", "outcome": outcome}]
+
+    def _all_said(self, messages: list[dict[str, Any]]) -> None:
+        for message in messages:
+            self._says(message)
 
     def _says(self, message: dict[str, Any]) -> None:
         self._heard(self, json.loads(json.dumps(message)))

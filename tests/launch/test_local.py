@@ -1,3 +1,4 @@
+import json
 import os
 import shutil
 import signal
@@ -7,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,10 @@ from clbench.running.execute import How
 from clbench.running.stops import Requests, Stopped
 from clbench.store import heartbeat
 from clbench.store.folder import Run, find_runs, finished
+from clbench.store.heartbeat import Heartbeat
 
 MUTE = LaunchListener()
+NOW = "2026-01-01T00:00:00+00:00"
 
 
 @pytest.fixture(scope="module")
@@ -311,6 +314,31 @@ def test_a_stop_is_passed_on_and_ends_the_list(tmp_path: Path, monkeypatch: pyte
     assert [run.seed for run in outcome.runs] == [0] and not team.runs(1) and not outcome.failures
     assert {"stop": ["stopped by --max-time", 75]} in [message for _, message in team.told]
     assert {"checkpoint": True} in [message for _, message in team.told]
+
+
+def test_each_heartbeat_of_a_run_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    [done] = run_all(debug(tmp_path, 1), CPU, listener=MUTE).runs
+    scripted(monkeypatch, s0="slow")
+    monkeypatch.setattr(local, "LOOK", 0.01)
+    folder, beats = done.folder.with_name("seed0"), list[tuple[int, int]]()
+
+    def beat(number: int) -> None:
+        folder.mkdir(exist_ok=True)
+        found = Heartbeat(1, 3, 2, 4, 2, 12, host="here", pid=7, since=NOW, at=NOW, beat=number)
+        (folder / "new.json").write_text(json.dumps(asdict(found)))
+        (folder / "new.json").replace(folder / heartbeat.FILE)
+
+    class Hears(LaunchListener):
+        def at(self, cell: Cell, heartbeat: Heartbeat) -> None:
+            beats.append((cell.spec.seed, heartbeat.beat))
+            beat(8)
+
+        def said(self, message: str) -> None:
+            assert message == "it goes on"
+            beat(7)
+
+    outcome = launcher("local", Workers(2))(debug(tmp_path, 0), CPU, listener=Hears())
+    assert beats == [(0, 7), (0, 8)] and len(outcome.runs) == 1
 
 
 def test_workers_that_do_not_start_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
