@@ -101,6 +101,11 @@ def test_a_store_tells_of_its_runs_and_a_damaged_one_tells_nothing(real_store: P
     experience = Experience()
     experience.learn(real_store, {of.kind})
     assert seconds(experience, of) == pytest.approx(took[1])
+    env = json.loads((runs[1].folder / "env.json").read_text())
+    (runs[1].folder / "env.json").write_text(json.dumps({key: env[key] for key in env if key != "device"}))
+    experience = Experience()
+    experience.learn(real_store, {of.kind})
+    assert experience.of(of) is None
     shutil.rmtree(real_store)
     experience.learn(real_store, {of.kind})
     assert experience.of(replace(of, kind=KIND)) is None

@@ -59,6 +59,10 @@ def test_a_kind_is_timed_once_and_not_where_it_is_known(tmp_path: Path, timings:
     assert timings == ["finetune"]
     assert [each.state for each in found] == ["done", "new", "new", "new", "new"]
     assert [each.estimate and each.estimate.source for each in found] == ["1 run"] * 2 + ["timed"] * 3
+    told = json.loads(json.dumps(found[2].as_json()))
+    assert told["spec"] == others[0].as_json() and told["folder"] == str(found[2].cell.folder)
+    names = ("cell", "state", "seconds", "seconds_left", "memory_bytes", "from")
+    assert [told[name] for name in names] == ["debug/finetune seed 0", "new", 2.0, 2.0, 2**20, "timed"]
     assert found[0].left == 0.0 and [each.left for each in found[2:]] == [2.0, 2.0, 6.0]
     assert not list((tmp_path / "debug").glob("finetune*"))
 

@@ -60,6 +60,9 @@ def test_runs_of_plans_and_of_folders_with_what_they_still_take(store: Path) -> 
     assert found["er seed 2"].left == pytest.approx(mean) and found["er seed 2"].reason == "stopped without a word"
     (found["er seed 2"].folder / "checkpoint" / "3").mkdir(parents=True)
     assert look(store)["er seed 2"].left == pytest.approx(mean / 2)
+    told = look(store)["er seed 2"].as_json()
+    assert (told["run"], told["state"], told["reason"]) == ("er seed 2", "interrupted", "stopped without a word")
+    assert told["seconds_left"] == pytest.approx(mean / 2) and told["folder"] == str(found["er seed 2"].folder)
     assert sum(each.state == "done" for each in found.values()) == 6  # and no run of a folder is there twice
     assert all(name.startswith(("er seed", "debug")) for name in found)
 

@@ -47,6 +47,12 @@ def test_what_keeps_runs_from_beginning_fails_them(tmp_path: Path) -> None:
     assert "Unknown strategy 'no-such-strategy'" in str(outcome.failures[0])
 
 
+def test_what_is_said_of_a_run_is_passed_on() -> None:
+    to = io.StringIO()
+    Telling(to).said("its disk is full")
+    assert json.loads(to.getvalue()) == {"is": "said", "message": "its disk is full"}
+
+
 def test_a_launcher_that_is_gone_is_told_nothing() -> None:
     ear, mouth = os.pipe()
     os.close(ear)
