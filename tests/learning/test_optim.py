@@ -18,6 +18,7 @@ def test_optimisers_have_the_options() -> None:
     sgd = build_optimizer(build(TrainOptions, {"optimizer": "sgd"}), model.parameters())
     assert isinstance(adam, torch.optim.Adam) and adam.defaults["lr"] == 0.5 and adam.defaults["weight_decay"] == 0.25
     assert isinstance(sgd, torch.optim.SGD) and sgd.defaults["momentum"] == 0.9
+    assert adam.defaults["fused"] is sgd.defaults["fused"] is True  # others round otherwise: other bits
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
