@@ -51,7 +51,7 @@ def without_seconds(file: Path) -> str:
 
 
 def trial(number: int, score: float, state: str = "done") -> Trial:
-    return Trial(number, {"train.lr": 0.1 * number}, state, score, 1.0, ("debug/er/aa/seed1000",))
+    return Trial(number, {"train.lr": 0.1 * number}, state, score, 1.0, (f"debug/er/{number}a/seed1000",))
 
 
 class Counting(LaunchListener):
@@ -71,7 +71,7 @@ def test_the_highest_score_wins_the_earlier_of_equals_and_nan_never() -> None:
         best([trial(0, math.nan, "diverged"), trial(1, math.nan, "diverged")])
     assert str(error.value) == (
         "Expected one of 2 trials to come to its end but all have diverged; see `clbench list runs` on their folder: "
-        "debug/er/aa/seed1000 is the first."
+        "debug/er/0a/seed1000 is the first."
     )
 
 
@@ -149,7 +149,6 @@ def test_a_recipe_says_how_it_was_made(tmp_path: Path, monkeypatch: pytest.Monke
     trials = [replace(trial(0, 0.25), seconds=1.26), replace(trial(1, 0.5), seconds=2.5)]
     file = made.file(tmp_path)
     assert file == tmp_path / "debug" / "ewc-linear-none.toml" and write_recipe(file, made, trials) == trials[1]
-    run = ["debug/er/aa/seed1000"]
     assert tomllib.loads(file.read_text()) == {
         "schema": 1,
         "scenario": "debug",
@@ -173,8 +172,22 @@ def test_a_recipe_says_how_it_was_made(tmp_path: Path, monkeypatch: pytest.Monke
             "command": ["clbench", "tune", "--trials", "2"],
         },
         "trials": [
-            {"number": 0, "state": "done", "score": 0.25, "seconds": 1.3, "runs": run, "settings": {"train.lr": 0.0}},
-            {"number": 1, "state": "done", "score": 0.5, "seconds": 2.5, "runs": run, "settings": {"train.lr": 0.1}},
+            {
+                "number": 0,
+                "state": "done",
+                "score": 0.25,
+                "seconds": 1.3,
+                "runs": ["debug/er/0a/seed1000"],
+                "settings": {"train.lr": 0.0},
+            },
+            {
+                "number": 1,
+                "state": "done",
+                "score": 0.5,
+                "seconds": 2.5,
+                "runs": ["debug/er/1a/seed1000"],
+                "settings": {"train.lr": 0.1},
+            },
         ],
     }
 
