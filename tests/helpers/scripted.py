@@ -4,6 +4,7 @@ import io
 import json
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from clbench.launch.outcome import Failure, Outcome
@@ -14,6 +15,20 @@ from clbench.store.lock import Busy
 
 Heard = Callable[[Any, dict[str, Any] | None], None]
 ERRORS = {"busy": Busy("another process has it"), "short": MemoryError("nothing left"), "breaks": KeyError("x")}
+SHORT = """
+from clbench import Strategy
+
+
+class Short(Strategy):
+    def observe(self, batch):
+        raise MemoryError("nothing left")
+"""
+"""A strategy that finds no memory."""
+
+
+def debug(out: Path, *seeds: int, **more: Any) -> list[Spec]:
+    """A small run for each seed."""
+    return [Spec("debug", "finetune", seed=seed, out=out, **more) for seed in seeds]
 
 
 class ScriptedWorkers:

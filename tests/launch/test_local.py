@@ -10,13 +10,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from cells24 import CELLS, CPU, TABLE, bits, has_checkpoint, specs, wait_for_checkpoint
 from once import once
-from scripted import ScriptedWorkers
+from scripted import ScriptedWorkers, debug
 
 from clbench.errors import ClbenchError, UsageError
 from clbench.launch import local, process
@@ -236,10 +235,6 @@ def scripted(monkeypatch: pytest.MonkeyPatch, **acts: str) -> ScriptedWorkers:
     team = ScriptedWorkers({int(seed[1:]): words.split() for seed, words in acts.items()})
     monkeypatch.setattr(local, "WorkerProcess", team)
     return team
-
-
-def debug(out: Path, *seeds: int, **more: Any) -> list[Spec]:
-    return [Spec("debug", "finetune", seed=seed, out=out, **more) for seed in seeds]
 
 
 def test_each_run_has_a_worker_until_it_is_done_or_has_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from cells24 import CPU, check_one_killed, check_stop_and_failure
+from scripted import SHORT, debug
 
 from clbench.errors import UsageError
 from clbench.launch.cells import LaunchListener, run_all
@@ -105,10 +106,6 @@ def scripted(monkeypatch: pytest.MonkeyPatch, ray: Scripted) -> None:
     monkeypatch.setitem(sys.modules, "ray", ray)
 
 
-def debug(out: Path, *seeds: int) -> list[Spec]:
-    return [Spec("debug", "finetune", seed=seed, out=out) for seed in seeds]
-
-
 def test_each_run_is_a_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ray = Scripted()
     scripted(monkeypatch, ray)
@@ -146,10 +143,7 @@ def test_a_run_without_memory_is_tried_alone(tmp_path: Path, monkeypatch: pytest
     ray, looks = Scripted(), list[int]()
     ray.during = lambda: looks.append(len(ray.sent))
     scripted(monkeypatch, ray)
-    (tmp_path / "short_on_ray.py").write_text(
-        "from clbench import Strategy\n\n\nclass Short(Strategy):\n    def observe(self, batch):\n"
-        "        raise MemoryError('nothing left')\n"
-    )
+    (tmp_path / "short_on_ray.py").write_text(SHORT)
     listed = [Spec("debug", name, out=tmp_path / "runs") for name in (str(tmp_path / "short_on_ray.py"), "finetune")]
     outcome = launcher("ray")(listed, CPU, listener=LaunchListener())
     [failure] = outcome.failures

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from cells24 import CPU, check_one_killed, check_stop_and_failure
+from scripted import SHORT, debug
 
 from clbench.errors import UsageError
 from clbench.launch import on_slurm
@@ -132,7 +133,7 @@ def scripted(monkeypatch: pytest.MonkeyPatch, arrays: Arrays, **asked: str) -> L
 
 def test_arrays_follow_each_other_until_all_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     arrays, heard = Arrays("its node was lost", None), Hears()
-    listed = [Spec("debug", "finetune", seed=seed, out=tmp_path) for seed in range(3)]
+    listed = debug(tmp_path, *range(3))
     run_all(listed[:1], CPU, listener=LaunchListener())
     carry_out = scripted(monkeypatch, arrays, timeout_min="10", partition="gpu")
     outcome = carry_out(listed, CPU, listener=heard)
@@ -177,10 +178,7 @@ def test_arrays_that_do_nothing_are_given_up(tmp_path: Path, monkeypatch: pytest
 
 
 def test_a_run_without_memory_is_tried_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "short_on_slurm.py").write_text(
-        "from clbench import Strategy\n\n\nclass Short(Strategy):\n    def observe(self, batch):\n"
-        "        raise MemoryError('nothing left')\n"
-    )
+    (tmp_path / "short_on_slurm.py").write_text(SHORT)
     listed = [Spec("debug", name, out=tmp_path / "runs") for name in (str(tmp_path / "short_on_slurm.py"), "finetune")]
     arrays = Arrays(None)
     outcome = scripted(monkeypatch, arrays)(listed, CPU, listener=LaunchListener())

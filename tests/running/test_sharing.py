@@ -32,7 +32,8 @@ def test_a_model_that_draws_is_refused_and_left_as_it_was() -> None:
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     with pytest.raises(
         UsageError,
-        match="Expected a model that draws nothing .* 2 processes .*Query.* as dropout does; switch it off",
+        match="Expected a model that draws nothing while it learns, for 2 processes .*Query"
+        ".* as dropout does; switch it off",
     ):
         share_out(model, PIXELS, Two())
     assert torch.equal(torch.get_rng_state(), state)
